@@ -1,0 +1,766 @@
+"""From ledger records to the account: what one accepted solution cost, failed attempts included.
+
+Pure. First the estimators on (n, c, k), exact; then the value objects, which mirror the report JSON; then `account`.
+
+What an attempt costs
+    generation + execution is the cost of the solution, and the only thing the headline counts.
+    The harness (sandbox, tests) is kept apart: it is in `energy_j.harness` and `energy_j.total`, never in the headline.
+What counts as an attempt
+    A finished one whose verdict is not HARNESS_ERROR. The others are no fault of the model: they are left out of n, c
+    and every sum, and counted in `completeness`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+from .model import AttemptRecord, Configuration, Factors, Intensity, Method, Verdict
+from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
+
+J_PER_KWH = 3.6e6
+AS_IS = "as-is"
+
+Number = TypeVar("Number", Fraction, float)
+
+# 278 GWh. No attempt costs that; beyond it a figure is a mistake, and sums of squares might overflow.
+_LARGEST_J = 1e15
+
+
+# The estimators. n attempts of a task, c of them accepted; retry until accepted, at most k, drawn without replacement.
+
+
+@lru_cache(maxsize=1 << 16)
+def pass_probability(n: int, c: int, k: int) -> Fraction:
+    """P_k = 1 - C(n-c, k) / C(n, k), the unbiased estimate of pass@k (Chen et al. 2021). ValueError unless k <= n."""
+    _check(n, c, k)
+    return 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
+
+
+@lru_cache(maxsize=1 << 16)
+def expected_attempts(n: int, c: int, k: int) -> Fraction:
+    """A_k = (n+1)/(c+1) * [1 - C(n-c, k) / C(n+1, k)], attempts made on average. ValueError unless k <= n."""
+    _check(n, c, k)
+    # For c = 0 the formula gives k exactly, at the price of needless large integers.
+    return Fraction(n + 1, c + 1) * (1 - Fraction(math.comb(n - c, k), math.comb(n + 1, k))) if c else Fraction(k)
+
+
+def expected_cost(n: int, c: int, k: int, mean_accepted: Number, mean_failed: Number) -> Number:
+    """C_k = (A_k - P_k) * mu_F + P_k * mu_P, in the unit of the means; linear in them, so parts add up exactly.
+
+    `mean_accepted` and `mean_failed` are the mean costs of the task's accepted and failed attempts; where there are
+    none the mean has weight 0 and may be anything, by convention 0. Fractions give a Fraction, floats a float.
+    """
+    passed = pass_probability(n, c, k)
+    return (expected_attempts(n, c, k) - passed) * mean_failed + passed * mean_accepted
+
+
+def lower_bound(mean_cost: float, attempts: int, confidence: float = CONFIDENCE) -> float:
+    """The least cost per accepted solution that N attempts without one leave likely, in the unit of `mean_cost`.
+
+    mean_cost / p, p the largest acceptance rate with (1 - p)^N >= 1 - confidence (Clopper & Pearson 1934).
+    """
+    return mean_cost / -math.expm1(math.log1p(-confidence) / attempts)
+
+
+def _check(n: int, c: int, k: int) -> None:
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ValueError(f"need 0 <= c <= n and 1 <= k <= n, found n={n}, c={c}, k={k}")
+
+
+# The account: the report JSON as values. None is "not known"; the reason stands beside it.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Joules of all counted attempts; `total` includes the harness. None where any attempt's part is missing."""
+
+    generation: float | None
+    execution: float | None
+    harness: float | None
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carbon:
+    """Grams CO2e of all counted attempts.
+
+    `operational` is generation + execution; `harness` stands apart; `embodied` is None while it is not modelled, and so
+    is `total`, the sum of the three.
+    """
+
+    generation: float | None
+    execution: float | None
+    harness: float | None
+    operational: float | None
+    embodied: float | None
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerAccepted:
+    """The headline R_k at k = `attempts`: operational cost per accepted solution, retries included.
+
+    `interval` (of `co2e_g`) is over tasks like these; `this_benchmark` covers only the noise of sampled attempts.
+    `reason` says why the headline is None. With none accepted the lower bounds hold at `confidence`.
+    """
+
+    energy_j: float | None
+    co2e_g: float | None
+    interval: Interval | None
+    interval_reason: str | None
+    this_benchmark: Interval | None
+    this_benchmark_reason: str | None
+    confidence: float
+    attempts: int | None
+    reason: str | None
+    lower_bound_energy_j: float | None
+    lower_bound_co2e_g: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """At most k attempts: means over tasks of P_k, A_k and C_k; then R_k, its intervals in g, and kappa_k."""
+
+    pass_probability: float
+    attempts: float
+    energy_j: float | None
+    co2e_g: float | None
+    energy_j_per_accepted: float | None
+    co2e_g_per_accepted: float | None
+    interval: Interval | None
+    this_benchmark: Interval | None
+    correctness_coefficient: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """R_pool: everything spent over everything accepted, what the log itself says."""
+
+    energy_j_per_accepted: float | None
+    co2e_g_per_accepted: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """What was planned and what became of it. Missing energies are counted over the counted attempts."""
+
+    attempts_planned: int
+    attempts_finished: int
+    attempts_lost: int
+    harness_errors: int
+    generation_missing: int
+    execution_missing: int
+    harness_missing: int
+    tasks_left_out: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned attempt is in the headline, at its full cost."""
+        return not (
+            self.attempts_lost
+            or self.harness_errors
+            or self.generation_missing
+            or self.execution_missing
+            or self.tasks_left_out
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """How many replies had to be reduced to their code, by which rule, and what was accepted either way."""
+
+    needed: int
+    accepted_as_is: int
+    accepted_extracted: int
+    rules: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How a figure came to be: the weakest method among its attempts (`methods` counts them), and the sources."""
+
+    method: Method
+    source: str
+    methods: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostMeans:
+    """Mean cost of a task's attempts, its accepted and its failed; None where there are none or energy is missing."""
+
+    attempt: float | None
+    accepted: float | None
+    failed: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task: n and c, the verdict of every planned attempt in sample order (None: lost), and mean costs."""
+
+    task_id: str
+    attempts: int
+    accepted: int
+    verdicts: tuple[Verdict | None, ...]
+    energy_j: CostMeans
+    co2e_g: CostMeans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationAccount:
+    """One configuration on one suite. `settings` is the configuration's canonical JSON text."""
+
+    model: str
+    settings: str
+    suite: str
+    tasks: int
+    attempts: int
+    accepted: int
+    pass_at: Mapping[int, float]
+    energy_j: Energy
+    co2e_g: Carbon
+    per_accepted: PerAccepted
+    retry: Mapping[int, Retry]
+    pool: Pool
+    waste_share: float | None
+    unsolved_share: float | None
+    completeness: Completeness
+    provenance: Mapping[str, Provenance]
+    extraction: Extraction
+    chain: bool
+    deterministic: bool
+    flaky: int
+    task_rows: tuple[TaskRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """All configurations, sorted by suite, model and settings; never summed over suites."""
+
+    configurations: tuple[ConfigurationAccount, ...]
+    factors: Factors
+    quarantined: Mapping[str, str]
+
+
+def account(
+    records: Iterable[AttemptRecord],
+    factors: Factors,
+    *,
+    attempts_allowed: int | None = None,
+    quarantined: Mapping[str, str] = MappingProxyType({}),
+    intensity_for: Callable[[str], Intensity | None] | None = None,
+) -> Account:
+    """The account of ledger records, which may come in any order.
+
+    `attempts_allowed` is the headline's k; without it, each configuration's smallest number of attempts of a task.
+    `quarantined` maps task ids to reasons; their attempts are left out. `intensity_for` gives the grid of a
+    generation's own region, and `factors.generation` stands in where it gives none.
+    ValueError when `attempts_allowed` is below 1 or a factor is not a sensible number.
+    """
+    if attempts_allowed is not None and attempts_allowed < 1:
+        raise ValueError(f"attempts_allowed must be at least 1, found {attempts_allowed}")
+    pricing = _Pricing(factors, intensity_for)
+    groups: defaultdict[tuple[str, Configuration], list[AttemptRecord]] = defaultdict(list)
+    for record in records:
+        if record.task_id not in quarantined:
+            groups[record.suite, record.configuration].append(record)
+    return Account(
+        configurations=tuple(_configuration(groups[key], pricing, attempts_allowed) for key in sorted(groups)),
+        factors=factors,
+        quarantined=dict(sorted(quarantined.items())),
+    )
+
+
+# Joules and grams of one attempt.
+
+
+class _Cost(NamedTuple):
+    generation_j: float | None
+    execution_j: float | None
+    harness_j: float | None
+    generation_g: float | None
+    execution_g: float | None
+    harness_g: float | None
+
+    @property
+    def solution_j(self) -> float | None:
+        return _sum((self.generation_j, self.execution_j))
+
+    @property
+    def solution_g(self) -> float | None:
+        return _sum((self.generation_g, self.execution_g))
+
+
+class _Pricing:
+    """Prices records; remembers the grid of each region."""
+
+    def __init__(self, factors: Factors, intensity_for: Callable[[str], Intensity | None] | None) -> None:
+        self.factors = factors
+        self._intensity_for = intensity_for
+        self._regions: dict[str, Intensity] = {}
+        for intensity in (factors.generation, factors.execution):
+            _check_intensity(intensity)
+        for pue in (factors.generation_pue, factors.execution_pue):
+            if not 1 <= pue < math.inf:
+                raise ValueError(f"PUE must be at least 1 and finite, found {pue!r}")
+        self._execution_rate = factors.execution_pue * factors.execution.g_per_kwh / J_PER_KWH
+
+    def generation_intensity(self, record: AttemptRecord) -> Intensity:
+        region = record.generation.region if record.generation else None
+        if region is None or self._intensity_for is None:
+            return self.factors.generation
+        if region not in self._regions:
+            intensity = self._intensity_for(region) or self.factors.generation
+            _check_intensity(intensity)
+            self._regions[region] = intensity
+        return self._regions[region]
+
+    def price(self, record: AttemptRecord) -> _Cost:
+        generation, reading = record.generation, record.reading
+        generation_j = _known(generation.energy_j) if generation else None
+        execution_j = _known(reading.energy_j) if reading else None
+        harness_j = _known(reading.harness_energy_j) if reading else None
+        pue = 1.0 if generation and generation.pue_included else self.factors.generation_pue
+        rate = pue * self.generation_intensity(record).g_per_kwh / J_PER_KWH
+        return _Cost(
+            generation_j,
+            execution_j,
+            harness_j,
+            None if generation_j is None else generation_j * rate,
+            None if execution_j is None else execution_j * self._execution_rate,
+            None if harness_j is None else harness_j * self._execution_rate,
+        )
+
+
+def _check_intensity(intensity: Intensity) -> None:
+    if not 0 <= intensity.g_per_kwh < math.inf:
+        raise ValueError(f"carbon intensity must be finite and not negative, found {intensity.g_per_kwh!r} g/kWh")
+
+
+def _known(energy_j: float | None) -> float | None:
+    """The energy, or None where it is missing, not a number, or beyond belief."""
+    return energy_j if energy_j is not None and abs(energy_j) <= _LARGEST_J else None
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum, or None where any part is missing or there is none."""
+    known = []
+    for value in values:
+        if value is None:
+            return None
+        known.append(value)
+    return math.fsum(known) if known else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def _ratio(numerator: float | None, denominator: float) -> float | None:
+    return numerator / denominator if numerator is not None and denominator else None
+
+
+# One task, and sums over tasks.
+
+
+class _Costs(NamedTuple):
+    """One task's costs in one unit: means and population variances of its accepted and its failed attempts."""
+
+    n: int
+    c: int
+    accepted: float
+    failed: float
+    accepted_variance: float
+    failed_variance: float
+
+    @classmethod
+    def of(cls, accepted: Sequence[float], failed: Sequence[float]) -> _Costs:
+        means = _mean(accepted), _mean(failed)
+        variances = _mean([(x - means[0]) ** 2 for x in accepted]), _mean([(x - means[1]) ** 2 for x in failed])
+        return cls(len(accepted) + len(failed), len(accepted), *means, *variances)
+
+    def expected(self, k: int) -> float:
+        return expected_cost(self.n, self.c, k, self.accepted, self.failed)
+
+    def passed(self, k: int) -> float:
+        return float(pass_probability(self.n, self.c, k))
+
+    def residual_variance(self, k: int, ratio: float) -> float:
+        """Delete-one jackknife variance of C_k - ratio * P_k, for k < n (Efron & Stein 1981).
+
+        Deleting an attempt changes the estimate by its verdict and, linearly, by its cost, so the n values need not be
+        formed: their squares are those between the two verdicts and those of the costs within each.
+        """
+        n, c, failures = self.n, self.c, self.n - self.c
+        accepted_gone = failed_gone = accepted_slope = failed_slope = 0.0
+        if c:
+            passed = float(pass_probability(n - 1, c - 1, k))
+            accepted_gone = expected_cost(n - 1, c - 1, k, self.accepted, self.failed) - ratio * passed
+            accepted_slope = passed / (c - 1) if c > 1 else 0.0
+        if failures:
+            passed = float(pass_probability(n - 1, c, k))
+            failed_gone = expected_cost(n - 1, c, k, self.accepted, self.failed) - ratio * passed
+            wasted = float(expected_attempts(n - 1, c, k)) - passed
+            failed_slope = wasted / (failures - 1) if failures > 1 else 0.0
+        between = c * failures / n * (accepted_gone - failed_gone) ** 2
+        within = c * accepted_slope**2 * self.accepted_variance + failures * failed_slope**2 * self.failed_variance
+        return (n - 1) / n * (between + within)
+
+
+class _Task:
+    """One task's records in sample order, priced; `counted` are those that are the model's own."""
+
+    def __init__(self, task_id: str, records: Sequence[AttemptRecord], pricing: _Pricing) -> None:
+        self.task_id = task_id
+        self.records = sorted(records, key=lambda record: (record.sample_id, record.path))
+        self.counted = [r for r in self.records if r.verdict is not None and r.verdict is not Verdict.HARNESS_ERROR]
+        self.costs = [pricing.price(record) for record in self.counted]
+        self.n = len(self.counted)
+        self.c = sum(r.verdict is Verdict.ACCEPTED for r in self.counted)
+        self.energy_j = self._split([cost.solution_j for cost in self.costs])
+        self.co2e_g = self._split([cost.solution_g for cost in self.costs])
+
+    def _split(self, costs: Sequence[float | None]) -> _Costs | None:
+        accepted: list[float] = []
+        failed: list[float] = []
+        for record, cost in zip(self.counted, costs, strict=True):
+            if cost is None:
+                return None
+            (accepted if record.verdict is Verdict.ACCEPTED else failed).append(cost)
+        return _Costs.of(accepted, failed)
+
+    def row(self) -> TaskRow:
+        return TaskRow(
+            task_id=self.task_id,
+            attempts=self.n,
+            accepted=self.c,
+            verdicts=tuple(record.verdict for record in self.records),
+            energy_j=_cost_means(self.energy_j),
+            co2e_g=_cost_means(self.co2e_g),
+        )
+
+
+def _cost_means(costs: _Costs | None) -> CostMeans:
+    if costs is None:
+        return CostMeans(attempt=None, accepted=None, failed=None)
+    return CostMeans(
+        attempt=(costs.c * costs.accepted + (costs.n - costs.c) * costs.failed) / costs.n,
+        accepted=costs.accepted if costs.c else None,
+        failed=costs.failed if costs.c < costs.n else None,
+    )
+
+
+def _natural(text: str) -> list[tuple[str, int]]:
+    """Sort key by which HumanEval/9 stands before HumanEval/10."""
+    return [(word, int(number or 0)) for word, number in re.findall(r"([^0-9]*)([0-9]{0,18})", text)]
+
+
+def _ks(smallest: int, headline: int) -> list[int]:
+    """1..10, 20, 50, 100, 200, 500, ... and the headline's own, as far as every task has so many attempts."""
+    ks = {*range(1, 11), headline}
+    decade = 10
+    while decade <= smallest:
+        ks |= {2 * decade, 5 * decade, 10 * decade}
+        decade *= 10
+    return sorted(k for k in ks if k <= smallest)
+
+
+def _all(costs: Iterable[_Costs | None]) -> list[_Costs] | None:
+    """The costs of all tasks, or None where any is missing."""
+    known = []
+    for cost in costs:
+        if cost is None:
+            return None
+        known.append(cost)
+    return known
+
+
+def _retry(tasks: Sequence[_Task], k: int) -> Retry:
+    m = len(tasks)
+    passes = [float(pass_probability(task.n, task.c, k)) for task in tasks]
+    passed = math.fsum(passes)
+    attempts = math.fsum(float(expected_attempts(task.n, task.c, k)) for task in tasks)
+    joules = _all(task.energy_j for task in tasks)
+    grams = _all(task.co2e_g for task in tasks)
+    energy_j = None if joules is None else math.fsum(costs.expected(k) for costs in joules)
+    co2e_g = interval = this_benchmark = None
+    if grams is not None:
+        expected = [costs.expected(k) for costs in grams]
+        co2e_g = math.fsum(expected)
+        interval = ratio_interval(expected, passes)
+        if passed and all(task.n > k for task in tasks):
+            variances = [costs.residual_variance(k, co2e_g / passed) for costs in grams]
+            this_benchmark = noise_interval(co2e_g, passed, variances, [task.n - 1 for task in tasks])
+    return Retry(
+        pass_probability=passed / m,
+        attempts=attempts / m,
+        energy_j=_ratio(energy_j, m),
+        co2e_g=_ratio(co2e_g, m),
+        energy_j_per_accepted=_ratio(energy_j, passed),
+        co2e_g_per_accepted=_ratio(co2e_g, passed),
+        interval=interval,
+        this_benchmark=this_benchmark,
+        correctness_coefficient=_ratio(attempts, passed),
+    )
+
+
+# One configuration on one suite.
+
+
+def _configuration(
+    records: Sequence[AttemptRecord], pricing: _Pricing, attempts_allowed: int | None
+) -> ConfigurationAccount:
+    by_task: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
+    for record in records:
+        by_task[record.task_id].append(record)
+    planned = [_Task(task_id, by_task[task_id], pricing) for task_id in sorted(by_task, key=_natural)]
+    tasks = [task for task in planned if task.n]
+    counted = [record for task in tasks for record in task.counted]
+    costs = [cost for task in tasks for cost in task.costs]
+    accepted = sum(task.c for task in tasks)
+    smallest = min((task.n for task in tasks), default=0)
+    headline_k = attempts_allowed or smallest or None
+    chain = any(record.extra.get("chain") is True for record in records)
+    completeness = _completeness(records, planned, costs)
+
+    # In a chain an attempt has seen the one before: they cannot be redrawn, so only the pool means anything.
+    ks = [] if chain or not headline_k else _ks(smallest, headline_k)
+    retry = {k: _retry(tasks, k) for k in ks}
+    missing = _missing(completeness, len(counted))
+    cost_j, cost_g = _sum(cost.solution_j for cost in costs), _sum(cost.solution_g for cost in costs)
+    reasons = [*([] if counted else ["no finished attempts"]), *missing]
+    if counted and not accepted:
+        reasons.append("none accepted")
+    pool = Pool(
+        energy_j_per_accepted=_ratio(cost_j, accepted),
+        co2e_g_per_accepted=_ratio(cost_g, accepted),
+        reason="; ".join(reasons) or None,
+    )
+    if chain:
+        reasons.append("attempts form a chain, each saw the one before: only the pool is defined")
+    elif headline_k and headline_k > smallest > 0:
+        short = min(tasks, key=lambda task: task.n)
+        reasons.append(f"{headline_k} attempts allowed, but {short.task_id} has {short.n}")
+
+    headline = retry.get(headline_k or 0)
+    # The lower bound needs attempts that could be redrawn, too.
+    fruitless = (None, None) if accepted or chain else (cost_j, cost_g)
+    waste_share, unsolved_share = _shares(tasks, headline_k) if headline and headline_k else (None, None)
+    first = records[0]
+    return ConfigurationAccount(
+        model=first.configuration.model,
+        settings=first.configuration.settings,
+        suite=first.suite,
+        tasks=len(tasks),
+        attempts=len(counted),
+        accepted=accepted,
+        pass_at={k: row.pass_probability for k, row in retry.items()},
+        energy_j=_energy(costs),
+        co2e_g=_carbon(costs),
+        per_accepted=_per_accepted(tasks, headline_k, headline, reasons, fruitless),
+        retry=retry,
+        pool=pool,
+        waste_share=waste_share,
+        unsolved_share=unsolved_share,
+        completeness=completeness,
+        provenance=_provenance(counted, pricing),
+        extraction=_extraction(counted),
+        chain=chain,
+        deterministic=smallest > 1 and all(len({r.program_key for r in task.counted}) == 1 for task in tasks),
+        flaky=sum(record.flaky for record in records),
+        task_rows=tuple(task.row() for task in tasks),
+    )
+
+
+def _per_accepted(
+    tasks: Sequence[_Task],
+    k: int | None,
+    row: Retry | None,
+    reasons: Sequence[str],
+    fruitless: tuple[float | None, float | None],
+) -> PerAccepted:
+    """`fruitless` is what all attempts cost (J, g) where none was accepted, else (None, None)."""
+    n = sum(task.n for task in tasks)
+    bounds = [None if cost is None else lower_bound(cost / n, n) for cost in fruitless]
+    shown = None if reasons else row
+    reason = "; ".join(reasons) or None
+    unknown = None if shown else "no headline"
+    not_positive = "the cost is not positive"
+    interval = shown.interval if shown else None
+    interval_reason = unknown or ("fewer than 2 tasks" if len(tasks) < 2 else not_positive)
+    this_benchmark = shown.this_benchmark if shown else None
+    enough = k is not None and all(task.n > k for task in tasks)
+    this_reason = unknown or (not_positive if enough else "needs more attempts of every task than the k allowed")
+    return PerAccepted(
+        energy_j=shown.energy_j_per_accepted if shown else None,
+        co2e_g=shown.co2e_g_per_accepted if shown else None,
+        interval=interval,
+        interval_reason=None if interval else interval_reason,
+        this_benchmark=this_benchmark,
+        this_benchmark_reason=None if this_benchmark else this_reason,
+        confidence=CONFIDENCE,
+        attempts=k,
+        reason=reason,
+        lower_bound_energy_j=bounds[0],
+        lower_bound_co2e_g=bounds[1],
+    )
+
+
+def _shares(tasks: Sequence[_Task], k: int) -> tuple[float | None, float | None]:
+    """(waste_share, unsolved_share) of the grams at k: on attempts thrown away, on tasks never solved."""
+    grams = _all(task.co2e_g for task in tasks)
+    if grams is None or not (total := math.fsum(costs.expected(k) for costs in grams)) > 0:
+        return None, None
+    useful = math.fsum(costs.passed(k) * costs.accepted for costs in grams)
+    return 1 - useful / total, math.fsum(costs.expected(k) for costs in grams if not costs.c) / total
+
+
+def _energy(costs: Sequence[_Cost]) -> Energy:
+    parts = [_sum(c.generation_j for c in costs), _sum(c.execution_j for c in costs), _sum(c.harness_j for c in costs)]
+    return Energy(generation=parts[0], execution=parts[1], harness=parts[2], total=_sum(parts))
+
+
+def _carbon(costs: Sequence[_Cost]) -> Carbon:
+    generation, execution = _sum(c.generation_g for c in costs), _sum(c.execution_g for c in costs)
+    return Carbon(
+        generation=generation,
+        execution=execution,
+        harness=_sum(c.harness_g for c in costs),
+        operational=_sum((generation, execution)),
+        embodied=None,
+        total=None,
+    )
+
+
+def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], costs: Sequence[_Cost]) -> Completeness:
+    lost = sum(record.verdict is None for record in records)
+    return Completeness(
+        attempts_planned=len(records),
+        attempts_finished=len(records) - lost,
+        attempts_lost=lost,
+        harness_errors=sum(record.verdict is Verdict.HARNESS_ERROR for record in records),
+        generation_missing=sum(cost.generation_j is None for cost in costs),
+        execution_missing=sum(cost.execution_j is None for cost in costs),
+        harness_missing=sum(cost.harness_j is None for cost in costs),
+        tasks_left_out=tuple(task.task_id for task in planned if not task.n),
+    )
+
+
+def _missing(completeness: Completeness, attempts: int) -> list[str]:
+    parts = {"generation": completeness.generation_missing, "execution": completeness.execution_missing}
+    return [f"{part} energy missing for {count} of {attempts} attempts" for part, count in parts.items() if count]
+
+
+def _extraction(counted: Sequence[AttemptRecord]) -> Extraction:
+    rules = Counter(record.extraction for record in counted if record.extraction != AS_IS)
+    accepted = [record for record in counted if record.verdict is Verdict.ACCEPTED]
+    as_is = sum(record.extraction == AS_IS for record in accepted)
+    return Extraction(
+        needed=rules.total(),
+        accepted_as_is=as_is,
+        accepted_extracted=len(accepted) - as_is,
+        rules=dict(sorted(rules.items())),
+    )
+
+
+# Where the figures come from.
+
+_Origin = tuple[Method, str]
+
+_WEAKEST_LAST = list(Method)
+
+
+def describe_intensity(intensity: Intensity) -> str:
+    """One grid factor in words: "world 481 g/kWh (2024, Ember)"."""
+    year = "" if intensity.year is None else f"{intensity.year}, "
+    return f"{intensity.region} {intensity.g_per_kwh:g} g/kWh ({year}{intensity.source})"
+
+
+def _provenance(counted: Sequence[AttemptRecord], pricing: _Pricing) -> dict[str, Provenance]:
+    generation = _origin(map(_generation_origin, counted))
+    execution = _origin(map(_execution_origin, counted))
+    harness = _origin(map(_harness_origin, counted))
+    grid = _grid(counted, pricing)
+    solution = _weakest((generation.method, execution.method))
+    carbon = solution if solution is Method.MISSING else _weakest((solution, Method.ESTIMATED))
+    return {
+        "energy_j.generation": generation,
+        "energy_j.execution": execution,
+        "energy_j.harness": harness,
+        "energy_j.total": Provenance(
+            method=_weakest((solution, harness.method)), source="generation + execution + harness"
+        ),
+        "co2e_g.operational": Provenance(method=carbon, source=grid),
+        "co2e_g.embodied": Provenance(method=Method.MISSING, source="not modelled"),
+        "per_accepted": Provenance(
+            method=carbon, source="operational: generation + execution; harness and embodied not included"
+        ),
+    }
+
+
+def _grid(counted: Sequence[AttemptRecord], pricing: _Pricing) -> str:
+    """The grids and PUE by which joules became grams; said once where both sites have the same."""
+    factors = pricing.factors
+    intensities = set(map(pricing.generation_intensity, counted)) or {factors.generation}
+    generation = f"{_listed(map(describe_intensity, intensities))}; PUE {factors.generation_pue}"
+    if already := sum(bool(record.generation and record.generation.pue_included) for record in counted):
+        generation += f" (already in the energy of {already} of {len(counted)} records)"
+    execution = f"{describe_intensity(factors.execution)}; PUE {factors.execution_pue}"
+    same = generation == execution
+    return f"grid: {execution}" if same else f"generation grid: {generation}; execution grid: {execution}"
+
+
+def _origin_of(energy_j: float | None, method: Method, source: str) -> _Origin:
+    if _known(energy_j) is None:
+        return Method.MISSING, ""
+    # A number that came without a method is no more than declared.
+    return (Method.DECLARED if method is Method.MISSING else method), source
+
+
+def _generation_origin(record: AttemptRecord) -> _Origin:
+    if (generation := record.generation) is None:
+        return Method.MISSING, ""
+    scope = f" ({generation.energy_scope})" if generation.energy_scope else ""
+    return _origin_of(generation.energy_j, generation.energy_method, f"{generation.source or 'samples file'}{scope}")
+
+
+def _execution_origin(record: AttemptRecord) -> _Origin:
+    if (reading := record.reading) is None:
+        return Method.MISSING, ""
+    return _origin_of(reading.energy_j, reading.energy_method, reading.energy_source or "unnamed meter")
+
+
+def _harness_origin(record: AttemptRecord) -> _Origin:
+    if (reading := record.reading) is None:
+        return Method.MISSING, ""
+    return _origin_of(reading.harness_energy_j, reading.energy_method, reading.energy_source or "unnamed meter")
+
+
+def _origin(origins: Iterable[_Origin]) -> Provenance:
+    counts = Counter(origins)
+    methods: Counter[str] = Counter()
+    for (method, _), count in counts.items():
+        methods[method.value] += count
+    return Provenance(
+        method=_weakest(method for method, _ in counts),
+        source=_listed(source for _, source in counts),
+        methods=dict(sorted(methods.items())),
+    )
+
+
+def _weakest(methods: Iterable[Method]) -> Method:
+    return max(methods, key=_WEAKEST_LAST.index, default=Method.MISSING)
+
+
+def _listed(names: Iterable[str], most: int = 4) -> str:
+    distinct = sorted({name for name in names if name})
+    more = len(distinct) - most
+    return ", ".join(distinct[:most]) + (f" and {more} more" if more > 0 else "")

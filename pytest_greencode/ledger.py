@@ -1,0 +1,293 @@
+"""The record of a run, on disk before anything is judged: SQLite, one file for many runs.
+
+An *attempt* is one sample to be verified. An *execution* is one run of one program; identical programs (same task,
+code, limits and sandbox image) share it. A row of `execution` is written when the execution starts and filled in when it
+finishes, so that whatever stops the session, finished work is kept and what was under way is known to be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_greencode.errors import LedgerError
+from pytest_greencode.model import AttemptRecord, Configuration, Generation, Method, Reading, Sample, Verdict
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS run (
+    run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, finished_at TEXT, facts TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS attempt (
+    run_id TEXT NOT NULL, position INTEGER NOT NULL,
+    model TEXT NOT NULL, settings TEXT NOT NULL, suite TEXT NOT NULL, task_id TEXT NOT NULL, sample_id INTEGER NOT NULL,
+    path TEXT NOT NULL, generation TEXT, program_key TEXT, extraction TEXT NOT NULL DEFAULT 'as-is',
+    skipped TEXT,
+    PRIMARY KEY (run_id, model, settings, suite, task_id, sample_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS execution (
+    run_id TEXT NOT NULL, program_key TEXT NOT NULL, task_id TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL,
+    verdict TEXT, detail TEXT NOT NULL DEFAULT '', flaky INTEGER NOT NULL DEFAULT 0, repeats INTEGER NOT NULL DEFAULT 0,
+    cpu_s REAL, wall_s REAL, peak_memory_bytes INTEGER, oracle_cpu_s REAL, harness_cpu_s REAL,
+    energy_j REAL, harness_energy_j REAL, energy_method TEXT, energy_source TEXT,
+    PRIMARY KEY (run_id, program_key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gold (
+    gold_key TEXT PRIMARY KEY, task_id TEXT NOT NULL, verdict TEXT NOT NULL, detail TEXT NOT NULL, oracle_cpu_s REAL
+) WITHOUT ROWID;
+"""
+_READING = ("cpu_s", "wall_s", "peak_memory_bytes", "oracle_cpu_s", "harness_cpu_s", "energy_j", "harness_energy_j",
+            "energy_method", "energy_source")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The outcome of one execution, as the ledger keeps it."""
+
+    verdict: Verdict
+    detail: str
+    reading: Reading | None
+    flaky: bool = False
+    repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gold:
+    """The verdict on a task's own canonical solution."""
+
+    verdict: Verdict
+    detail: str
+    oracle_cpu_s: float
+
+
+def identity(sample: Sample, suite: str) -> tuple[str, str, str, str, int]:
+    """What an attempt is called within a run."""
+    return (sample.configuration.model, sample.configuration.settings, suite, sample.task_id, sample.sample_id)
+
+
+def _text(value: str) -> str:
+    """SQLite text is UTF-8; a lone surrogate (legal in JSON) is not."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+class Ledger:
+    """Thread-safe; several processes may have the same file open. Every method raises LedgerError when it cannot write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True)
+                # Like pytest's own cache: nothing here is for version control.
+                if path.parent.name == ".greencode":
+                    (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, SCHEMA):
+                raise LedgerError(
+                    f"--greencode-ledger {path}: written by another version (schema {version}, this one has {SCHEMA}); "
+                    "give another path"
+                )
+            with self._writing():
+                for statement in _TABLES.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version={SCHEMA}")
+        except (OSError, sqlite3.Error) as error:
+            raise LedgerError(
+                f"--greencode-ledger {path}: {error}; expected a path in a directory that can be written, or a ledger"
+            ) from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise LedgerError(
+                    f"the ledger {self.path} cannot be written: {error}; what finished before is kept in it "
+                    "(continue with --greencode-resume)"
+                ) from error
+
+    def _rows(self, query: str, *arguments: object) -> list[Any]:
+        with self._lock:
+            try:
+                return self._connection.execute(query, arguments).fetchall()
+            except sqlite3.Error as error:
+                raise LedgerError(f"the ledger {self.path} cannot be read: {error}") from error
+
+    def begin(self, run_id: str, started_at: str, facts: Mapping[str, Any]) -> None:
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO run (run_id, started_at, facts) VALUES (?, ?, ?) "
+                "ON CONFLICT (run_id) DO UPDATE SET facts = excluded.facts",
+                (run_id, started_at, json.dumps(facts)),
+            )
+
+    def end(self, run_id: str, finished_at: str) -> None:
+        with self._writing() as connection:
+            connection.execute("UPDATE run SET finished_at = ? WHERE run_id = ?", (finished_at, run_id))
+
+    def last_run(self) -> str | None:
+        rows = self._rows("SELECT run_id FROM run ORDER BY started_at DESC, run_id DESC LIMIT 1")
+        return str(rows[0][0]) if rows else None
+
+    def facts(self, run_id: str) -> dict[str, Any]:
+        rows = self._rows("SELECT facts FROM run WHERE run_id = ?", run_id)
+        return dict(json.loads(rows[0][0])) if rows else {}
+
+    def declare(self, run_id: str, samples: Iterable[tuple[Sample, str]]) -> None:
+        """Note what is to be attempted: (sample, suite). Attempts that are known already stay as they are."""
+        rows = []
+        for position, (sample, suite) in enumerate(samples):
+            generation = None
+            if sample.generation is not None:
+                generation = json.dumps({k: v for k, v in asdict(sample.generation).items() if v is not None})
+            rows.append((run_id, position, *identity(sample, suite), _text(sample.path), generation))
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO attempt (run_id, position, model, settings, suite, task_id, sample_id, path,"
+                " generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def skip(self, run_id: str, samples: Iterable[tuple[Sample, str]], reason: str) -> None:
+        """Attempts that will not be made, and why (stop at accepted, attempts allowed, quarantine)."""
+        with self._writing() as connection:
+            connection.executemany(
+                "UPDATE attempt SET skipped = ? WHERE run_id = ? AND model = ? AND settings = ? AND suite = ?"
+                " AND task_id = ? AND sample_id = ?",
+                [(reason, run_id, *identity(sample, suite)) for sample, suite in samples],
+            )
+
+    def start(self, run_id: str, program_key: str, task_id: str, at: float) -> None:
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
+                (run_id, program_key, task_id, at),
+            )
+
+    def finish(self, run_id: str, program_key: str, outcome: Finished, at: float) -> None:
+        reading = outcome.reading
+        values = [None] * len(_READING) if reading is None else [getattr(reading, name) for name in _READING]
+        assignments = ", ".join(f"{name} = ?" for name in _READING)
+        with self._writing() as connection:
+            connection.execute(
+                f"UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, {assignments}"
+                " WHERE run_id = ? AND program_key = ?",
+                (at, outcome.verdict.value, _text(outcome.detail), outcome.flaky, outcome.repeats, *values, run_id,
+                 program_key),
+            )  # fmt: skip
+
+    def assign(self, run_id: str, sample: Sample, suite: str, program_key: str, extraction: str) -> None:
+        """The attempt's verdict is that execution's."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE attempt SET program_key = ?, extraction = ?, skipped = NULL WHERE run_id = ? AND model = ?"
+                " AND settings = ? AND suite = ? AND task_id = ? AND sample_id = ?",
+                (program_key, extraction, run_id, *identity(sample, suite)),
+            )
+
+    def finished(self, run_id: str) -> dict[str, Finished]:
+        """Executions that have an outcome, by program key."""
+        rows = self._rows(
+            f"SELECT program_key, verdict, detail, flaky, repeats, {', '.join(_READING)} FROM execution"  # noqa: S608
+            " WHERE run_id = ? AND verdict IS NOT NULL",
+            run_id,
+        )
+        return {
+            row[0]: Finished(
+                verdict=Verdict(row[1]),
+                detail=row[2],
+                flaky=bool(row[3]),
+                repeats=row[4],
+                reading=_reading(row[5:]),
+            )
+            for row in rows
+        }
+
+    def records(self, run_id: str) -> list[AttemptRecord]:
+        """Every attempt of a run in its order; `verdict` None where none was reached. Skipped attempts are left out."""
+        outcomes = self.finished(run_id)
+        rows = self._rows(
+            "SELECT model, settings, suite, task_id, sample_id, path, generation, program_key, extraction FROM attempt"
+            " WHERE run_id = ? AND skipped IS NULL ORDER BY position",
+            run_id,
+        )
+        records = []
+        for model, settings, suite, task_id, sample_id, path, generation, program_key, extraction in rows:
+            record = AttemptRecord(
+                suite=suite,
+                task_id=task_id,
+                configuration=Configuration(model=model, settings=settings),
+                sample_id=sample_id,
+                path=path,
+                program_key=program_key or "",
+                extraction=extraction,
+                generation=_generation(generation),
+            )
+            outcome = outcomes.get(program_key)
+            if outcome is not None:
+                record = replace(
+                    record,
+                    verdict=outcome.verdict,
+                    detail=outcome.detail,
+                    flaky=outcome.flaky,
+                    repeats=outcome.repeats,
+                    reading=outcome.reading,
+                )
+            records.append(record)
+        return records
+
+    def quarantined(self, run_id: str) -> dict[str, str]:
+        rows = self._rows(
+            "SELECT DISTINCT task_id, skipped FROM attempt WHERE run_id = ? AND skipped LIKE 'quarantined: %'", run_id
+        )
+        return {task_id: reason.partition(": ")[2] for task_id, reason in rows}
+
+    def gold(self, gold_key: str) -> Gold | None:
+        rows = self._rows("SELECT verdict, detail, oracle_cpu_s FROM gold WHERE gold_key = ?", gold_key)
+        return Gold(verdict=Verdict(rows[0][0]), detail=rows[0][1], oracle_cpu_s=rows[0][2]) if rows else None
+
+    def remember_gold(self, gold_key: str, task_id: str, gold: Gold) -> None:
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO gold VALUES (?, ?, ?, ?, ?)",
+                (gold_key, task_id, gold.verdict.value, _text(gold.detail), gold.oracle_cpu_s),
+            )
+
+    def close(self) -> None:
+        with self._lock, contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+
+def _reading(values: tuple[Any, ...]) -> Reading | None:
+    if values[0] is None:
+        return None
+    fields = dict(zip(_READING, values, strict=True))
+    fields["energy_method"] = Method(fields["energy_method"])
+    return Reading(**fields)
+
+
+def _generation(text: str | None) -> Generation | None:
+    if text is None:
+        return None
+    fields = json.loads(text)
+    fields["energy_method"] = Method(fields["energy_method"])
+    return Generation(**fields)

@@ -1,0 +1,1 @@
+"""What reads, or estimates, the CPU's energy."""

@@ -1,0 +1,194 @@
+"""The values that flow through the product, from a suite and its samples to ledger records.
+
+All are frozen. Units stand in the names. Missing is None, never 0.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Verdict(str, enum.Enum):
+    """What became of one attempt. Only `ACCEPTED` is a success; `HARNESS_ERROR` is never the model's fault."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    CRASHED = "crashed"
+    MALFORMED = "malformed"
+    HARNESS_ERROR = "harness_error"
+
+
+class Method(str, enum.Enum):
+    """How a figure came to be."""
+
+    MEASURED = "measured"
+    ATTRIBUTED = "attributed"
+    ESTIMATED = "estimated"
+    DECLARED = "declared"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One problem of a suite.
+
+    `prompt` is trusted text that stands before a completion. `tests` is the oracle's program: it is executed after
+    `prelude` in a fresh namespace in which every name of `entry_points` is bound to the solution's function.
+    `call` is executed last ("" where `tests` already runs by itself).
+    """
+
+    suite: str
+    task_id: str
+    prompt: str
+    prelude: str
+    tests: str
+    call: str
+    entry_points: tuple[str, ...]
+    canonical_solution: str
+    canonical_is_program: bool = False
+    preload: tuple[str, ...] = ()
+    timeout_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """A set of tasks from one source; `sha256` is of the bytes it was read from."""
+
+    name: str
+    version: str
+    sha256: str
+    tasks: Mapping[str, Task]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What the generator recorded about one sample (file format: design of samples, `generation`)."""
+
+    energy_j: float | None = None
+    energy_method: Method = Method.MISSING
+    energy_scope: str | None = None
+    source: str | None = None
+    duration_s: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    batch_size: int | None = None
+    gpu_model: str | None = None
+    gpu_count: int | None = None
+    flops: float | None = None
+    pue_included: bool = False
+    region: str | None = None
+    started_at: str | None = None
+
+
+def canonical_settings(settings: Mapping[str, Any]) -> str:
+    """Settings as JSON text with sorted keys, so that equal settings are equal text."""
+    return json.dumps(dict(settings), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Configuration:
+    """What is compared: a model under settings (`settings` is `canonical_settings` text)."""
+
+    model: str
+    settings: str = "{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One text that a model wrote for one task.
+
+    `completion` follows the task's prompt; `solution` is a whole program. Exactly one of them is not None.
+    `path` and `line` say where it was read.
+    """
+
+    task_id: str
+    configuration: Configuration
+    sample_id: int
+    completion: str | None = None
+    solution: str | None = None
+    generation: Generation | None = None
+    path: str = ""
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one attempt. `cpu_s` is the solution's own CPU time; the wall limit is derived from it."""
+
+    cpu_s: float = 3.0
+    memory_bytes: int = 1 << 30
+    output_bytes: int = 10 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one execution cost, by the solution (`cpu_s`, `peak_memory_bytes`) and by the harness apart.
+
+    `cpu_s`: CPU time of the solution and its children, net of the sandbox's own set-up.
+    `oracle_cpu_s`: CPU time of the tests; `harness_cpu_s`: everything else the sandbox spent on the attempt.
+    `peak_memory_bytes`: peak resident memory of the solution above what it started with.
+    Energies are None where no meter gave one.
+    """
+
+    cpu_s: float
+    wall_s: float
+    peak_memory_bytes: int | None
+    oracle_cpu_s: float
+    harness_cpu_s: float
+    energy_j: float | None = None
+    harness_energy_j: float | None = None
+    energy_method: Method = Method.MISSING
+    energy_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """Carbon intensity of a grid, location-based."""
+
+    g_per_kwh: float
+    region: str
+    year: int | None
+    source: str
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factors:
+    """What turns joules into grams: the two sites' grids and their PUE."""
+
+    generation: Intensity
+    execution: Intensity
+    generation_pue: float = 1.0
+    execution_pue: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One line of the ledger: an attempt, with its verdict and reading once it has finished.
+
+    `verdict` is None while it has not finished (or was lost). `extraction` is "as-is" or the name of the rule that
+    reduced the reply to its code.
+    """
+
+    suite: str
+    task_id: str
+    configuration: Configuration
+    sample_id: int
+    path: str
+    program_key: str
+    extraction: str = "as-is"
+    generation: Generation | None = None
+    verdict: Verdict | None = None
+    detail: str = ""
+    flaky: bool = False
+    repeats: int = 0
+    reading: Reading | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,197 @@
+"""The command line and the ini file: registration, and the frozen `Options` that everything else is given."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Kept free of imports from this package: it is loaded in every pytest run, with --greencode or without.
+
+GROUP = ("greencode", "grams of CO2e per accepted solution")
+# (name, type of value, choices, help). The ini key is the same word; the command line wins.
+_TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
+    ("sandbox", ("auto", "docker", "bubblewrap", "none"), "auto", "where attempts run (default: auto)"),
+    ("jobs", None, "", "sandboxes that work at once (default: number of cores)"),
+    ("timeout", None, "", "CPU seconds that a solution may use (default: the suite's own, 3 for HumanEval)"),
+    ("memory", None, "1g", "memory that a solution may use, such as 512m or 1g (default: 1g)"),
+    ("image", None, "", "container image for the docker sandbox (default: made from this Python)"),
+    ("extract", ("auto", "none"), "auto", "reduce chat replies to their code, or take samples as they are"),
+    ("meter", ("auto", "estimated", "none"), "auto", "where the energy of execution comes from (default: auto)"),
+    ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
+    ("region", None, "WOR", "grid of the test site: ISO3 code, or g/kWh as a number (default: world average)"),
+    ("generation-region", None, "", "grid of the generation site, where a sample names none (default: --greencode-region)"),
+    ("pue", None, "1.0", "power usage effectiveness of the test site (default: 1.0)"),
+    ("generation-pue", None, "1.0", "the same for the generation site, where a record does not include it (default: 1.0)"),
+    ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
+    ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
+)
+_LIST_OPTIONS = (
+    ("suite", "NAME=PATH", "a suite's file: humanevalplus, mbpp, mbppplus or a name of yours (repeatable)"),
+    ("override", "PATH", "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)"),
+    ("report", "TYPE[:PATH]", "write a report: json (repeatable)"),
+)
+_FLAGS = (
+    ("stop-at-accepted", "stop a task's attempts at the first accepted one"),
+    ("resume", "continue the ledger's last run: run only what is missing"),
+    ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
+)
+REPORT_TYPES = ("json",)
+
+
+def ini_name(name: str) -> str:
+    return "greencode_" + name.replace("-", "_")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup(*GROUP)
+    group.addoption("--greencode", action="store_true", default=False, help="run samples files and account for them")
+    for name, choices, _, text in _TEXT_OPTIONS:
+        metavar = None if choices else name.upper().replace("-", "_")
+        group.addoption(f"--greencode-{name}", dest=ini_name(name), choices=choices, metavar=metavar, help=text)
+        parser.addini(ini_name(name), text, default="")
+    for name, metavar, text in _LIST_OPTIONS:
+        group.addoption(
+            f"--greencode-{name}", dest=ini_name(name), action="append", default=[], metavar=metavar, help=text
+        )
+        parser.addini(ini_name(name), text, type="linelist", default=[])
+    for name, text in _FLAGS:
+        group.addoption(f"--greencode-{name}", dest=ini_name(name), action="store_true", default=False, help=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked for, checked. Paths are absolute."""
+
+    sandbox: str
+    jobs: int | None
+    timeout_s: float | None
+    memory_bytes: int
+    image: str | None
+    extract: bool
+    meter: str
+    attempts: int | None
+    region: str
+    generation_region: str
+    execution_pue: float
+    generation_pue: float
+    fail_rejected: bool
+    ledger: Path
+    suites: tuple[tuple[str, Path], ...]
+    overrides: tuple[Path, ...]
+    reports: tuple[tuple[str, Path], ...]
+    stop_at_accepted: bool
+    resume: bool
+    trusted: bool
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Options:
+        """Raises pytest.UsageError that names the flag, what was expected and what was found."""
+        texts = {name: _value(config, name, choices, default) for name, choices, default, _ in _TEXT_OPTIONS}
+        lists = {
+            name: [*config.getini(ini_name(name)), *config.getoption(ini_name(name))] for name, _, _ in _LIST_OPTIONS
+        }
+        flags = {name: bool(config.getoption(ini_name(name))) for name, _ in _FLAGS}
+        if texts["sandbox"] == "none" and not flags["i-trust-this-code"]:
+            raise pytest.UsageError(
+                "--greencode-sandbox none runs model-written code as you, on this machine; if you trust it, add "
+                "--greencode-i-trust-this-code, else use docker or bubblewrap"
+            )
+        base = config.invocation_params.dir
+        return cls(
+            sandbox=texts["sandbox"],
+            jobs=_whole_number("jobs", texts["jobs"]),
+            timeout_s=_seconds("timeout", texts["timeout"]),
+            memory_bytes=_bytes("memory", texts["memory"]),
+            image=texts["image"] or None,
+            extract=texts["extract"] == "auto",
+            meter=texts["meter"],
+            attempts=_whole_number("attempts", texts["attempts"]),
+            region=texts["region"],
+            generation_region=texts["generation-region"] or texts["region"],
+            execution_pue=_pue("pue", texts["pue"]),
+            generation_pue=_pue("generation-pue", texts["generation-pue"]),
+            fail_rejected=texts["rejected"] == "fail",
+            ledger=_path(config, "ledger", texts["ledger"]),
+            suites=tuple(_suite(base, text) for text in lists["suite"]),
+            overrides=tuple(base / text for text in lists["override"]),
+            reports=tuple(_report(base, text) for text in lists["report"]),
+            stop_at_accepted=flags["stop-at-accepted"],
+            resume=flags["resume"],
+            trusted=flags["i-trust-this-code"],
+        )
+
+
+def _value(config: pytest.Config, name: str, choices: tuple[str, ...] | None, default: str) -> str:
+    given = config.getoption(ini_name(name))
+    if given is None:
+        given = str(config.getini(ini_name(name))).strip() or default
+        if choices and given not in choices:
+            raise pytest.UsageError(f"ini {ini_name(name)}: expected one of {', '.join(choices)}, found {given!r}")
+    return str(given)
+
+
+def _path(config: pytest.Config, name: str, text: str) -> Path:
+    """A default belongs to the project, what is typed to where it is typed."""
+    typed = config.getoption(ini_name(name)) is not None
+    return (config.invocation_params.dir if typed else config.rootpath) / text
+
+
+def _expected(name: str, expected: str, found: str) -> pytest.UsageError:
+    return pytest.UsageError(f"--greencode-{name}: expected {expected}, found {found!r}")
+
+
+def _whole_number(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
+        raise _expected(name, "a whole number from 1", text)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _seconds(name: str, text: str) -> float | None:
+    if not text:
+        return None
+    value = _number(text)
+    if not 0 < value <= 3600:
+        raise _expected(name, "seconds above 0 and up to 3600", text)
+    return value
+
+
+def _pue(name: str, text: str) -> float:
+    value = _number(text)
+    if not 1 <= value <= 5:
+        raise _expected(name, "a power usage effectiveness from 1 to 5", text)
+    return value
+
+
+def _bytes(name: str, text: str) -> int:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmg]?)(?:i?b)?", text.strip().lower())
+    value = int(float(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2]]) if match else 0
+    if not 32 << 20 <= value <= 1 << 40:
+        raise _expected(name, "an amount of memory from 32m, such as 512m or 1g", text)
+    return value
+
+
+def _suite(base: Path, text: str) -> tuple[str, Path]:
+    name, separator, path = text.partition("=")
+    if not (name and separator and path):
+        raise _expected("suite", "NAME=PATH, such as mbpp=data/mbpp.jsonl.gz", text)
+    return name, base / path
+
+
+def _report(base: Path, text: str) -> tuple[str, Path]:
+    kind, _, path = text.partition(":")
+    if kind not in REPORT_TYPES:
+        raise _expected("report", f"TYPE or TYPE:PATH with TYPE one of {', '.join(REPORT_TYPES)}", text)
+    return kind, base / (path or f"greencode-report.{kind}")

@@ -1,0 +1,293 @@
+"""The account as lines of plain text, one table per suite; colour is the caller's."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from ..accounting import Account, ConfigurationAccount
+from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+
+_UNKNOWN = "?"
+_NARROWEST_NAME = 12
+_LONGEST_LABEL = 40
+_KEY_WIDTH = 11
+_MOST_QUARANTINED = 10
+
+
+class _Column(NamedTuple):
+    """Two heading lines and the cells; those with the least `worth` go first when the line is too narrow."""
+
+    top: str
+    bottom: str
+    cells: list[str]
+    worth: int
+
+    @property
+    def width(self) -> int:
+        return max(map(columns, (self.top, self.bottom, *self.cells)))
+
+
+def render_terminal(account: Account, *, width: int = 80) -> list[str]:
+    """Lines of at most `width` columns (at least 40): for each suite a table, best configuration first, and footnotes.
+
+    Every name from a model or a file is escaped: a line is one line and contains nothing a terminal would obey.
+    """
+    width = max(width, 40)
+    lines: list[str] = []
+    for suite, members in groupby(account.configurations, key=lambda configuration: configuration.suite):
+        configurations = sorted(members, key=_rank)
+        rows = _rows(configurations)
+        if lines:
+            lines.append("")
+        lines += [*wrap(_title(suite, configurations), width), "", *_table(rows, width), ""]
+        lines += _keyed(_footnotes(rows), width)
+    lines += _keyed(_quarantined(account.quarantined), width)
+    return lines or ["no attempts"]
+
+
+def _keyed(notes: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+    """Notes behind their keys, a repeated key shown once."""
+    indent = " " * (_KEY_WIDTH + 2)
+    last = ""
+    for key, text in notes:
+        yield from wrap(text, width, first=indent if key == last else left(key, len(indent)), rest=indent)
+        last = key
+
+
+def _rank(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
+    """By the headline; the unknown last, those with a lower bound among them by it."""
+    cost = configuration.per_accepted
+    order = cost.co2e_g if cost.co2e_g is not None else cost.lower_bound_co2e_g
+    return cost.co2e_g is None, float("inf") if order is None else order, configuration.model, configuration.settings
+
+
+def _title(suite: str, configurations: Sequence[ConfigurationAccount]) -> str:
+    tasks = sorted({configuration.tasks for configuration in configurations})
+    counts = f"{tasks[0]}" if len(tasks) == 1 else f"{tasks[0]} to {tasks[-1]}"
+    ks = {configuration.per_accepted.attempts for configuration in configurations} - {None}
+    allowed = f", up to {_attempts(ks.pop() or 0)} per task" if len(ks) == 1 else ""
+    return f"{escape(suite)}: {counts} task{'s' if counts != '1' else ''}{allowed}"
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt{'s' if count != 1 else ''}"
+
+
+# Names.
+
+
+class _Row(NamedTuple):
+    """A configuration, its escaped model name, and the settings in which it differs from its namesakes."""
+
+    name: str
+    settings: str
+    configuration: ConfigurationAccount
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.settings})" if self.settings else self.name
+
+
+def _rows(configurations: Sequence[ConfigurationAccount]) -> list[_Row]:
+    namesakes: dict[str, list[dict[str, str]]] = {}
+    for configuration in configurations:
+        namesakes.setdefault(configuration.model, []).append(_settings(configuration.settings))
+    rows = []
+    for configuration in configurations:
+        own, others = _settings(configuration.settings), namesakes[configuration.model]
+        keys = sorted({key for other in others for key in other})
+        differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
+        shown = [f"{escape(key)}={escape(own[key])}" if key in own else f"no {escape(key)}" for key in differing]
+        rows.append(_Row(escape(configuration.model), ", ".join(shown), configuration))
+    return rows
+
+
+def _settings(text: str) -> dict[str, str]:
+    try:
+        settings = json.loads(text)
+        if isinstance(settings, dict):
+            return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    except (ValueError, RecursionError):
+        pass
+    return {"settings": text}
+
+
+def _distinct(names: Sequence[str], width: int) -> dict[str, str]:
+    """What each name is shown as in `width` columns; numbered where shortening made two the same."""
+    shown = {name: shorten(name, width) for name in names}
+    seen = Counter(shown.values())
+    numbers: Counter[str] = Counter()
+    for name, short in shown.items():
+        if seen[short] > 1:
+            numbers[short] += 1
+            number = f"~{numbers[short]}"
+            shown[name] = shorten(name, width - len(number)) + number
+    return shown
+
+
+# The table.
+
+
+def _table(rows: Sequence[_Row], width: int) -> Iterator[str]:
+    values = _value_columns([row.configuration for row in rows])
+    longest = max(len("model"), *(columns(row.name) for row in rows))
+    gap, name_width = _fit(values, longest, width)
+    while name_width < min(_NARROWEST_NAME, longest) and len(values) > 1:
+        values.remove(min(values, key=lambda column: column.worth))
+        gap, name_width = _fit(values, longest, width)
+    names = _distinct([row.name for row in rows], name_width)
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        padded = [right(cell, column.width) for cell, column in zip(cells, values, strict=True)]
+        return (" " * gap).join([left(name, name_width), *padded]).rstrip()
+
+    yield line("", [column.top for column in values])
+    yield line("model", [column.bottom for column in values])
+    yield "-" * (name_width + sum(column.width + gap for column in values))
+    for position, row in enumerate(rows):
+        yield line(names[row.name], [column.cells[position] for column in values])
+        if row.settings:
+            yield "  " + shorten(row.settings, width - 2)
+
+
+def _fit(values: Sequence[_Column], longest: int, width: int) -> tuple[int, int]:
+    """(gap between columns, width of the names): wide gaps where the names still fit."""
+    room = width - sum(column.width for column in values)
+    gap = 2 if room - 2 * len(values) >= longest else 1
+    return gap, min(longest, room - gap * len(values))
+
+
+def _value_columns(configurations: Sequence[ConfigurationAccount]) -> list[_Column]:
+    result = [
+        _Column("accepted", "/attempts", [f"{c.accepted}/{c.attempts}" for c in configurations], 5),
+        _Column("pass@1", "%", [_pass(c, 1) for c in configurations], 4),
+    ]
+    ks = {c.per_accepted.attempts for c in configurations if c.retry} - {None, 1}
+    if ks:
+        k = next(iter(ks)) if len(ks) == 1 else None
+        cells = [_pass(c, c.per_accepted.attempts or 1) for c in configurations]
+        result.append(_Column(f"pass@{k or 'k'}", "%", cells, 1))
+    return [
+        *result,
+        _carbon_column(configurations),
+        _Column("J per", "accepted", [_energy(c) for c in configurations], 3),
+        _Column("waste", "%", [_or_unknown(c.waste_share, percent) for c in configurations], 2),
+    ]
+
+
+def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> _Column:
+    """The estimate and its interval, each aligned, in one unit for all."""
+    costs = [c.per_accepted for c in configurations]
+    unit, grams = mass_unit(c for cost in costs for c in (cost.co2e_g, cost.lower_bound_co2e_g) if c is not None)
+    estimates, intervals = [], []
+    for cost in costs:
+        estimate = _UNKNOWN
+        if cost.co2e_g is not None:
+            estimate = significant(cost.co2e_g / grams)
+        elif cost.lower_bound_co2e_g is not None:
+            estimate = f">{significant(cost.lower_bound_co2e_g / grams)}"
+        estimates.append(estimate)
+        interval = cost.interval
+        intervals.append("" if interval is None else f"[{', '.join(significant(end / grams) for end in interval)}]")
+    first, second = max(map(len, estimates)), max(map(len, intervals))
+    cells = [f"{e:>{first}}" + f" {i:>{second}}" * (second > 0) for e, i in zip(estimates, intervals, strict=True)]
+    return _Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9)
+
+
+def _pass(configuration: ConfigurationAccount, k: int) -> str:
+    return _or_unknown(configuration.pass_at.get(k), percent)
+
+
+def _energy(configuration: ConfigurationAccount) -> str:
+    cost = configuration.per_accepted
+    if cost.energy_j is None and cost.lower_bound_energy_j is not None:
+        return f">{significant(cost.lower_bound_energy_j)}"
+    return _or_unknown(cost.energy_j, significant)
+
+
+def _or_unknown(value: float | None, shown: Callable[[float], str]) -> str:
+    return _UNKNOWN if value is None else shown(value)
+
+
+# The footnotes.
+
+
+def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
+    """(key, text) of what the table's numbers mean and leave out; empty ones do not appear."""
+    labels = _distinct([row.label for row in rows], _LONGEST_LABEL)
+
+    def noted(key: str, note: Callable[[ConfigurationAccount], str]) -> Iterator[tuple[str, str]]:
+        """The note of each configuration, said once where all say the same."""
+        by_text: dict[str, list[str]] = {}
+        for row in rows:
+            by_text.setdefault(note(row.configuration), []).append(labels[row.label])
+        for text, names in by_text.items():
+            if text:
+                yield key, text if len(by_text) == 1 else f"{', '.join(names)}: {text}"
+
+    yield "headline", "operational gCO2e of all attempts, failed ones too, per accepted solution"
+    if any(row.configuration.per_accepted.interval for row in rows):
+        yield "interval", "95 %, over tasks like these"
+    if len({row.configuration.per_accepted.attempts for row in rows}) > 1:
+        yield from noted("allowed (k)", lambda c: f"up to {_attempts(c.per_accepted.attempts or 0)} per task")
+    yield from noted("unknown", _unknown)
+    yield from noted("incomplete", _incomplete)
+    yield from noted("extraction", _extraction)
+    yield from noted(
+        "flaky", lambda c: f"{_attempts(c.flaky)} gave different verdicts when repeated" if c.flaky else ""
+    )
+    yield from noted("same sample", _deterministic)
+    yield from noted("generation", lambda c: _method(c, "energy_j.generation"))
+    yield from noted("execution", lambda c: _method(c, "energy_j.execution"))
+    yield from noted("factors", _factors)
+
+
+def _unknown(configuration: ConfigurationAccount) -> str:
+    cost = configuration.per_accepted
+    bounded = "" if cost.lower_bound_co2e_g is None else " (> is the 95 % lower bound)"
+    return escape(cost.reason or "") + bounded
+
+
+def _incomplete(configuration: ConfigurationAccount) -> str:
+    facts = configuration.completeness
+    left_out = [escape(task_id) for task_id in facts.tasks_left_out]
+    parts = [
+        f"{facts.attempts_lost} of {facts.attempts_planned} attempts lost" if facts.attempts_lost else "",
+        f"{_attempts(facts.harness_errors)} failed by the harness, not counted" if facts.harness_errors else "",
+        f"tasks left out: {', '.join(left_out[:5])}{' ...' if len(left_out) > 5 else ''}" if left_out else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _extraction(configuration: ConfigurationAccount) -> str:
+    counts = configuration.extraction
+    if not counts.needed:
+        return ""
+    rules = ", ".join(f"{escape(rule)} {count}" for rule, count in counts.rules.items())
+    replies = f"{counts.needed} of {configuration.attempts} replies needed extraction ({rules})"
+    return f"{replies}; accepted as they are {counts.accepted_as_is}"
+
+
+def _deterministic(configuration: ConfigurationAccount) -> str:
+    return "all samples of every task are the same program: retries only waste" if configuration.deterministic else ""
+
+
+def _method(configuration: ConfigurationAccount, figure: str) -> str:
+    origin = configuration.provenance[figure]
+    return f"energy {origin.method.value}{f': {escape(origin.source)}' if origin.source else ''}"
+
+
+def _factors(configuration: ConfigurationAccount) -> str:
+    grid = configuration.provenance["co2e_g.operational"].source
+    return f"{escape(grid)}; operational carbon only, embodied not included"
+
+
+def _quarantined(quarantined: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for task_id, reason in list(quarantined.items())[:_MOST_QUARANTINED]:
+        yield "quarantined", f"{escape(task_id)}: {escape(reason)}"
+    if (more := len(quarantined) - _MOST_QUARANTINED) > 0:
+        yield "quarantined", f"and {more} more"

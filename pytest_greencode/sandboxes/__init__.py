@@ -1,0 +1,1 @@
+"""Where attempts run. `open_sandboxes` picks one kind for a session; `WorkerSandbox` talks to one of them."""

@@ -1,0 +1,161 @@
+"""The host's end of the protocol with `inside/worker.py`, whatever the sandbox around it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pytest_greencode.errors import SandboxError, SandboxLost
+from pytest_greencode.model import Limits, Reading, Task, Verdict
+
+FRAME = struct.Struct("<I")
+# The wall limit stands behind the CPU limit and is generous, so that a busy machine does not flip a verdict.
+WALL_PER_CPU_LIMIT = 4.0
+START_TIMEOUT_S = 60.0
+ANSWER_GRACE_S = 60.0
+
+
+def worker_source() -> str:
+    """The worker and its two modules as one program text for `python -c`."""
+    inside = importlib.resources.files(__package__) / "inside"
+    source = "import sys, types\n"
+    for name in ("codec", "lockdown"):
+        text = (inside / f"{name}.py").read_text(encoding="utf-8")
+        source += (
+            f"sys.modules[{name!r}] = types.ModuleType({name!r})\n"
+            f"exec(compile({text!r}, '<{name}>', 'exec'), sys.modules[{name!r}].__dict__)\n"
+        )
+    text = (inside / "worker.py").read_text(encoding="utf-8")
+    return source + f"exec(compile({text!r}, '<worker>', 'exec'))\n"
+
+
+def digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Transport(Protocol):
+    """A byte stream to and from the worker's standard input and output."""
+
+    def write(self, data: bytes) -> None:
+        """Raises OSError when the worker is gone."""
+
+    def read_line(self, timeout_s: float) -> bytes:
+        """One line without its end. Raises EOFError when the worker is gone, TimeoutError after `timeout_s`."""
+
+    def close(self) -> str:
+        """Stop the worker and release everything; what it wrote to its standard error, for messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What one run of one program came to. `dirty`: the sandbox must not be used again."""
+
+    verdict: Verdict
+    detail: str
+    reading: Reading
+    hidden_cpu_s: float = 0.0
+    dirty: bool = False
+
+
+class WorkerSandbox:
+    """One running worker. Not thread-safe: one attempt at a time.
+
+    Raises SandboxLost from every method when the worker dies or stops answering; then only `close` may follow.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._known_tasks: set[str] = set()
+        self.facts: Mapping[str, Any] = self._receive(START_TIMEOUT_S)
+
+    def run(self, key: str, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:
+        """Run `program` against the tests of `task` (`key` names the task's tests uniquely)."""
+        if key not in self._known_tasks:
+            self._load(key, task)
+        wall_s = WALL_PER_CPU_LIMIT * limits.cpu_s
+        self._send(
+            {
+                "op": "run",
+                "key": key,
+                "cpu_s": limits.cpu_s,
+                "wall_s": wall_s,
+                "oracle_cpu_s": oracle_cpu_s,
+                "memory_bytes": limits.memory_bytes,
+                "output_bytes": limits.output_bytes,
+            },
+            program.encode("utf-8", "surrogatepass"),
+        )
+        answer = self._receive(wall_s + oracle_cpu_s + ANSWER_GRACE_S)
+        return Execution(
+            verdict=Verdict(answer["verdict"]),
+            detail=answer["detail"],
+            reading=Reading(
+                cpu_s=answer["cpu_s"],
+                wall_s=answer["wall_s"],
+                peak_memory_bytes=answer["peak_memory_bytes"],
+                oracle_cpu_s=answer["oracle_cpu_s"],
+                harness_cpu_s=answer["harness_cpu_s"],
+            ),
+            hidden_cpu_s=answer["hidden_cpu_s"],
+            dirty=answer["dirty"],
+        )
+
+    def _load(self, key: str, task: Task) -> None:
+        payload = {
+            "prelude": task.prelude,
+            "tests": task.tests,
+            "call": task.call,
+            "entry_points": task.entry_points,
+            "preload": task.preload,
+        }
+        self._send({"op": "task", "key": key}, json.dumps(payload).encode())
+        answer = self._receive(START_TIMEOUT_S)
+        if "error" in answer:
+            raise SandboxError(f"the tests of {task.task_id} ({task.suite}) cannot be loaded: {answer['error']}")
+        self._known_tasks.add(key)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _send(self, header: Mapping[str, Any], payload: bytes) -> None:
+        text = json.dumps({**header, "size": len(payload)}).encode()
+        try:
+            self._transport.write(FRAME.pack(len(text)) + text + payload)
+        except OSError as error:
+            raise SandboxLost(f"the sandbox does not take requests any more: {error}") from error
+
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
+        try:
+            line = self._transport.read_line(timeout_s)
+        except (EOFError, OSError) as error:  # TimeoutError is an OSError
+            last_words = self._transport.close().strip()[-2000:]
+            raise SandboxLost(f"the sandbox is gone: {last_words or error or 'no last words'}") from error
+        answer = json.loads(line)
+        if not isinstance(answer, dict):
+            raise SandboxLost("the sandbox speaks another protocol")
+        return answer
+
+
+class SandboxKind(Protocol):
+    """A way to make sandboxes on this machine."""
+
+    name: str
+    tier: str
+
+    @property
+    def identity(self) -> str:
+        """Changes when anything changes that a verdict may depend on: image, Python, worker."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the report."""
+
+    def start(self) -> WorkerSandbox:
+        """A fresh sandbox. Raises SandboxError."""
+
+    def close(self) -> None:
+        """Remove what `start` left."""

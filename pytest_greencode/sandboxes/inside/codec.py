@@ -1,0 +1,199 @@
+"""What crosses between the solution and the oracle: plain data, both ways.
+
+The solution's side encodes with the C pickler. Exact built-in types take its fast path; everything else comes to
+`Encoder.reducer_override`, which can say a few more types and says "opaque" of the rest. It runs beside hostile code, so
+nothing is promised of it. The oracle's side decodes with `Decoder`, and that is where the promise is kept: its
+`find_class` knows only the builders below. They are instances without state, not classes, so that no pickle opcode can
+call, subclass or alter anything else, and no foreign `__eq__` can arrive.
+"""
+
+import collections
+import datetime
+import decimal
+import fractions
+import io
+import itertools
+import pickle
+import sys
+import types
+
+MAX_ITERATOR_ITEMS = 1_000_000
+PROTOCOL = 5
+
+
+class Opaque:
+    """A value of the solution that plain data cannot carry; equal to nothing but itself."""
+
+    def __init__(self, type_name):
+        self.type_name = type_name
+
+    def __repr__(self):
+        return f"<a {self.type_name} of the solution>"
+
+
+class Builder:
+    """A callable that a pickle can name but never change."""
+
+    __slots__ = ("_build",)
+
+    def __init__(self, build):
+        object.__setattr__(self, "_build", build)
+
+    def __call__(self, *arguments):
+        return self._build(*arguments)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(name)
+
+    def __setstate__(self, state):
+        raise pickle.UnpicklingError("a builder has no state")
+
+
+# Types that may be values themselves. Not `type` or `object`: calling `type` would make a class.
+PLAIN_TYPES = {
+    kind.__name__: kind
+    for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None))
+}
+
+
+def _array(dtype, shape, data):
+    import numpy as np
+
+    kind = np.dtype(str(dtype))
+    if kind.kind not in "biufcSUMm":
+        raise pickle.UnpicklingError("an array of objects")
+    array = np.frombuffer(data, dtype=kind).reshape(shape)
+    return array.copy() if shape else array[()]
+
+
+BUILDERS = {
+    name: Builder(build)
+    for name, build in {
+        "opaque": lambda type_name: Opaque(str(type_name)[:80]),
+        "plain": lambda value: value,
+        "plain_type": lambda name: PLAIN_TYPES[name],
+        "iterator": lambda items: iter(list(items)),
+        "range": lambda *bounds: range(*bounds),
+        "slice": lambda *bounds: slice(*bounds),
+        "dict_keys": lambda items: dict.fromkeys(items).keys(),
+        "dict_values": lambda items: dict(enumerate(items)).values(),
+        "dict_items": lambda items: dict(items).items(),
+        "complex": lambda real, imag: complex(real, imag),
+        "bytearray": lambda data: bytearray(bytes(data)),
+        "fraction": lambda numerator, denominator: fractions.Fraction(int(numerator), int(denominator)),
+        "decimal": lambda text: decimal.Decimal(str(text)),
+        "date": lambda *parts: datetime.date(*parts),
+        "time": lambda *parts: datetime.time(*parts),
+        "datetime": lambda *parts: datetime.datetime(*parts),  # noqa: DTZ001 - what was naive stays naive
+        "timedelta": lambda *parts: datetime.timedelta(*parts),
+        "deque": lambda items, maxlen: collections.deque(items, maxlen),
+        "counter": lambda items: collections.Counter(dict(items)),
+        "ordered_dict": lambda items: collections.OrderedDict(items),
+        "defaultdict": lambda items: collections.defaultdict(None, items),
+        "array": _array,
+        "ellipsis": lambda: Ellipsis,
+        "not_implemented": lambda: NotImplemented,
+    }.items()
+}
+
+
+class Decoder(pickle.Unpickler):
+    def find_class(self, module, name):
+        if module == "greencode":
+            return BUILDERS[name]
+        raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
+
+
+def decode(data):
+    """The value that the solution's side sent. Raises what a hostile pickle makes the C unpickler raise."""
+    return Decoder(io.BytesIO(data)).load()
+
+
+def _marker(name):
+    """What the pickler writes as the global `greencode.<name>`."""
+
+    def marker():
+        raise TypeError(name)
+
+    marker.__module__, marker.__qualname__, marker.__name__ = "greencode", name, name
+    return marker
+
+
+MARKERS = types.SimpleNamespace(**{name: _marker(name) for name in BUILDERS})
+sys.modules["greencode"] = MARKERS
+
+# Iterated once, equal to themselves only: sent eagerly and rebuilt as an iterator, so that `== [...]` stays false.
+ONE_SHOT = tuple(
+    {type(iter(kind())) for kind in (list, tuple, str, bytes, dict, set)}
+    | {type(iter(view)) for view in ({}.values(), {}.items(), range(0), collections.deque())}
+    | {types.GeneratorType, map, filter, zip, enumerate, reversed, type(reversed([])), type(reversed({}))}
+    | {kind for name, kind in vars(itertools).items() if isinstance(kind, type) and not name.startswith("_")}
+)
+
+EXACT = {
+    range: lambda v: (MARKERS.range, (v.start, v.stop, v.step)),
+    slice: lambda v: (MARKERS.slice, (v.start, v.stop, v.step)),
+    complex: lambda v: (MARKERS.complex, (v.real, v.imag)),
+    bytearray: lambda v: (MARKERS.bytearray, (bytes(v),)),
+    type({}.keys()): lambda v: (MARKERS.dict_keys, (list(v),)),
+    type({}.values()): lambda v: (MARKERS.dict_values, (list(v),)),
+    type({}.items()): lambda v: (MARKERS.dict_items, (list(v),)),
+    fractions.Fraction: lambda v: (MARKERS.fraction, (v.numerator, v.denominator)),
+    decimal.Decimal: lambda v: (MARKERS.decimal, (str(v),)),
+    datetime.date: lambda v: (MARKERS.date, (v.year, v.month, v.day)),
+    datetime.time: lambda v: (MARKERS.time, (v.hour, v.minute, v.second, v.microsecond)),
+    datetime.datetime: lambda v: (MARKERS.datetime, (*v.timetuple()[:6], v.microsecond)),
+    datetime.timedelta: lambda v: (MARKERS.timedelta, (v.days, v.seconds, v.microseconds)),
+    collections.deque: lambda v: (MARKERS.deque, (list(v), v.maxlen)),
+    collections.Counter: lambda v: (MARKERS.counter, (list(v.items()),)),
+    collections.OrderedDict: lambda v: (MARKERS.ordered_dict, (list(v.items()),)),
+    collections.defaultdict: lambda v: (MARKERS.defaultdict, (list(v.items()),)),
+    type(Ellipsis): lambda v: (MARKERS.ellipsis, ()),
+    type(NotImplemented): lambda v: (MARKERS.not_implemented, ()),
+}
+
+# A subclass arrives as what it would be without its overrides.
+BASES = (
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, lambda v: str.__getitem__(v, slice(None))),
+    (bytes, lambda v: bytes.__getitem__(v, slice(None))),
+    (tuple, lambda v: tuple(tuple.__iter__(v))),
+    (list, lambda v: list(list.__iter__(v))),
+    (dict, lambda v: dict(dict.items(v))),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+)
+
+
+def _numpy(value):
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind is None or kind not in "biufcSUMm" or not hasattr(value, "tobytes"):
+        return (MARKERS.opaque, (type(value).__name__,))
+    return (MARKERS.array, (value.dtype.str, value.shape, value.tobytes()))
+
+
+class Encoder(pickle.Pickler):
+    def reducer_override(self, value):
+        kind = type(value)
+        if kind in EXACT:
+            return EXACT[kind](value)
+        if kind is types.FunctionType and value.__module__ == "greencode":
+            return NotImplemented  # a marker of ours, pickled by its name
+        if kind.__module__ == "numpy":
+            return _numpy(value)
+        for base, plain in BASES:
+            if isinstance(value, base):
+                return (MARKERS.plain, (plain(value),))
+        if isinstance(value, ONE_SHOT):
+            return (MARKERS.iterator, (list(itertools.islice(value, MAX_ITERATOR_ITEMS)),))
+        if kind is type and PLAIN_TYPES.get(value.__name__) is value:
+            return (MARKERS.plain_type, (value.__name__,))
+        return (MARKERS.opaque, (kind.__name__,))
+
+
+def encode(value):
+    """`value` as bytes for `decode`."""
+    buffer = io.BytesIO()
+    Encoder(buffer, PROTOCOL).dump(value)
+    return buffer.getvalue()

@@ -1,0 +1,178 @@
+"""Kernel restrictions, through ctypes alone: Landlock, seccomp, prctl. Linux on x86-64 and AArch64.
+
+The wide filter is installed once, by the zygote, and every fork inherits it at no cost. The solution adds a narrow one:
+its price grows with its length (the kernel runs it once for each system call number), so it is kept to a dozen entries.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = _libc.prctl
+_syscall = _libc.syscall
+
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+
+EPERM, ENOSYS = 1, 38
+CLONE_THREAD = 0x00010000
+CLONE_NEW_NAMESPACES = 0x7E020080
+
+# Numbers of the system calls that nobody in the sandbox needs after the start: {name: (x86-64, AArch64)}.
+# Source: the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
+FORBIDDEN = {
+    "socket": (41, 198), "execve": (59, 221), "execveat": (322, 281), "ptrace": (101, 117),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "process_madvise": (440, 440),
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "kcmp": (312, 272),
+    "shmget": (29, 194), "shmctl": (31, 195), "shmat": (30, 196), "shmdt": (67, 197),
+    "semget": (64, 190), "semctl": (66, 191), "semtimedop": (220, 192), "semop": (65, 193),
+    "msgget": (68, 186), "msgctl": (71, 187), "msgrcv": (70, 188), "msgsnd": (69, 189),
+    "mq_open": (240, 180), "mq_unlink": (241, 181), "mq_timedsend": (242, 182), "mq_timedreceive": (243, 183),
+    "mq_notify": (244, 184), "mq_getsetattr": (245, 185),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
+    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431),
+    "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "unshare": (272, 97), "setns": (308, 268),
+    "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
+    "init_module": (175, 105), "delete_module": (176, 106), "finit_module": (313, 273),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "syslog": (103, 116), "personality": (135, 92),
+    "quotactl": (179, 60), "acct": (163, 89), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
+    "sethostname": (170, 161), "setdomainname": (171, 162), "settimeofday": (164, 170),
+    "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "lookup_dcookie": (212, 18),
+    "migrate_pages": (256, 238), "move_pages": (279, 239), "set_mempolicy": (238, 237), "mbind": (237, 235),
+    "vmsplice": (278, 75), "fanotify_init": (300, 262),
+}  # fmt: skip
+FORBIDDEN_X86_64_ONLY = {"iopl": 172, "ioperm": 173, "uselib": 134, "modify_ldt": 154, "create_module": 174}
+
+# What a solution may not do besides: new processes, signals, other processes' limits and scheduling.
+FORBIDDEN_TO_SOLUTION = {
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131),
+    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "prlimit64": (302, 261), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+}  # fmt: skip
+FORK_AND_VFORK = {"fork": 57, "vfork": 58}
+CLONE = (56, 220)
+CLONE3 = (435, 435)
+
+_MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7), "arm64": (1, 0xC00000B7)}
+
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL = 0x7FFF0000, 0x80000000
+_ERRNO = 0x00050000
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+
+
+def _instruction(code, value, when_true=0, when_false=0):
+    return struct.pack("HBBI", code, when_true, when_false, value)
+
+
+def _program(numbers, clone_mask_rules):
+    """A filter: EPERM for `numbers`, and for clone where a rule (mask, wanted, error) matches its flags."""
+    column, architecture = _MACHINES[platform.machine()]
+    program = [
+        _instruction(_LOAD, _ARCHITECTURE),
+        _instruction(_JUMP_EQUAL, architecture, 1, 0),
+        _instruction(_RETURN, _KILL),
+        _instruction(_LOAD, _NUMBER),
+    ]
+    if column == 0:  # the x32 table shares the architecture and is told by a bit of the number
+        program += [_instruction(_JUMP_GREATER_EQUAL, 0x40000000, 0, 1), _instruction(_RETURN, _ERRNO | ENOSYS)]
+    for number in sorted(numbers):
+        program += [_instruction(_JUMP_EQUAL, number, 0, 1), _instruction(_RETURN, _ERRNO | EPERM)]
+    # glibc falls back to clone, whose flags a filter can read, when clone3 is not there.
+    program += [_instruction(_JUMP_EQUAL, CLONE3[column], 0, 1), _instruction(_RETURN, _ERRNO | ENOSYS)]
+    rules = b"".join(
+        _instruction(_JUMP_SET, mask, *((0, 1) if refused_when_set else (1, 0))) + _instruction(_RETURN, _ERRNO | EPERM)
+        for mask, refused_when_set in clone_mask_rules
+    )
+    skip = 1 + len(rules) // 8
+    program += [_instruction(_JUMP_EQUAL, CLONE[column], 0, skip), _instruction(_LOAD, _FIRST_ARGUMENT), rules]
+    program.append(_instruction(_RETURN, _ALLOW))
+    code = b"".join(program)
+    return code
+
+
+class Filter:
+    """A seccomp filter, built before the fork so that installing it is one system call."""
+
+    def __init__(self, code):
+        self._code = ctypes.create_string_buffer(code, len(code))
+        header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(self._code))
+        self._program = ctypes.create_string_buffer(header, len(header))
+
+    def install(self):
+        if _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, self._program, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "seccomp filter refused")
+
+
+def sandbox_filter():
+    """For every process of the sandbox, installed once."""
+    column, _ = _MACHINES[platform.machine()]
+    numbers = {pair[column] for pair in FORBIDDEN.values()}
+    if column == 0:
+        numbers |= set(FORBIDDEN_X86_64_ONLY.values())
+    return Filter(_program(numbers, [(CLONE_NEW_NAMESPACES, True)]))
+
+
+def solution_filter():
+    """For a solution: threads yes, processes and signals no."""
+    column, _ = _MACHINES[platform.machine()]
+    numbers = {pair[column] for pair in FORBIDDEN_TO_SOLUTION.values()}
+    if column == 0:
+        numbers |= set(FORK_AND_VFORK.values())
+    return Filter(_program(numbers, [(CLONE_THREAD, False)]))
+
+
+def no_new_privileges():
+    if _prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no_new_privs refused")
+
+
+def not_dumpable():
+    """Close /proc/<pid>/{mem,environ,maps,fd} and ptrace to processes of the same user."""
+    _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_LANDLOCK_VERSION, _PATH_BENEATH = 1, 1
+_WRITE_FILE = 1 << 1
+# WRITE_FILE, REMOVE_*, MAKE_*: by ABI 1; REFER (2); TRUNCATE (3). Source: include/uapi/linux/landlock.h.
+_WRITES = (_WRITE_FILE | 0x1FF0, _WRITE_FILE | 0x3FF0, _WRITE_FILE | 0x7FF0)
+
+
+def landlock_abi():
+    """The kernel's Landlock version, 0 where it has none."""
+    return max(0, _syscall(_CREATE_RULESET, None, 0, _LANDLOCK_VERSION))
+
+
+def allow_writes_only_in(directory):
+    """Refuse every change of files outside `directory` (and writes to /dev/null); False where there is no Landlock."""
+    abi = landlock_abi()
+    if not abi:
+        return False
+    handled = _WRITES[min(abi, 3) - 1]
+    ruleset = _syscall(_CREATE_RULESET, struct.pack("Q", handled), 8, 0)
+    if ruleset < 0:
+        return False
+    try:
+        for path, access in ((directory, handled), ("/dev/null", _WRITE_FILE)):
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            try:
+                if _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", access, descriptor), 0) != 0:
+                    raise OSError(ctypes.get_errno(), f"Landlock rule for {path} refused")
+            finally:
+                os.close(descriptor)
+        if _syscall(_RESTRICT_SELF, ruleset, 0) != 0:
+            raise OSError(ctypes.get_errno(), "Landlock refused")
+    finally:
+        os.close(ruleset)
+    return True

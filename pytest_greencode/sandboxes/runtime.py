@@ -1,0 +1,144 @@
+"""The files a worker needs, taken from the host's own Python: interpreter, standard library, shared libraries, numpy.
+
+They keep their absolute paths, so that run paths and the interpreter's search for its library work unchanged. The same
+list fills a container image and a bubblewrap file system.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import io
+import os
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_greencode.errors import SandboxUnavailable
+
+PACKAGES = "/opt/greencode/packages"
+# Parts of the standard library that no solution needs and that are large.
+LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "site-packages",
+            "dist-packages", "config", "_pyrepl"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Host paths. `libraries` maps the path a loader asks for to the file behind it."""
+
+    python: Path
+    standard_library: Path
+    libraries: dict[str, Path]
+    packages: tuple[Path, ...]
+    version: str
+
+    @property
+    def label(self) -> str:
+        """What the content depends on."""
+        names = ",".join(f"{path.name}" for path in self.packages)
+        return f"python {self.version} {platform.machine()} numpy {_numpy_version()} [{names}] layout 1"
+
+
+def _numpy_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("numpy")
+    except PackageNotFoundError:
+        return "none"
+
+
+def _shared_objects(directory: Path) -> Iterator[Path]:
+    for path in directory.rglob("*.so*"):
+        if path.is_file() and not LEFT_OUT & set(path.relative_to(directory).parts):
+            yield path
+
+
+@functools.cache
+def host_runtime() -> Runtime:
+    """The runtime of the interpreter that runs this. Raises SandboxUnavailable off Linux."""
+    if sys.platform != "linux":
+        raise SandboxUnavailable(f"a worker can be made from the host's Python on Linux only, this is {sys.platform}")
+    python = Path(os.path.realpath(sys.executable))
+    standard_library = Path(sysconfig.get_path("stdlib", vars={"base": sys.base_prefix}))
+    packages: list[Path] = []
+    spec = importlib.util.find_spec("numpy")
+    if spec is not None and spec.origin is not None:
+        numpy = Path(spec.origin).parent
+        packages = [path for path in (numpy, numpy.parent / "numpy.libs") if path.is_dir()]
+    objects = [python, *_shared_objects(standard_library)]
+    for package in packages:
+        objects += _shared_objects(package)
+    return Runtime(
+        python=python,
+        standard_library=standard_library,
+        libraries=_closure(objects, standard_library, packages),
+        packages=tuple(packages),
+        version=platform.python_version(),
+    )
+
+
+def _closure(objects: list[Path], standard_library: Path, packages: list[Path]) -> dict[str, Path]:
+    try:
+        listing = subprocess.run(
+            ["ldd", *map(str, objects)], capture_output=True, text=True, check=False, timeout=120
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SandboxUnavailable(f"`ldd` is needed to find Python's shared libraries: {error}") from error
+    inside = (f"{standard_library}/", *(f"{package}/" for package in packages))
+    libraries = {}
+    for match in re.finditer(r"(?:=> )?(/[^\s()]+) \(0x", listing):
+        name = os.path.normpath(match.group(1))
+        if not name.startswith(inside):
+            libraries[name] = Path(os.path.realpath(name))
+    return libraries
+
+
+def _keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if LEFT_OUT & set(member.name.split("/")) or ".opt-" in member.name or member.name.endswith(".a"):
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    member.mtime = 0
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member
+
+
+def image_tar(runtime: Runtime) -> bytes:
+    """A root file system with the runtime as an uncompressed tar."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as tar:
+        made: set[str] = set()
+
+        def parents(path: str) -> None:
+            for parent in reversed(Path(path).parents):
+                name = str(parent).strip("/")
+                if name and name not in made:
+                    made.add(name)
+                    entry = tarfile.TarInfo(name)
+                    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                    tar.addfile(entry)
+
+        def add(source: Path, target: str) -> None:
+            parents(target)
+            tar.add(source, target.strip("/"), filter=_keep)
+
+        for directory in ("/proc/.", "/sys/.", "/dev/.", "/w/.", "/etc/."):
+            parents(directory)
+        add(runtime.python, str(runtime.python))
+        add(runtime.standard_library, str(runtime.standard_library))
+        for name, path in runtime.libraries.items():
+            add(path, name)
+        for package in runtime.packages:
+            add(package, f"{PACKAGES}/{package.name}")
+        passwd = b"root:x:0:0::/w:\nnobody:x:65534:65534::/w:\n"
+        entry = tarfile.TarInfo("etc/passwd")
+        entry.size, entry.mode = len(passwd), 0o644
+        tar.addfile(entry, io.BytesIO(passwd))
+    return buffer.getvalue()

@@ -1,0 +1,74 @@
+"""The suites of a session: HumanEval, those the user names, those of other plugins, and the user's overrides of tasks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_greencode.errors import SampleFormatError, UsageProblem
+from pytest_greencode.model import Suite
+from pytest_greencode.records import canonical_task_id
+from pytest_greencode.suites.formats import human_eval, read_suite
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_greencode.options import Options
+
+_REPLACEABLE = {"tests": str, "canonical_solution": str, "prelude": str, "timeout_s": float}
+
+
+def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
+    """Later suites take precedence: a task id belongs to the last suite that has it."""
+    suites = [human_eval()]
+    for more in config.hook.pytest_greencode_suites(config=config):
+        suites += more
+    suites += [read_suite(name, path) for name, path in options.suites]
+    owners = {task_id: index for index, suite in enumerate(suites) for task_id in suite.tasks}
+    suites = [
+        replace(suite, tasks={key: task for key, task in suite.tasks.items() if owners[key] == index})
+        for index, suite in enumerate(suites)
+    ]
+    for path in options.overrides:
+        suites = _override(suites, path)
+    return suites
+
+
+def _override(suites: list[Suite], path: Path) -> list[Suite]:
+    """Replace parts of tasks by a file's lines. A suite that was changed says so in its version."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"--greencode-override {path}: {error}; expected a JSONL file of tasks' parts") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        task_id, parts = _parts(path, number, line)
+        for index, suite in enumerate(suites):
+            if task_id in suite.tasks:
+                tasks = {**suite.tasks, task_id: replace(suite.tasks[task_id], **parts)}
+                note = f"{task_id} overridden"
+                version = suite.version if note in suite.version else f"{suite.version}, {note}"
+                suites[index] = replace(suite, tasks=tasks, version=version)
+                break
+        else:
+            raise SampleFormatError(str(path), number, "task_id", "a task of the suites in use", repr(task_id))
+    return suites
+
+
+def _parts(path: Path, number: int, line: str) -> tuple[str, dict[str, Any]]:
+    try:
+        row = json.loads(line)
+        task_id = canonical_task_id(row.pop("task_id"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SampleFormatError(str(path), number, "task_id", "a JSON object with task_id", line[:60]) from error
+    for field, value in row.items():
+        if field not in _REPLACEABLE:
+            raise SampleFormatError(str(path), number, field, f"one of {', '.join(_REPLACEABLE)}", "another field")
+        kind = _REPLACEABLE[field]
+        number_for_float = kind is float and isinstance(value, int) and not isinstance(value, bool)
+        if not isinstance(value, kind) and not number_for_float:
+            raise SampleFormatError(str(path), number, field, kind.__name__, type(value).__name__)
+    return task_id, row

