@@ -1,12 +1,12 @@
 """Everything this package raises on purpose.
 
-    GreencodeError
-      UsageProblem            the user can mend it: a flag, a file, a permission (pytest exit code 4)
-        SampleFormatError     a samples file: file, line, field, expected, found
-      SandboxError            the harness failed, never the model
-        SandboxUnavailable    no such sandbox here; the message carries the remedy
-        SandboxLost           the sandbox died under an attempt; the attempt may be run again elsewhere
-      LedgerError             the ledger cannot be read or written
+GreencodeError
+  UsageProblem            the user can mend it: a flag, a file, a permission (pytest exit code 4)
+    SampleFormatError     a samples file: file, line, field, expected, found
+  SandboxError            the harness failed, never the model
+    SandboxUnavailable    no such sandbox here; the message carries the remedy
+    SandboxLost           the sandbox died under an attempt; the attempt may be run again elsewhere
+  LedgerError             the ledger cannot be read or written
 """
 
 from __future__ import annotations

@@ -176,12 +176,14 @@ class Ledger:
                 [(reason, run_id, *identity(sample, suite)) for sample, suite in samples],
             )
 
-    def start(self, run_id: str, program_key: str, task_id: str, at: float) -> None:
+    def start(self, run_id: str, program_key: str, attempt: tuple[Sample, str], extraction: str, at: float) -> None:
+        """An execution begins, on behalf of an attempt (sample, suite)."""
         with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
-                (run_id, program_key, task_id, at),
+                (run_id, program_key, attempt[0].task_id, at),
             )
+            self._assign(connection, run_id, program_key, attempt, extraction)
 
     def finish(self, run_id: str, program_key: str, outcome: Finished, at: float) -> None:
         reading = outcome.reading
@@ -195,14 +197,20 @@ class Ledger:
                  program_key),
             )  # fmt: skip
 
-    def assign(self, run_id: str, sample: Sample, suite: str, program_key: str, extraction: str) -> None:
-        """The attempt's verdict is that execution's."""
+    def assign(self, run_id: str, program_key: str, attempt: tuple[Sample, str], extraction: str) -> None:
+        """The attempt's verdict is that of an execution which began on behalf of another one."""
         with self._writing() as connection:
-            connection.execute(
-                "UPDATE attempt SET program_key = ?, extraction = ?, skipped = NULL WHERE run_id = ? AND model = ?"
-                " AND settings = ? AND suite = ? AND task_id = ? AND sample_id = ?",
-                (program_key, extraction, run_id, *identity(sample, suite)),
-            )
+            self._assign(connection, run_id, program_key, attempt, extraction)
+
+    @staticmethod
+    def _assign(
+        connection: sqlite3.Connection, run_id: str, program_key: str, attempt: tuple[Sample, str], extraction: str
+    ) -> None:
+        connection.execute(
+            "UPDATE attempt SET program_key = ?, extraction = ?, skipped = NULL WHERE run_id = ? AND model = ?"
+            " AND settings = ? AND suite = ? AND task_id = ? AND sample_id = ?",
+            (program_key, extraction, run_id, *identity(*attempt)),
+        )
 
     def finished(self, run_id: str) -> dict[str, Finished]:
         """Executions that have an outcome, by program key."""

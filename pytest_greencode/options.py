@@ -23,15 +23,29 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ("meter", ("auto", "estimated", "none"), "auto", "where the energy of execution comes from (default: auto)"),
     ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
     ("region", None, "WOR", "grid of the test site: ISO3 code, or g/kWh as a number (default: world average)"),
-    ("generation-region", None, "", "grid of the generation site, where a sample names none (default: --greencode-region)"),
+    (
+        "generation-region",
+        None,
+        "",
+        "grid of the generation site, where a sample names none (default: --greencode-region)",
+    ),
     ("pue", None, "1.0", "power usage effectiveness of the test site (default: 1.0)"),
-    ("generation-pue", None, "1.0", "the same for the generation site, where a record does not include it (default: 1.0)"),
+    (
+        "generation-pue",
+        None,
+        "1.0",
+        "the same for the generation site, where a record does not include it (default: 1.0)",
+    ),
     ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
     ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
 )
 _LIST_OPTIONS = (
     ("suite", "NAME=PATH", "a suite's file: humanevalplus, mbpp, mbppplus or a name of yours (repeatable)"),
-    ("override", "PATH", "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)"),
+    (
+        "override",
+        "PATH",
+        "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)",
+    ),
     ("report", "TYPE[:PATH]", "write a report: json (repeatable)"),
 )
 _FLAGS = (

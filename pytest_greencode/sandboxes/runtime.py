@@ -42,7 +42,7 @@ class Runtime:
     def label(self) -> str:
         """What the content depends on."""
         names = ",".join(f"{path.name}" for path in self.packages)
-        return f"python {self.version} {platform.machine()} numpy {_numpy_version()} [{names}] layout 1"
+        return f"python {self.version} {platform.machine()} numpy {_numpy_version()} [{names}] layout 2"
 
 
 def _numpy_version() -> str:
@@ -105,7 +105,7 @@ def _keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
-    member.mtime = 0
+    # The time of change stays: compiled modules are checked against it.
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     return member
 

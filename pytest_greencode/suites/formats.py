@@ -83,7 +83,9 @@ def _rows(path: Path, data: bytes) -> Iterator[tuple[int, Row]]:
     try:
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise SampleFormatError(str(path), None, None, "UTF-8 text, gzipped if the name ends in .gz", str(error)) from error
+        raise SampleFormatError(
+            str(path), None, None, "UTF-8 text, gzipped if the name ends in .gz", str(error)
+        ) from error
     for line, content in enumerate(text.split("\n"), 1):
         if not content.strip():
             continue
@@ -128,7 +130,7 @@ def _mbpp(name: str, row: Row, timeout_s: float) -> Task:
         suite=name,
         task_id=canonical_task_id(row["task_id"]),
         prompt="",
-        prelude="",
+        prelude=_tested_imports(code, tests),
         tests=tests,
         call="",
         entry_points=_tested_names(code, tests),
@@ -147,13 +149,27 @@ def _tested_names(code: str, tests: str) -> tuple[str, ...]:
             defined.add(node.name)
         elif isinstance(node, ast.Assign):
             defined.update(target.id for target in node.targets if isinstance(target, ast.Name))
-    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
-    return tuple(sorted(defined & used))
+    return tuple(sorted(defined & _used_names(tests)))
+
+
+def _tested_imports(code: str, tests: str) -> str:
+    """Imports of the reference that its tests lean on: in the original they share one namespace."""
+    used = _used_names(tests)
+    return "\n".join(
+        ast.unparse(node)
+        for node in ast.parse(code).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and used & {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    )
+
+
+def _used_names(code: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
 
 
 # EvalPlus's rule of equality: `==`, or for floats the same type and numpy's closeness. HumanEval/32 has many right
 # answers, so there the polynomial's value at the answer is what must be near zero.
-_EVALPLUS_CHECK = '''
+_EVALPLUS_CHECK = """
 import copy as _copy
 import numpy as _np
 
@@ -181,7 +197,7 @@ def _compare(output, expected, arguments):
     if isinstance(expected, (list, tuple)):
         assert len(output) == len(expected), f"wrong for {{arguments!r:.200}}"
     assert _np.allclose(output, expected, rtol=1e-07, atol=tolerance), f"wrong for {{arguments!r:.200}}"
-'''
+"""
 _COMPARE = "_compare(output, expected, arguments)"
 _FIND_ZERO = "assert abs(poly(*_copy.deepcopy(arguments), output)) <= {atol}, f'no root of {{arguments!r:.200}}'"
 

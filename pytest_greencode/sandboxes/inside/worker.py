@@ -1,12 +1,14 @@
 """The program inside the sandbox, one per sandbox, handed over as text.
 
-Four kinds of process, each forked from this one:
+Five kinds of process:
 
-* **zygote**: takes requests on standard input, answers on standard output; forks, limits, kills, reaps, wipes.
-  It never holds a test or a solution: whoever needs one reads it from standard input itself, after its fork.
+* **supervisor** (this one): takes requests on standard input, answers on standard output; limits, kills, reaps, wipes.
+* **zygote**: forks the solutions and does nothing else: a fork makes every page that either side touches afterwards
+  cost a copy, so whoever forks should touch little. It never holds a test or a solution.
 * **oracle server**: keeps the compiled tests of every task and the modules they need; forks one oracle per task.
-* **oracle (O)**: runs one task's tests against proxies of the solution's functions. Trusted; has its own user.
-* **solution (S)**: one per attempt, under another user. It executes the program and answers calls.
+* **oracle (O)**: compiles a program (parsing it runs nothing of it, and in S it would cost a copy of every page that
+  the compiler touches), sends S the code, and runs the tests against proxies of its functions. Has its own user.
+* **solution (S)**: one per attempt, under another user. It executes the code and answers calls.
 
 S and O share two pipes: calls go out, plain data comes back (`codec`). S has neither the tests nor a way to the
 verdict. After each attempt every process of S's user is killed and reaped, and the work directory is wiped; whatever
@@ -15,7 +17,7 @@ does not end as it should makes the sandbox "dirty", and the host replaces it.
 From the host: a 4-byte little-endian length, a JSON header of that length, then `size` bytes of payload.
 
     {"op": "task", "key", "size"}           payload: JSON {prelude, tests, call, entry_points, preload}
-    {"op": "run", "key", "size", "cpu_s", "wall_s", "oracle_cpu_s", "memory_bytes", "output_bytes"}
+    {"op": "run", "key", "size", "cpu_s", "wall_s", "oracle_cpu_s", "output_bytes"}
                                             payload: the program, UTF-8
 To the host: first a line of JSON with facts about the sandbox, then one line per request, in order.
 """
@@ -25,14 +27,17 @@ import contextlib
 import ctypes
 import gc
 import json
+import marshal
 import os
 import pickle
+import random
 import resource
 import select
 import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import warnings
 
@@ -62,9 +67,7 @@ PRELOADED = (
     "itertools json math numbers operator random re statistics string typing"
 ).split()
 
-# The C library's fork, without the interpreter's handlers around it: they seed `random` again and rebuild `threading`'s
-# state, which touches a hundred pages and doubles the price. They serve processes with threads; the zygote has one.
-_bare_fork = ctypes.PyDLL(None).fork
+_libc = ctypes.PyDLL(None)  # PyDLL: the calls below keep the interpreter's lock, as a fork must
 
 
 class SolutionGone(BaseException):
@@ -141,7 +144,43 @@ def become(user):
 # S: the solution
 # ---------------------------------------------------------------------------------------------------------------------
 
-CALLS, REPLIES = 3, 4
+CONTROL, CALLS, REPLIES, OUTPUT = 3, 4, 5, 6
+DESCRIPTORS = struct.Struct("3i")
+PID = struct.Struct("i")
+CLONE_PARENT = 0x8000
+_CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
+
+
+def zygote(control, narrow, separate_users, memory_bytes):
+    """Fork a solution for each three descriptors that come. Never returns.
+
+    By the system call alone, without the interpreter's handlers around a fork: they seed `random` again and rebuild the
+    state of `threading`, which touches a hundred pages. They serve processes with threads; this one has none. The child
+    is the supervisor's (CLONE_PARENT), which reaps it.
+    """
+    os.dup2(control.fileno(), CONTROL)
+    os.closerange(CONTROL + 1, 256)
+    control = socket.socket(fileno=CONTROL)
+    limit(resource.RLIMIT_DATA, memory_bytes)
+    clone, number, flags = _libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
+    space = socket.CMSG_SPACE(DESCRIPTORS.size)
+    gc.collect()
+    gc.freeze()
+    while True:
+        _, ancillary, _, _ = control.recvmsg(1, space)
+        if not ancillary:
+            os._exit(0)
+        # The lowest free numbers: CALLS, REPLIES, OUTPUT.
+        pid = clone(number, flags, 0, 0, 0, 0)
+        if pid == 0:
+            try:
+                solution(narrow, separate_users)
+            finally:
+                os._exit(70)
+        os.close(CALLS)
+        os.close(REPLIES)
+        os.close(OUTPUT)
+        control.send(PID.pack(pid))
 
 
 def describe(error):
@@ -154,31 +193,22 @@ def describe(error):
     return name, text
 
 
-def solution(request, calls, replies, output, narrow, separate_users):
-    """Never returns. Reads its program from standard input, then gives up every right it does not need."""
-    program = read_exactly(0, request["size"])
-    null = os.open("/dev/null", os.O_RDONLY)
-    # Above the numbers they move to, so that no move overwrites another's source.
-    calls, replies, output, null = (os.dup2(fd, 100 + index) for index, fd in enumerate((calls, replies, output, null)))
-    for source, target in ((null, 0), (output, 1), (output, 2), (calls, CALLS), (replies, REPLIES)):
-        os.dup2(source, target)
-    os.closerange(REPLIES + 1, 256)
-    limit(resource.RLIMIT_CPU, int(request["cpu_s"]) + 2)
-    limit(resource.RLIMIT_DATA, request["memory_bytes"])
+def solution(narrow, separate_users):
+    """Never returns. Gives up every right that it does not need, then takes its code and serves."""
+    os.close(CONTROL)
+    os.dup2(OUTPUT, 1)
+    os.dup2(OUTPUT, 2)
+    os.close(OUTPUT)
     if separate_users:
         become(SOLUTION_USER)
     narrow.install()
+    code = read_frame(CALLS)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     os.write(REPLIES, HELLO.pack(time.process_time(), usage.ru_maxrss * 1024))
 
     namespace = {}
     try:
-        code = compile(program, "<solution>", "exec")
-    except BaseException as error:
-        write_frame(REPLIES, pickle.dumps(("malformed", *describe(error))))
-        os._exit(0)
-    try:
-        exec(code, namespace)
+        exec(marshal.loads(code), namespace)
     except BaseException as error:
         write_frame(REPLIES, encode(("raised", *describe(error))))
         os._exit(0)
@@ -195,7 +225,7 @@ def serve(namespace):
             return
         name, watch, arguments = pickle.loads(body)
         try:
-            positional, named = pickle.loads(arguments)
+            positional, named = decode(arguments)
             if name not in namespace:
                 write_frame(REPLIES, encode(("missing", name, None)))
                 continue
@@ -332,10 +362,20 @@ def replace_contents(old, new):
         old[...] = new
 
 
-def judge(task, calls, replies):
-    """Run the tests of `task` once. Returns what the zygote needs for the verdict."""
-    cpu_s, memory_bytes = HELLO.unpack(read_exactly(replies, HELLO.size))
+def judge(task, size, calls, replies):
+    """Run the tests of `task` once against the program that standard input holds next."""
+    program = read_exactly(0, size)
+    outcome = {"status": "malformed", "detail": "", "cpu_before_s": 0.0, "memory_before_bytes": 0}
+    try:
+        code = marshal.dumps(compile(program, "<solution>", "exec", dont_inherit=True))
+    except BaseException as error:
+        return {**outcome, "detail": plain_text(": ".join(describe(error)))}
     remote = Solution(calls, replies)
+    try:
+        write_frame(calls, code)
+        outcome["cpu_before_s"], outcome["memory_before_bytes"] = HELLO.unpack(read_exactly(replies, HELLO.size))
+    except (EOFError, OSError):
+        return {**outcome, "status": "crashed", "detail": "the solution's process died before it began"}
     status, detail = "rejected", ""
     try:
         prelude, tests, call, entry_points = task
@@ -344,7 +384,6 @@ def judge(task, calls, replies):
         state, name, text = remote.receive()
         if state != "ready":
             remote.raised = plain_text(name)
-            status = "malformed" if state == "malformed" else "rejected"
             detail = f"{plain_text(name)}: {plain_text(text)}"
         else:
             for entry_point in entry_points:
@@ -363,7 +402,7 @@ def judge(task, calls, replies):
         status = "malformed"
     elif status == "rejected" and remote.raised == "MemoryError":
         status = "memory"
-    return {"status": status, "detail": detail, "cpu_before_s": cpu_s, "memory_before_bytes": memory_bytes}
+    return {**outcome, "status": status, "detail": detail}
 
 
 def oracle(task, control):
@@ -373,11 +412,7 @@ def oracle(task, control):
         if not message:
             os._exit(0)
         calls, replies = descriptors
-        try:
-            outcome = judge(task, calls, replies)
-        except EOFError:
-            outcome = {"status": "crashed", "detail": "the solution's process died before it began",
-                       "cpu_before_s": 0.0, "memory_before_bytes": 0}  # fmt: skip
+        outcome = judge(task, int(message), calls, replies)
         os.close(calls)
         os.close(replies)
         control.sendall(json.dumps(outcome).encode())
@@ -410,10 +445,9 @@ def oracle_server(control, separate_users):
             except BaseException as error:
                 control.sendall(json.dumps({"error": plain_text(f"{type(error).__name__}: {error}")}).encode())
             continue
-        pid = os.fork()
+        pid = os.fork() if threading.active_count() > 1 or "numpy" in sys.modules else _libc.fork()
         if pid == 0:
             control.close()
-            os.dup2(null, 0)
             gc.freeze()
             oracle(tasks[request["key"]], socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
@@ -428,7 +462,7 @@ def load_task(payload):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The zygote
+# The supervisor
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -445,10 +479,14 @@ class CpuCounter:
 
     def __init__(self, own_cgroup):
         self.descriptor, self.scale = None, 1.0
-        for path, scale in () if not own_cgroup else (
-            ("/sys/fs/cgroup/cpuacct/cpuacct.usage", 1e-9),
-            ("/sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", 1e-9),
-            ("/sys/fs/cgroup/cpu.stat", 1e-6),
+        for path, scale in (
+            ()
+            if not own_cgroup
+            else (
+                ("/sys/fs/cgroup/cpuacct/cpuacct.usage", 1e-9),
+                ("/sys/fs/cgroup/cpu,cpuacct/cpuacct.usage", 1e-9),
+                ("/sys/fs/cgroup/cpu.stat", 1e-6),
+            )
         ):
             with contextlib.suppress(OSError):
                 self.descriptor, self.scale = os.open(path, os.O_RDONLY | os.O_CLOEXEC), scale
@@ -476,20 +514,28 @@ def out_of_memory_kills():
     return None
 
 
-class Zygote:
-    def __init__(self, separate_users, own_cgroup, answers):
+class Supervisor:
+    def __init__(self, separate_users, own_cgroup, memory_bytes, answers):
         self.separate_users, self.answers = separate_users, answers
+        self.zygote, other = socket.socketpair()
+        self.zygote_pid = _libc.fork()
+        if self.zygote_pid == 0:
+            null = os.open("/dev/null", os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+            zygote(other, solution_filter(), separate_users, memory_bytes)
+        other.close()
         self.control, other = socket.socketpair()
         self.server_pid = os.fork()
         if self.server_pid == 0:
             self.control.close()
+            self.zygote.close()
             os.close(answers)
             oracle_server(other, separate_users)
         other.close()
         self.oracle = None
         self.oracle_key = None
         self.oracle_pid = None
-        self.narrow = solution_filter()
         self.counter = CpuCounter(own_cgroup)
         self.kills = out_of_memory_kills() if own_cgroup else None
         self.own_cgroup = own_cgroup
@@ -510,6 +556,9 @@ class Zygote:
                 self.answer(json.loads(self.control.recv(4096)))
             else:
                 self.answer(self.attempt(request))
+
+    def helpers_cpu_s(self):
+        return (process_cpu_s(self.server_pid) or 0.0) + (process_cpu_s(self.zygote_pid) or 0.0)
 
     def oracle_for(self, key):
         if self.oracle_key != key:
@@ -534,24 +583,17 @@ class Zygote:
         own_start_s = time.process_time()
         oracle = self.oracle_for(request["key"])
         oracle_start_s = process_cpu_s(self.oracle_pid) or 0.0
-        server_start_s = process_cpu_s(self.server_pid) or 0.0
+        helpers_start_s = self.helpers_cpu_s()
         start_s = time.monotonic()
 
         calls_out, calls_in = os.pipe()
         replies_out, replies_in = os.pipe()
         output_out, output_in = os.pipe()
-        pid = _bare_fork()
-        if pid == 0:
-            try:
-                solution(request, calls_out, replies_in, output_in, self.narrow, self.separate_users)
-            finally:
-                os._exit(70)
-        os.close(calls_out)
-        os.close(replies_in)
-        os.close(output_in)
-        socket.send_fds(oracle, [b"x"], [calls_in, replies_out])
-        os.close(calls_in)
-        os.close(replies_out)
+        socket.send_fds(self.zygote, [b"s"], [calls_out, replies_in, output_in])
+        socket.send_fds(oracle, [b"%d" % request["size"]], [calls_in, replies_out])
+        for descriptor in (calls_out, replies_in, output_in, calls_in, replies_out):
+            os.close(descriptor)
+        (pid,) = PID.unpack(self.zygote.recv(PID.size))
 
         outcome, stopped, output_bytes = self.wait(request, pid, oracle, output_out, start_s, oracle_start_s)
         wall_s = time.monotonic() - start_s
@@ -567,7 +609,7 @@ class Zygote:
         solution_cpu_s = max(0.0, cpu_s - before_s) + orphans_cpu_s
         oracle_cpu_s = max(0.0, (process_cpu_s(self.oracle_pid) or 0.0) - oracle_start_s) if self.oracle_pid else 0.0
         own_cpu_s = time.process_time() - own_start_s
-        own_cpu_s += (process_cpu_s(self.server_pid) or 0.0) - server_start_s
+        own_cpu_s += self.helpers_cpu_s() - helpers_start_s
         hidden_s = 0.0
         if cgroup_start_s is not None:
             total_s = self.counter.read_s() - cgroup_start_s
@@ -648,9 +690,10 @@ class Zygote:
                 give_up_s = now_s + GRACE_S
                 timeout_s = GRACE_S
             else:
-                timeout_s = min(
-                    request["cpu_s"] - cpu_s, request["wall_s"] - wall_s, request["oracle_cpu_s"] - oracle_s
-                ) + 0.002
+                timeout_s = (
+                    min(request["cpu_s"] - cpu_s, request["wall_s"] - wall_s, request["oracle_cpu_s"] - oracle_s)
+                    + 0.002
+                )
 
     def clean_up(self, pid):
         """Kill and reap everything that the solution left. Returns its wait status, usage, orphans' CPU time, dirty."""
@@ -666,8 +709,8 @@ class Zygote:
                     orphan, _, orphan_usage = os.wait4(-1, os.WNOHANG)
                     if not orphan:
                         break
-                    if orphan == self.server_pid:
-                        raise SystemExit("the oracle server died")
+                    if orphan in (self.server_pid, self.zygote_pid):
+                        raise SystemExit("a process of the harness died")
                     orphans_cpu_s += orphan_usage.ru_utime + orphan_usage.ru_stime
             if not self.leftovers():
                 break
@@ -684,13 +727,14 @@ class Zygote:
     def kill_solution(self, pid):
         if self.separate_users:
             # As the solution's user, "everybody we may signal" is the solution and all that it left: one atomic call.
-            os.seteuid(SOLUTION_USER)
+            # The real user too, or the zygote would be among them; the saved one is the way back.
+            os.setresuid(SOLUTION_USER, SOLUTION_USER, 0)
             try:
                 os.kill(-1, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             finally:
-                os.seteuid(0)
+                os.setresuid(0, 0, 0)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -699,7 +743,7 @@ class Zygote:
         # Without a PID namespace of our own (sandbox "none") everybody is a stranger, and nobody else is ours to kill.
         if not self.alone:
             return False
-        known = {os.getpid(), self.server_pid, self.oracle_pid}
+        known = {os.getpid(), self.zygote_pid, self.server_pid, self.oracle_pid}
         strangers = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in known]
         found = False
         for stranger in strangers:
@@ -786,12 +830,14 @@ def main():
     warnings.simplefilter("ignore")
     for module in PRELOADED:
         __import__(module)
+    random.seed(0)  # a solution that draws lots draws the same ones each time
     separate_users = can_switch_users()
     answers = os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)
     os.makedirs(WORK_DIRECTORY, exist_ok=True)
     os.chdir(WORK_DIRECTORY)
+    memory_bytes = int(os.environ["GREENCODE_MEMORY_BYTES"])
     packages = os.environ.get("GREENCODE_PACKAGES")
     if packages:
         sys.path.append(packages)
@@ -811,18 +857,18 @@ def main():
     limit(resource.RLIMIT_CORE, 0)
     gc.collect()
     gc.freeze()
-    zygote = Zygote(separate_users, own_cgroup, answers)
-    zygote.answer(
+    supervisor = Supervisor(separate_users, own_cgroup, memory_bytes, answers)
+    supervisor.answer(
         {
             "python": sys.version.split()[0],
             "pid": os.getpid(),
             "separate_users": separate_users,
             "landlock_abi": landlock_abi() if landlocked else 0,
             "network_interfaces": interfaces,
-            "cgroup_cpu": zygote.counter.descriptor is not None,
+            "cgroup_cpu": supervisor.counter.descriptor is not None,
         }
     )
-    zygote.serve()
+    supervisor.serve()
 
 
 if __name__ == "__main__":
