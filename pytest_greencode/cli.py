@@ -1,0 +1,151 @@
+"""The command line beside pytest: `greencode doctor` and `greencode report`. Reads ledgers, runs no attempts."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pytest_greencode import __version__, carbon
+from pytest_greencode.accounting import account
+from pytest_greencode.errors import GreencodeError, SandboxUnavailable, UsageProblem
+from pytest_greencode.ledger import Ledger
+from pytest_greencode.meters.estimated import EstimatedMeter
+from pytest_greencode.model import Factors
+from pytest_greencode.reports.json import render_json
+from pytest_greencode.reports.terminal import render_terminal
+from pytest_greencode.reports.text import escape
+
+DEFAULT_LEDGER = ".greencode/ledger.sqlite"
+_MEMORY_BYTES = 1 << 30
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0, 1 where something is missing (doctor), 4 for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="greencode", description="Grams of CO2e per accepted solution.")
+    parser.add_argument("--version", action="version", version=f"greencode {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    doctor = commands.add_parser("doctor", help="what this machine can do, and what to paste where it cannot")
+    doctor.add_argument("--build-image", action="store_true", help="make the worker image from this Python, anew")
+    report = commands.add_parser("report", help="the last run's account again, from the ledger")
+    report.add_argument("--ledger", type=Path, default=Path(DEFAULT_LEDGER), help=f"default: {DEFAULT_LEDGER}")
+    report.add_argument("--run", metavar="ID", help="a run's id (default: the last run)")
+    report.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: all in the file)")
+    report.add_argument("--region", default="WOR", help="grid: ISO3 code or g/kWh (default: world average)")
+    report.add_argument("--json", action="store_true", help="the JSON report instead of the table")
+    options = parser.parse_args(arguments)
+    try:
+        return _doctor(build=options.build_image) if options.command == "doctor" else _report(options)
+    except UsageProblem as error:
+        _complain(error)
+        return 4
+    except GreencodeError as error:
+        _complain(error)
+        return 3
+    except BrokenPipeError:
+        return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(
+        text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8") + "\n"
+    )
+
+
+def _complain(error: Exception) -> None:
+    sys.stderr.write("greencode: " + "\n".join(escape(line) for line in str(error).splitlines()) + "\n")
+
+
+def _report(options: argparse.Namespace) -> int:
+    if not options.ledger.exists():
+        raise UsageProblem(f"--ledger {options.ledger}: no such file; run `pytest --greencode FILE...` first")
+    if options.attempts is not None and options.attempts < 1:
+        raise UsageProblem(f"--attempts: expected a whole number from 1, found {options.attempts}")
+    ledger = Ledger(options.ledger)
+    run_id = options.run or ledger.last_run()
+    records = ledger.records(run_id) if run_id else []
+    if not records or run_id is None:
+        raise UsageProblem(f"--ledger {options.ledger}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
+    grid = carbon.parse_region(options.region, flag="--region")
+    result = account(
+        records,
+        Factors(generation=grid, execution=grid),
+        attempts_allowed=options.attempts,
+        quarantined=ledger.quarantined(run_id),
+    )
+    if options.json:
+        _say(render_json(result, ledger.facts(run_id)))
+    else:
+        for line in render_terminal(result):
+            _say(line)
+    return 0
+
+
+def _doctor(*, build: bool) -> int:
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("python", lambda: f"{platform.python_version()} on {platform.platform()}"),
+        ("docker", _docker),
+        ("image", lambda: _image(rebuild=build)),
+        ("bubblewrap", _bubblewrap),
+        ("meter", lambda: f"estimated: {EstimatedMeter.of_host().source}"),
+    ]
+    missing = set()
+    for name, check in checks:
+        try:
+            verdict, text = "ok", check()
+        except (GreencodeError, OSError, subprocess.SubprocessError) as error:
+            verdict, text = "missing", str(error)
+            missing.add(name)
+        first, *rest = [escape(line) for line in text.splitlines()] or [""]
+        _say(f"{name:<11}{verdict:<9}{first}")
+        for line in rest:
+            _say(f"{'':<20}{line}")
+    if {"docker", "bubblewrap"} <= missing:
+        _say("no sandbox: nothing can be run here until docker or bubblewrap is ok")
+        return 1
+    return 1 if build and "image" in missing else 0
+
+
+def _docker() -> str:
+    from pytest_greencode.sandboxes.docker import connect
+
+    client = connect()
+    version = client.version()
+    client.close()
+    return f"engine {version.get('Version')}, API {version.get('ApiVersion')}"
+
+
+def _image(*, rebuild: bool) -> str:
+    from pytest_greencode.sandboxes.docker import DockerKind, build_image, connect
+
+    client = connect()
+    image = build_image(client, notify=_say, rebuild=rebuild)
+    client.close()
+    kind = DockerKind(memory_bytes=_MEMORY_BYTES)
+    try:
+        sandbox = kind.start()
+        facts = sandbox.facts
+        sandbox.close()
+    finally:
+        kind.close()
+    landlock = f"Landlock ABI {facts['landlock_abi']}" if facts["landlock_abi"] else "no Landlock"
+    return f"{image[:19]}, Python {facts['python']}, {landlock}, starts"
+
+
+def _bubblewrap() -> str:
+    from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind
+
+    kind = BubblewrapKind(memory_bytes=_MEMORY_BYTES)
+    sandbox = kind.start()
+    facts = sandbox.facts
+    sandbox.close()
+    if not facts["landlock_abi"]:
+        raise SandboxUnavailable("bubblewrap starts, but the kernel has no Landlock: writes are kept by mounts alone")
+    return f"{kind.describe()['engine']}, Landlock ABI {facts['landlock_abi']}, starts"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
