@@ -1,7 +1,7 @@
 """The record of a run, on disk before anything is judged: SQLite, one file for many runs.
 
 An *attempt* is one sample to be verified. An *execution* is one run of one program; identical programs (same task,
-code, limits and sandbox image) share it. A row of `execution` is written when the execution starts and filled in when it
+code, limits and sandbox image) share it. A row of `execution` is written when it starts and filled in when it
 finishes, so that whatever stops the session, finished work is kept and what was under way is known to be lost.
 """
 
@@ -46,6 +46,13 @@ _READING = ("cpu_s", "wall_s", "peak_memory_bytes", "oracle_cpu_s", "harness_cpu
             "energy_method", "energy_source")  # fmt: skip
 
 
+_FINISH = (
+    "UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, "  # noqa: S608
+    + ", ".join(f"{name} = ?" for name in _READING)
+    + " WHERE run_id = ? AND program_key = ?"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The outcome of one execution, as the ledger keeps it."""
@@ -55,6 +62,15 @@ class Finished:
     reading: Reading | None
     flaky: bool = False
     repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """An execution, and the attempt (sample, suite) on whose behalf it is looked for."""
+
+    program_key: str
+    attempt: tuple[Sample, str]
+    extraction: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +93,7 @@ def _text(value: str) -> str:
 
 
 class Ledger:
-    """Thread-safe; several processes may have the same file open. Every method raises LedgerError when it cannot write."""
+    """Thread-safe; several processes may have the same file open. Raises LedgerError when it cannot read or write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -176,40 +192,47 @@ class Ledger:
                 [(reason, run_id, *identity(sample, suite)) for sample, suite in samples],
             )
 
-    def start(self, run_id: str, program_key: str, attempt: tuple[Sample, str], extraction: str, at: float) -> None:
-        """An execution begins, on behalf of an attempt (sample, suite)."""
+    def turn(self, run_id: str, *, finished: tuple[str, Finished] | None, started: Started | None, at: float) -> None:
+        """One execution ends and the next one begins, in one transaction: (program key, outcome), what starts."""
         with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
-                (run_id, program_key, attempt[0].task_id, at),
-            )
-            self._assign(connection, run_id, program_key, attempt, extraction)
-
-    def finish(self, run_id: str, program_key: str, outcome: Finished, at: float) -> None:
-        reading = outcome.reading
-        values = [None] * len(_READING) if reading is None else [getattr(reading, name) for name in _READING]
-        assignments = ", ".join(f"{name} = ?" for name in _READING)
-        with self._writing() as connection:
-            connection.execute(
-                f"UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, {assignments}"
-                " WHERE run_id = ? AND program_key = ?",
-                (at, outcome.verdict.value, _text(outcome.detail), outcome.flaky, outcome.repeats, *values, run_id,
-                 program_key),
-            )  # fmt: skip
-
-    def assign(self, run_id: str, program_key: str, attempt: tuple[Sample, str], extraction: str) -> None:
-        """The attempt's verdict is that of an execution which began on behalf of another one."""
-        with self._writing() as connection:
-            self._assign(connection, run_id, program_key, attempt, extraction)
+            if finished is not None:
+                self._finish(connection, run_id, *finished, at)
+            if started is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
+                    (run_id, started.program_key, started.attempt[0].task_id, at),
+                )
+                self._assign(connection, run_id, started)
 
     @staticmethod
-    def _assign(
-        connection: sqlite3.Connection, run_id: str, program_key: str, attempt: tuple[Sample, str], extraction: str
-    ) -> None:
+    def _finish(connection: sqlite3.Connection, run_id: str, program_key: str, outcome: Finished, at: float) -> None:
+        reading = outcome.reading
+        values = [None] * len(_READING) if reading is None else [getattr(reading, name) for name in _READING]
+        connection.execute(
+            _FINISH,
+            (
+                at,
+                outcome.verdict.value,
+                _text(outcome.detail),
+                outcome.flaky,
+                outcome.repeats,
+                *values,
+                run_id,
+                program_key,
+            ),
+        )
+
+    def assign(self, run_id: str, shared: Started) -> None:
+        """The attempt's verdict is that of an execution which began on behalf of another one."""
+        with self._writing() as connection:
+            self._assign(connection, run_id, shared)
+
+    @staticmethod
+    def _assign(connection: sqlite3.Connection, run_id: str, started: Started) -> None:
         connection.execute(
             "UPDATE attempt SET program_key = ?, extraction = ?, skipped = NULL WHERE run_id = ? AND model = ?"
             " AND settings = ? AND suite = ? AND task_id = ? AND sample_id = ?",
-            (program_key, extraction, run_id, *identity(*attempt)),
+            (started.program_key, started.extraction, run_id, *identity(*started.attempt)),
         )
 
     def finished(self, run_id: str) -> dict[str, Finished]:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
 from pytest_greencode.extraction import extract
-from pytest_greencode.ledger import Finished, Gold, Ledger
+from pytest_greencode.ledger import Finished, Gold, Ledger, Started
 from pytest_greencode.model import Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, SandboxKind, WorkerSandbox, digest
 from pytest_greencode.suites.formats import canonical_program, program
@@ -29,9 +29,10 @@ MAX_PROGRAM_BYTES = 4 << 20
 
 
 class Meter(Protocol):
-    method: Method
-    source: str
-
+    @property
+    def method(self) -> Method: ...
+    @property
+    def source(self) -> str: ...
     def energy_j(self, cpu_s: float) -> float: ...
 
 
@@ -68,9 +69,13 @@ class Stopped(GreencodeError):
 
 @dataclass(slots=True)
 class _Slot:
-    """A place for one sandbox, filled when needed and emptied when it went bad."""
+    """A place for one sandbox, filled when needed and emptied when it went bad.
+
+    `unsaved` is an outcome that goes to the ledger together with the start of the next execution, or with the unit.
+    """
 
     sandbox: WorkerSandbox | None = None
+    unsaved: tuple[str, Finished] | None = None
 
 
 @dataclass(slots=True)
@@ -179,7 +184,11 @@ class Runner:
                     return
                 unit, future = self._pending.popleft()
             try:
-                future.set_result(self._unit(slot, unit))
+                try:
+                    result = self._unit(slot, unit)
+                finally:
+                    self._save(slot, None)
+                future.set_result(result)
             except GreencodeError as error:
                 future.set_exception(Stopped("the run was stopped") if self._stopping else error)
             except BaseException as error:  # a bug of ours must not leave somebody waiting
@@ -267,21 +276,26 @@ class Runner:
             mine = future is None
             if future is None:
                 future = self._claims[key] = Future()
-        attempt = (sample, task.suite)
+        started = Started(program_key=key, attempt=(sample, task.suite), extraction=extraction)
         if not mine:
-            self._ledger.assign(self._run_id, key, attempt, extraction)
+            self._ledger.assign(self._run_id, started)
             return future.result()
         try:
-            self._ledger.start(self._run_id, key, attempt, extraction, time.time())
+            self._save(slot, started)
             outcome = self._execute_claimed(slot, task, text, limits, gold)
-            self._ledger.finish(self._run_id, key, outcome, time.time())
-            future.set_result(outcome)
         except BaseException as error:
             with self._claims_lock:
                 self._claims.pop(key, None)
             future.set_exception(error)
             raise
+        slot.unsaved = (key, outcome)
+        future.set_result(outcome)
         return outcome
+
+    def _save(self, slot: _Slot, started: Started | None) -> None:
+        if slot.unsaved is not None or started is not None:
+            self._ledger.turn(self._run_id, finished=slot.unsaved, started=started, at=time.time())
+            slot.unsaved = None
 
     def _execute_claimed(self, slot: _Slot, task: Task, text: str, limits: Limits, gold: Gold) -> Finished:
         if len(text) > MAX_PROGRAM_BYTES:

@@ -10,7 +10,7 @@ import glob
 import os
 import platform
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -147,6 +147,8 @@ class GreencodeSession:
         self._kind = choose_sandbox(chosen, self._notices.append)
         if not self._is_worker:
             ledger.begin(self.run_id, _now(), self._facts())
+        if not self._has_workers:
+            self._start_runner()  # sandboxes start while pytest collects
 
     def _facts(self) -> dict[str, Any]:
         memory = psutil.virtual_memory()
@@ -288,24 +290,25 @@ class GreencodeSession:
                 self._start_runner().submit(units)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-        report = yield
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
         result = item.stash.get(RESULT, None)
-        if report.when == "call" and result is not None:
-            outcomes = result.outcomes
+        if result is not None and call.when == "call":
+            # On the item, as JUnit XML takes the properties of the teardown's report.
+            item.user_properties[:] = [
+                (name, value) for name, value in item.user_properties if not str(name).startswith("greencode.")
+            ] + [
+                ("greencode.attempts", len(result.outcomes)),
+                ("greencode.accepted", accepted(result.outcomes)),
+                ("greencode.verdicts", " ".join(outcome.verdict.value for outcome in result.outcomes)),
+            ]
+        report = yield
+        if result is not None and call.when == "call":
             # Plain values only: reports cross to the controller under xdist.
             report.greencode = {
-                "attempts": len(outcomes),
-                "accepted": accepted(outcomes),
-                "verdicts": [outcome.verdict.value for outcome in outcomes],
+                "attempts": len(result.outcomes),
+                "accepted": accepted(result.outcomes),
+                "verdicts": [outcome.verdict.value for outcome in result.outcomes],
             }
-            report.user_properties[:] = [
-                (name, value) for name, value in report.user_properties if not str(name).startswith("greencode.")
-            ] + [
-                ("greencode.attempts", len(outcomes)),
-                ("greencode.accepted", accepted(outcomes)),
-                ("greencode.verdicts", " ".join(outcome.verdict.value for outcome in outcomes)),
-            ]
         return report
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
@@ -414,8 +417,8 @@ def _now() -> str:
 
 def _factors(options: Options) -> Factors:
     return Factors(
+        execution=carbon.parse_region(options.region),  # first: its flag is what the other one defaults to
         generation=carbon.parse_region(options.generation_region, flag="--greencode-generation-region"),
-        execution=carbon.parse_region(options.region),
         generation_pue=options.generation_pue,
         execution_pue=options.execution_pue,
     )

@@ -1,4 +1,4 @@
-"""The host's end of the protocol with `inside/worker.py`, whatever the sandbox around it."""
+"""The host's end of the protocol with `inside/supervisor.py`, whatever the sandbox around it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,25 @@ START_TIMEOUT_S = 60.0
 ANSWER_GRACE_S = 60.0
 
 
+_INSIDE = f"{__package__}.inside"
+_MODULES = ("codec", "lockdown", "wire", "solution", "oracle")
+
+
 def worker_source() -> str:
-    """The worker and its two modules as one program text for `python -c`."""
-    inside = importlib.resources.files(__package__) / "inside"
+    """The program inside as one text for `python -c`: modules under their own names, the supervisor as `__main__`."""
+    directory = importlib.resources.files(__package__) / "inside"
+    packages = [_INSIDE.rsplit(".", count)[0] for count in range(_INSIDE.count("."), -1, -1)]
     source = "import sys, types\n"
-    for name in ("codec", "lockdown"):
-        text = (inside / f"{name}.py").read_text(encoding="utf-8")
+    source += "".join(f"sys.modules[{name!r}] = types.ModuleType({name!r})\n" for name in packages)
+    for name in _MODULES:
+        text = (directory / f"{name}.py").read_text(encoding="utf-8")
+        full = f"{_INSIDE}.{name}"
         source += (
-            f"sys.modules[{name!r}] = types.ModuleType({name!r})\n"
-            f"exec(compile({text!r}, '<{name}>', 'exec'), sys.modules[{name!r}].__dict__)\n"
+            f"sys.modules[{full!r}] = types.ModuleType({full!r})\n"
+            f"exec(compile({text!r}, '<{name}>', 'exec'), sys.modules[{full!r}].__dict__)\n"
         )
-    text = (inside / "worker.py").read_text(encoding="utf-8")
-    return source + f"exec(compile({text!r}, '<worker>', 'exec'))\n"
+    text = (directory / "supervisor.py").read_text(encoding="utf-8")
+    return source + f"exec(compile({text!r}, '<supervisor>', 'exec'))\n"
 
 
 def digest(*parts: str) -> str:

@@ -31,7 +31,7 @@ class ProcessStream:
     """Transport over a child process's pipes. Its standard error goes to a file: a pipe nobody reads would fill."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Sandboxes as Docker containers, through the SDK: hardened, without network, one worker each, kept for many attempts."""
+"""Sandboxes as Docker containers, through the SDK: hardened, no network, one worker each, kept for many attempts."""
 
 from __future__ import annotations
 

@@ -6,9 +6,12 @@ list fills a container image and a bubblewrap file system.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import importlib.util
 import io
+import json
 import os
 import platform
 import re
@@ -23,26 +26,61 @@ from pathlib import Path
 from pytest_greencode.errors import SandboxUnavailable
 
 PACKAGES = "/opt/greencode/packages"
+LAYOUT = 2
 # Parts of the standard library that no solution needs and that are large.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "site-packages",
             "dist-packages", "config", "_pyrepl"}  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Runtime:
     """Host paths. `libraries` maps the path a loader asks for to the file behind it."""
 
     python: Path
     standard_library: Path
-    libraries: dict[str, Path]
     packages: tuple[Path, ...]
     version: str
 
     @property
     def label(self) -> str:
         """What the content depends on."""
-        names = ",".join(f"{path.name}" for path in self.packages)
-        return f"python {self.version} {platform.machine()} numpy {_numpy_version()} [{names}] layout 2"
+        names = ",".join(path.name for path in self.packages)
+        return f"python {self.version} {platform.machine()} numpy {_numpy_version()} [{names}] layout {LAYOUT}"
+
+    @functools.cached_property
+    def libraries(self) -> dict[str, Path]:
+        """Found by `ldd`, which takes a while, so kept in the user's cache. Raises SandboxUnavailable."""
+        key = hashlib.sha256(f"{self.label} {self.python} {self.python.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode" / f"libraries-{key}.json"
+        with contextlib.suppress(OSError, ValueError):
+            known = {name: Path(path) for name, path in json.loads(cache.read_text(encoding="utf-8")).items()}
+            if known and all(path.exists() for path in known.values()):
+                return known
+        found = self._find_libraries()
+        with contextlib.suppress(OSError):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            temporary = cache.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps({name: str(path) for name, path in found.items()}), encoding="utf-8")
+            temporary.replace(cache)
+        return found
+
+    def _find_libraries(self) -> dict[str, Path]:
+        objects = [self.python, *_shared_objects(self.standard_library)]
+        for package in self.packages:
+            objects += _shared_objects(package)
+        try:
+            listing = subprocess.run(
+                ["ldd", *map(str, objects)], capture_output=True, text=True, check=False, timeout=120
+            ).stdout
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SandboxUnavailable(f"`ldd` is needed to find Python's shared libraries: {error}") from error
+        inside = (f"{self.standard_library}/", *(f"{package}/" for package in self.packages))
+        libraries = {}
+        for match in re.finditer(r"(?:=> )?(/[^\s()]+) \(0x", listing):
+            name = os.path.normpath(match.group(1))
+            if not name.startswith(inside):
+                libraries[name] = Path(os.path.realpath(name))
+        return libraries
 
 
 def _numpy_version() -> str:
@@ -72,32 +110,12 @@ def host_runtime() -> Runtime:
     if spec is not None and spec.origin is not None:
         numpy = Path(spec.origin).parent
         packages = [path for path in (numpy, numpy.parent / "numpy.libs") if path.is_dir()]
-    objects = [python, *_shared_objects(standard_library)]
-    for package in packages:
-        objects += _shared_objects(package)
     return Runtime(
         python=python,
         standard_library=standard_library,
-        libraries=_closure(objects, standard_library, packages),
         packages=tuple(packages),
         version=platform.python_version(),
     )
-
-
-def _closure(objects: list[Path], standard_library: Path, packages: list[Path]) -> dict[str, Path]:
-    try:
-        listing = subprocess.run(
-            ["ldd", *map(str, objects)], capture_output=True, text=True, check=False, timeout=120
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SandboxUnavailable(f"`ldd` is needed to find Python's shared libraries: {error}") from error
-    inside = (f"{standard_library}/", *(f"{package}/" for package in packages))
-    libraries = {}
-    for match in re.finditer(r"(?:=> )?(/[^\s()]+) \(0x", listing):
-        name = os.path.normpath(match.group(1))
-        if not name.startswith(inside):
-            libraries[name] = Path(os.path.realpath(name))
-    return libraries
 
 
 def _keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

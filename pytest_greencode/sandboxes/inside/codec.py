@@ -1,11 +1,13 @@
 """What crosses between the solution and the oracle: plain data, both ways.
 
 The solution's side encodes with the C pickler. Exact built-in types take its fast path; everything else comes to
-`Encoder.reducer_override`, which can say a few more types and says "opaque" of the rest. It runs beside hostile code, so
-nothing is promised of it. The oracle's side decodes with `Decoder`, and that is where the promise is kept: its
+`Encoder.reducer_override`, which can say a few more types and says "opaque" of the rest. It runs beside hostile code,
+so nothing is promised of it. The oracle's side decodes with `Decoder`, and that is where the promise is kept: its
 `find_class` knows only the builders below. They are instances without state, not classes, so that no pickle opcode can
 call, subclass or alter anything else, and no foreign `__eq__` can arrive.
 """
+
+from __future__ import annotations
 
 import collections
 import datetime
@@ -16,18 +18,22 @@ import itertools
 import pickle
 import sys
 import types
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, cast
 
 MAX_ITERATOR_ITEMS = 1_000_000
 PROTOCOL = 5
+
+Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Opaque:
     """A value of the solution that plain data cannot carry; equal to nothing but itself."""
 
-    def __init__(self, type_name):
+    def __init__(self, type_name: str) -> None:
         self.type_name = type_name
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<a {self.type_name} of the solution>"
 
 
@@ -35,28 +41,29 @@ class Builder:
     """A callable that a pickle can name but never change."""
 
     __slots__ = ("_build",)
+    _build: Callable[..., Any]
 
-    def __init__(self, build):
+    def __init__(self, build: Callable[..., Any]) -> None:
         object.__setattr__(self, "_build", build)
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         return self._build(*arguments)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(name)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> NoReturn:
         raise pickle.UnpicklingError("a builder has no state")
 
 
 # Types that may be values themselves. Not `type` or `object`: calling `type` would make a class.
-PLAIN_TYPES = {
+PLAIN_TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None))
 }
 
 
-def _array(dtype, shape, data):
+def _array(dtype: object, shape: tuple[int, ...], data: bytes) -> Any:
     import numpy as np
 
     kind = np.dtype(str(dtype))
@@ -68,51 +75,51 @@ def _array(dtype, shape, data):
 
 BUILDERS = {
     name: Builder(build)
-    for name, build in {
-        "opaque": lambda type_name: Opaque(str(type_name)[:80]),
-        "plain": lambda value: value,
-        "plain_type": lambda name: PLAIN_TYPES[name],
-        "iterator": lambda items: iter(list(items)),
-        "range": lambda *bounds: range(*bounds),
-        "slice": lambda *bounds: slice(*bounds),
-        "dict_keys": lambda items: dict.fromkeys(items).keys(),
-        "dict_values": lambda items: dict(enumerate(items)).values(),
-        "dict_items": lambda items: dict(items).items(),
-        "complex": lambda real, imag: complex(real, imag),
-        "bytearray": lambda data: bytearray(bytes(data)),
-        "fraction": lambda numerator, denominator: fractions.Fraction(int(numerator), int(denominator)),
-        "decimal": lambda text: decimal.Decimal(str(text)),
-        "date": lambda *parts: datetime.date(*parts),
-        "time": lambda *parts: datetime.time(*parts),
-        "datetime": lambda *parts: datetime.datetime(*parts),  # noqa: DTZ001 - what was naive stays naive
-        "timedelta": lambda *parts: datetime.timedelta(*parts),
-        "deque": lambda items, maxlen: collections.deque(items, maxlen),
-        "counter": lambda items: collections.Counter(dict(items)),
-        "ordered_dict": lambda items: collections.OrderedDict(items),
-        "defaultdict": lambda items: collections.defaultdict(None, items),
-        "array": _array,
-        "ellipsis": lambda: Ellipsis,
-        "not_implemented": lambda: NotImplemented,
-    }.items()
+    for name, build in dict[str, Callable[..., Any]](
+        opaque=lambda type_name: Opaque(str(type_name)[:80]),
+        plain=lambda value: value,
+        plain_type=PLAIN_TYPES.__getitem__,
+        iterator=lambda items: iter(list(items)),
+        range=range,
+        slice=slice,
+        dict_keys=lambda items: dict.fromkeys(items).keys(),
+        dict_values=lambda items: dict(enumerate(items)).values(),
+        dict_items=lambda items: dict(items).items(),
+        complex=complex,
+        bytearray=lambda data: bytearray(bytes(data)),
+        fraction=lambda numerator, denominator: fractions.Fraction(int(numerator), int(denominator)),
+        decimal=lambda text: decimal.Decimal(str(text)),
+        date=datetime.date,
+        time=datetime.time,
+        datetime=datetime.datetime,
+        timedelta=datetime.timedelta,
+        deque=collections.deque,
+        counter=lambda items: collections.Counter(dict(items)),
+        ordered_dict=collections.OrderedDict,
+        defaultdict=lambda items: collections.defaultdict(None, items),
+        array=_array,
+        ellipsis=lambda: Ellipsis,
+        not_implemented=lambda: NotImplemented,
+    ).items()
 }
 
 
 class Decoder(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Builder:
         if module == "greencode":
             return BUILDERS[name]
         raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
 
 
-def decode(data):
+def decode(data: bytes) -> Any:
     """The value that the solution's side sent. Raises what a hostile pickle makes the C unpickler raise."""
     return Decoder(io.BytesIO(data)).load()
 
 
-def _marker(name):
+def _marker(name: str) -> Callable[[], NoReturn]:
     """What the pickler writes as the global `greencode.<name>`."""
 
-    def marker():
+    def marker() -> NoReturn:
         raise TypeError(name)
 
     marker.__module__, marker.__qualname__, marker.__name__ = "greencode", name, name
@@ -120,17 +127,26 @@ def _marker(name):
 
 
 MARKERS = types.SimpleNamespace(**{name: _marker(name) for name in BUILDERS})
-sys.modules["greencode"] = MARKERS
+sys.modules["greencode"] = cast(types.ModuleType, MARKERS)  # all that the pickler asks of a module
 
 # Iterated once, equal to themselves only: sent eagerly and rebuilt as an iterator, so that `== [...]` stays false.
-ONE_SHOT = tuple(
-    {type(iter(kind())) for kind in (list, tuple, str, bytes, dict, set)}
-    | {type(iter(view)) for view in ({}.values(), {}.items(), range(0), collections.deque())}
-    | {types.GeneratorType, map, filter, zip, enumerate, reversed, type(reversed([])), type(reversed({}))}
-    | {kind for name, kind in vars(itertools).items() if isinstance(kind, type) and not name.startswith("_")}
-)
+_VIEWS: tuple[Iterable[Any], ...] = ({}.values(), {}.items(), range(0), collections.deque())
+_ONE_SHOT: set[type] = {
+    types.GeneratorType,
+    map,
+    filter,
+    zip,
+    enumerate,
+    reversed,
+    type(reversed([])),
+    type(reversed({})),
+}
+_ONE_SHOT |= {type(iter(kind())) for kind in (list, tuple, str, bytes, dict, set)}
+_ONE_SHOT |= {type(iter(view)) for view in _VIEWS}
+_ONE_SHOT |= {kind for name, kind in vars(itertools).items() if isinstance(kind, type) and not name.startswith("_")}
+ONE_SHOT = tuple(_ONE_SHOT)
 
-EXACT = {
+EXACT: dict[type, Callable[[Any], Reduced]] = {
     range: lambda v: (MARKERS.range, (v.start, v.stop, v.step)),
     slice: lambda v: (MARKERS.slice, (v.start, v.stop, v.step)),
     complex: lambda v: (MARKERS.complex, (v.real, v.imag)),
@@ -153,7 +169,7 @@ EXACT = {
 }
 
 # A subclass arrives as what it would be without its overrides.
-BASES = (
+BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, int.__int__),
     (float, float.__float__),
     (str, lambda v: str.__getitem__(v, slice(None))),
@@ -166,7 +182,7 @@ BASES = (
 )
 
 
-def _numpy(value):
+def _numpy(value: Any) -> Reduced:
     kind = getattr(getattr(value, "dtype", None), "kind", None)
     if kind is None or kind not in "biufcSUMm" or not hasattr(value, "tobytes"):
         return (MARKERS.opaque, (type(value).__name__,))
@@ -174,7 +190,7 @@ def _numpy(value):
 
 
 class Encoder(pickle.Pickler):
-    def reducer_override(self, value):
+    def reducer_override(self, value: Any) -> Any:
         kind = type(value)
         if kind in EXACT:
             return EXACT[kind](value)
@@ -186,13 +202,13 @@ class Encoder(pickle.Pickler):
             if isinstance(value, base):
                 return (MARKERS.plain, (plain(value),))
         if isinstance(value, ONE_SHOT):
-            return (MARKERS.iterator, (list(itertools.islice(value, MAX_ITERATOR_ITEMS)),))
-        if kind is type and PLAIN_TYPES.get(value.__name__) is value:
-            return (MARKERS.plain_type, (value.__name__,))
+            return (MARKERS.iterator, (list(itertools.islice(cast(Iterable[Any], value), MAX_ITERATOR_ITEMS)),))
+        if kind is type and value in PLAIN_TYPES.values():
+            return (MARKERS.plain_type, (cast(type, value).__name__,))
         return (MARKERS.opaque, (kind.__name__,))
 
 
-def encode(value):
+def encode(value: object) -> bytes:
     """`value` as bytes for `decode`."""
     buffer = io.BytesIO()
     Encoder(buffer, PROTOCOL).dump(value)

@@ -4,6 +4,8 @@ The wide filter is installed once, by the zygote, and every fork inherits it at 
 its price grows with its length (the kernel runs it once for each system call number), so it is kept to a dozen entries.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import platform
@@ -71,11 +73,11 @@ _ERRNO = 0x00050000
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 
 
-def _instruction(code, value, when_true=0, when_false=0):
+def _instruction(code: int, value: int, when_true: int = 0, when_false: int = 0) -> bytes:
     return struct.pack("HBBI", code, when_true, when_false, value)
 
 
-def _program(numbers, clone_mask_rules):
+def _program(numbers: set[int], clone_mask_rules: list[tuple[int, bool]]) -> bytes:
     """A filter: EPERM for `numbers`, and for clone where a rule (mask, wanted, error) matches its flags."""
     column, architecture = _MACHINES[platform.machine()]
     program = [
@@ -97,24 +99,23 @@ def _program(numbers, clone_mask_rules):
     skip = 1 + len(rules) // 8
     program += [_instruction(_JUMP_EQUAL, CLONE[column], 0, skip), _instruction(_LOAD, _FIRST_ARGUMENT), rules]
     program.append(_instruction(_RETURN, _ALLOW))
-    code = b"".join(program)
-    return code
+    return b"".join(program)
 
 
 class Filter:
     """A seccomp filter, built before the fork so that installing it is one system call."""
 
-    def __init__(self, code):
+    def __init__(self, code: bytes) -> None:
         self._code = ctypes.create_string_buffer(code, len(code))
         header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(self._code))
         self._program = ctypes.create_string_buffer(header, len(header))
 
-    def install(self):
+    def install(self) -> None:
         if _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, self._program, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "seccomp filter refused")
 
 
-def sandbox_filter():
+def sandbox_filter() -> Filter:
     """For every process of the sandbox, installed once."""
     column, _ = _MACHINES[platform.machine()]
     numbers = {pair[column] for pair in FORBIDDEN.values()}
@@ -123,7 +124,7 @@ def sandbox_filter():
     return Filter(_program(numbers, [(CLONE_NEW_NAMESPACES, True)]))
 
 
-def solution_filter():
+def solution_filter() -> Filter:
     """For a solution: threads yes, processes and signals no."""
     column, _ = _MACHINES[platform.machine()]
     numbers = {pair[column] for pair in FORBIDDEN_TO_SOLUTION.values()}
@@ -132,12 +133,12 @@ def solution_filter():
     return Filter(_program(numbers, [(CLONE_THREAD, False)]))
 
 
-def no_new_privileges():
+def no_new_privileges() -> None:
     if _prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "no_new_privs refused")
 
 
-def not_dumpable():
+def not_dumpable() -> None:
     """Close /proc/<pid>/{mem,environ,maps,fd} and ptrace to processes of the same user."""
     _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
@@ -149,12 +150,12 @@ _WRITE_FILE = 1 << 1
 _WRITES = (_WRITE_FILE | 0x1FF0, _WRITE_FILE | 0x3FF0, _WRITE_FILE | 0x7FF0)
 
 
-def landlock_abi():
+def landlock_abi() -> int:
     """The kernel's Landlock version, 0 where it has none."""
-    return max(0, _syscall(_CREATE_RULESET, None, 0, _LANDLOCK_VERSION))
+    return max(0, int(_syscall(_CREATE_RULESET, None, 0, _LANDLOCK_VERSION)))
 
 
-def allow_writes_only_in(directory):
+def allow_writes_only_in(directory: str) -> bool:
     """Refuse every change of files outside `directory` (and writes to /dev/null); False where there is no Landlock."""
     abi = landlock_abi()
     if not abi:

@@ -22,27 +22,23 @@ From the host: a 4-byte little-endian length, a JSON header of that length, then
 To the host: first a line of JSON with facts about the sandbox, then one line per request, in order.
 """
 
-import builtins
+from __future__ import annotations
+
 import contextlib
-import ctypes
 import gc
 import json
-import marshal
 import os
-import pickle
 import random
 import resource
 import select
 import signal
 import socket
-import struct
 import sys
-import threading
 import time
 import warnings
+from typing import Any
 
-from codec import decode, encode
-from lockdown import (
+from pytest_greencode.sandboxes.inside.lockdown import (
     allow_writes_only_in,
     landlock_abi,
     no_new_privileges,
@@ -50,424 +46,26 @@ from lockdown import (
     sandbox_filter,
     solution_filter,
 )
+from pytest_greencode.sandboxes.inside.oracle import oracle_server
+from pytest_greencode.sandboxes.inside.solution import PID, bare_libc, zygote
+from pytest_greencode.sandboxes.inside.wire import FRAME, SOLUTION_USER, limit, read_exactly, write_all
 
-SOLUTION_USER, ORACLE_USER = 65534, 65533
 WORK_DIRECTORY = os.environ.get("GREENCODE_WORK_DIRECTORY", "/w")
-
-FRAME = struct.Struct("<I")
-HELLO = struct.Struct("<dq")
-MAX_REPLY_BYTES = 16 << 20
 MAX_FILE_BYTES = 16 << 20
-MAX_DETAIL_CHARACTERS = 400
 GRACE_S = 1.0
 
 # What solutions import most: a fork inherits them. Each shared library adds to the price of every fork, so no more.
 PRELOADED = (
-    "abc bisect cmath collections.abc contextlib copy dataclasses datetime decimal enum fractions functools heapq "
-    "itertools json math numbers operator random re statistics string typing"
-).split()
-
-_libc = ctypes.PyDLL(None)  # PyDLL: the calls below keep the interpreter's lock, as a fork must
-
-
-class SolutionGone(BaseException):
-    """S has closed its side. A BaseException, so that a test's `except Exception` does not hide it."""
+    "abc", "bisect", "cmath", "collections.abc", "contextlib", "copy", "dataclasses", "datetime", "decimal",
+    "enum", "fractions", "functools", "heapq", "itertools", "json", "math", "numbers", "operator", "random", "re",
+    "statistics", "string", "typing",
+)  # fmt: skip
 
 
-class BadReply(BaseException):
-    """S sent something that is not a reply."""
-
-
-class SolutionError(Exception):
-    """The solution raised something that is no built-in exception."""
-
-
-def plain_text(value):
-    """Bounded text that any encoding can carry."""
-    return str(value)[:MAX_DETAIL_CHARACTERS].encode("utf-8", "backslashreplace").decode()
-
-
-def read_exactly(descriptor, size):
-    """`size` bytes of `descriptor`; EOFError when it ends before."""
-    chunk = os.read(descriptor, min(size, 1 << 20))
-    if len(chunk) == size:
-        return chunk
-    chunks = []
-    while chunk:
-        chunks.append(chunk)
-        size -= len(chunk)
-        if not size:
-            return b"".join(chunks)
-        chunk = os.read(descriptor, min(size, 1 << 20))
-    raise EOFError
-
-
-def write_all(descriptor, data):
-    data = memoryview(data)
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def write_frame(descriptor, body):
-    write_all(descriptor, FRAME.pack(len(body)) + body)
-
-
-def read_frame(descriptor):
-    """One frame's body. Both sides take turns, so what one read brings is never more than one frame."""
-    chunk = os.read(descriptor, 65536)
-    if not chunk:
-        raise EOFError
-    while len(chunk) < FRAME.size:
-        chunk += read_exactly(descriptor, FRAME.size - len(chunk))
-    (size,) = FRAME.unpack_from(chunk)
-    missing = FRAME.size + size - len(chunk)
-    if missing < 0 or size > MAX_REPLY_BYTES:
-        raise BadReply("a frame that is too large" if missing >= 0 else "more than one reply")
-    return chunk[FRAME.size :] + (read_exactly(descriptor, missing) if missing else b"")
-
-
-def limit(name, value):
-    """Lower a resource limit; a hard limit that is already lower stays."""
-    _, hard = resource.getrlimit(name)
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(name, (value, value))
-
-
-def become(user):
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# S: the solution
-# ---------------------------------------------------------------------------------------------------------------------
-
-CONTROL, CALLS, REPLIES, OUTPUT = 3, 4, 5, 6
-DESCRIPTORS = struct.Struct("3i")
-PID = struct.Struct("i")
-CLONE_PARENT = 0x8000
-_CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
-
-
-def zygote(control, narrow, separate_users, memory_bytes):
-    """Fork a solution for each three descriptors that come. Never returns.
-
-    By the system call alone, without the interpreter's handlers around a fork: they seed `random` again and rebuild the
-    state of `threading`, which touches a hundred pages. They serve processes with threads; this one has none. The child
-    is the supervisor's (CLONE_PARENT), which reaps it.
-    """
-    os.dup2(control.fileno(), CONTROL)
-    os.closerange(CONTROL + 1, 256)
-    control = socket.socket(fileno=CONTROL)
-    limit(resource.RLIMIT_DATA, memory_bytes)
-    clone, number, flags = _libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
-    space = socket.CMSG_SPACE(DESCRIPTORS.size)
-    gc.collect()
-    gc.freeze()
-    while True:
-        _, ancillary, _, _ = control.recvmsg(1, space)
-        if not ancillary:
-            os._exit(0)
-        # The lowest free numbers: CALLS, REPLIES, OUTPUT.
-        pid = clone(number, flags, 0, 0, 0, 0)
-        if pid == 0:
-            try:
-                solution(narrow, separate_users)
-            finally:
-                os._exit(70)
-        os.close(CALLS)
-        os.close(REPLIES)
-        os.close(OUTPUT)
-        control.send(PID.pack(pid))
-
-
-def describe(error):
-    """(built-in name of an exception, its text), from S: nothing here is trusted by O."""
-    name = next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"), "Exception")
-    try:
-        text = plain_text(error)
-    except BaseException:
-        text = "(its text cannot be made)"
-    return name, text
-
-
-def solution(narrow, separate_users):
-    """Never returns. Gives up every right that it does not need, then takes its code and serves."""
-    os.close(CONTROL)
-    os.dup2(OUTPUT, 1)
-    os.dup2(OUTPUT, 2)
-    os.close(OUTPUT)
-    if separate_users:
-        become(SOLUTION_USER)
-    narrow.install()
-    code = read_frame(CALLS)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    os.write(REPLIES, HELLO.pack(time.process_time(), usage.ru_maxrss * 1024))
-
-    namespace = {}
-    try:
-        exec(marshal.loads(code), namespace)
-    except BaseException as error:
-        write_frame(REPLIES, encode(("raised", *describe(error))))
-        os._exit(0)
-    write_frame(REPLIES, pickle.dumps(("ready", None, None)))
-    serve(namespace)
-    os._exit(0)
-
-
-def serve(namespace):
-    while True:
-        try:
-            body = read_frame(CALLS)
-        except EOFError:
-            return
-        name, watch, arguments = pickle.loads(body)
-        try:
-            positional, named = decode(arguments)
-            if name not in namespace:
-                write_frame(REPLIES, encode(("missing", name, None)))
-                continue
-            value = namespace[name](*positional, **named)
-            # What the call did to its arguments goes back only where it did something.
-            changed = bool(watch) and encode((positional, named)) != arguments
-            reply = encode(("value", value, (positional, named) if changed else None))
-        except BaseException as error:
-            reply = encode(("raised", *describe(error)))
-        write_frame(REPLIES, reply)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# O: the oracle
-# ---------------------------------------------------------------------------------------------------------------------
-
-IMMUTABLE = (int, float, str, bool, bytes, complex, type(None))
-
-
-class Solution:
-    """The oracle's view of S: `call` a function of it by name."""
-
-    def __init__(self, calls, replies):
-        self.calls, self.replies = calls, replies
-        self.lost = None
-        self.raised = None
-        self.missing = False
-
-    def receive(self):
-        if self.lost:
-            raise self.lost
-        try:
-            body = read_frame(self.replies)
-        except (EOFError, OSError):
-            self.lost = SolutionGone("the solution's process died")
-            raise self.lost from None
-        except BadReply as error:
-            self.lost = error
-            raise
-        try:
-            reply = decode(body)
-            if type(reply) is not tuple or len(reply) != 3 or type(reply[0]) is not str:
-                raise pickle.UnpicklingError("not a reply")
-        except MemoryError:
-            self.lost = BadReply("a reply too large to hold")
-            raise self.lost from None
-        except Exception as error:
-            self.lost = BadReply(f"a reply that is not plain data: {plain_text(error)}")
-            raise self.lost from None
-        return reply
-
-    def call(self, name, positional, named):
-        watch = bool(named) or not all(type(value) in IMMUTABLE for value in positional)
-        arguments = encode((positional, named))
-        if self.lost:
-            raise self.lost
-        try:
-            write_frame(self.calls, pickle.dumps((name, watch, arguments), 5))
-        except OSError:
-            self.lost = SolutionGone("the solution's process died")
-            raise self.lost from None
-        status, value, after = self.receive()
-        if status == "value":
-            if after is not None:
-                value = take_over(positional, named, after, value)
-            return value
-        if status == "raised":
-            self.raised = plain_text(value)
-            raise exception_of(value, after)
-        if status == "missing":
-            self.missing = True
-            raise NameError(f"name {name!r} is not defined")
-        self.lost = BadReply("an unknown reply")
-        raise self.lost
-
-    def proxy(self, name):
-        def candidate(*positional, **named):
-            return self.call(name, positional, named)
-
-        candidate.__name__ = candidate.__qualname__ = name
-        return candidate
-
-
-def exception_of(name, text):
-    """The built-in exception of that name, or SolutionError for one that would change the tests' own flow."""
-    kind = getattr(builtins, name, None) if type(name) is str else None
-    flow = (StopIteration, StopAsyncIteration, Warning)
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, flow):
-        with contextlib.suppress(Exception):
-            return kind(text)
-    return SolutionError(f"{plain_text(name)}: {plain_text(text)}")
-
-
-def take_over(positional, named, after, value):
-    """Give the tests' own arguments the contents they have in S; the value itself where S returned an argument."""
-    try:
-        new_positional, new_named = after
-        pairs = [*zip(positional, new_positional, strict=True), *((named[key], new_named[key]) for key in named)]
-    except Exception:
-        raise SolutionError("arguments that do not match the call") from None
-    for old, new in pairs:
-        replace_contents(old, new)
-        if value is new and type(old) is type(new):
-            value = old
-    return value
-
-
-def replace_contents(old, new):
-    kind = type(old)
-    if kind is not type(new):
-        return
-    if kind is list:
-        # Inner containers keep their identity where the shape allows it: the tests may hold them too.
-        if len(old) == len(new):
-            for index, (inner_old, inner_new) in enumerate(zip(old, new, strict=True)):
-                if type(inner_old) is type(inner_new) and type(inner_old) in (list, dict, set):
-                    replace_contents(inner_old, inner_new)
-                else:
-                    old[index] = inner_new
-        else:
-            old[:] = new
-    elif kind is bytearray:
-        old[:] = new
-    elif kind in (dict, set) or hasattr(old, "clear") and hasattr(old, "update"):
-        old.clear()
-        old.update(new)
-    elif kind is tuple:
-        for inner_old, inner_new in zip(old, new, strict=False):
-            replace_contents(inner_old, inner_new)
-    elif kind.__name__ == "deque":
-        old.clear()
-        old.extend(new)
-    elif kind.__name__ == "ndarray" and old.shape == new.shape:
-        old[...] = new
-
-
-def judge(task, size, calls, replies):
-    """Run the tests of `task` once against the program that standard input holds next."""
-    program = read_exactly(0, size)
-    outcome = {"status": "malformed", "detail": "", "cpu_before_s": 0.0, "memory_before_bytes": 0}
-    try:
-        code = marshal.dumps(compile(program, "<solution>", "exec", dont_inherit=True))
-    except BaseException as error:
-        return {**outcome, "detail": plain_text(": ".join(describe(error)))}
-    remote = Solution(calls, replies)
-    try:
-        write_frame(calls, code)
-        outcome["cpu_before_s"], outcome["memory_before_bytes"] = HELLO.unpack(read_exactly(replies, HELLO.size))
-    except (EOFError, OSError):
-        return {**outcome, "status": "crashed", "detail": "the solution's process died before it began"}
-    status, detail = "rejected", ""
-    try:
-        prelude, tests, call, entry_points = task
-        namespace = {}
-        exec(prelude, namespace)
-        state, name, text = remote.receive()
-        if state != "ready":
-            remote.raised = plain_text(name)
-            detail = f"{plain_text(name)}: {plain_text(text)}"
-        else:
-            for entry_point in entry_points:
-                namespace[entry_point] = remote.proxy(entry_point)
-            exec(tests, namespace)
-            exec(call, namespace)
-            status = "accepted"
-    except (SolutionGone, BadReply):
-        pass
-    except BaseException as error:
-        detail = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-    if remote.lost is not None:
-        status = "crashed" if isinstance(remote.lost, SolutionGone) else "rejected"
-        detail = plain_text(remote.lost)
-    elif status == "rejected" and remote.missing:
-        status = "malformed"
-    elif status == "rejected" and remote.raised == "MemoryError":
-        status = "memory"
-    return {**outcome, "status": status, "detail": detail}
-
-
-def oracle(task, control):
-    """Serve the attempts of one task until the zygote closes `control`. Never returns."""
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
-        if not message:
-            os._exit(0)
-        calls, replies = descriptors
-        outcome = judge(task, int(message), calls, replies)
-        os.close(calls)
-        os.close(replies)
-        control.sendall(json.dumps(outcome).encode())
-
-
-def oracle_server(control, separate_users):
-    """Never returns. Compiles tasks as they come and forks an oracle for each that is asked for."""
-    os.setsid()
-    if separate_users:
-        become(ORACLE_USER)
-    else:
-        not_dumpable()
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    tasks = {}
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
-        if not message:
-            os._exit(0)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        request = json.loads(message)
-        if request["op"] == "task":
-            payload = read_exactly(0, request["size"])
-            try:
-                tasks[request["key"]] = load_task(json.loads(payload))
-                control.sendall(b"{}")
-            except BaseException as error:
-                control.sendall(json.dumps({"error": plain_text(f"{type(error).__name__}: {error}")}).encode())
-            continue
-        pid = os.fork() if threading.active_count() > 1 or "numpy" in sys.modules else _libc.fork()
-        if pid == 0:
-            control.close()
-            gc.freeze()
-            oracle(tasks[request["key"]], socket.socket(fileno=descriptors[0]))
-        os.close(descriptors[0])
-        control.sendall(json.dumps({"pid": pid}).encode())
-
-
-def load_task(payload):
-    for module in payload["preload"]:
-        __import__(module)
-    code = [compile(payload[part], f"<{part}>", "exec") for part in ("prelude", "tests", "call")]
-    return (*code, tuple(payload["entry_points"]))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The supervisor
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def process_cpu_s(pid):
-    """CPU time of a process, threads included, children not: its clock's number is made of its pid (clock_getcpuclockid)."""
+def process_cpu_s(pid: int | None) -> float | None:
+    """CPU time of a process with its threads, without its children. The clock's number: see clock_getcpuclockid(3)."""
+    if pid is None:
+        return None
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
@@ -477,8 +75,9 @@ def process_cpu_s(pid):
 class CpuCounter:
     """CPU time of the whole sandbox by its cgroup, or nothing where it cannot be seen."""
 
-    def __init__(self, own_cgroup):
-        self.descriptor, self.scale = None, 1.0
+    def __init__(self, own_cgroup: bool) -> None:
+        self.descriptor: int | None = None
+        self.scale = 1.0
         for path, scale in (
             ()
             if not own_cgroup
@@ -494,7 +93,7 @@ class CpuCounter:
                     return
         self.descriptor = None
 
-    def read_s(self):
+    def read_s(self) -> float | None:
         if self.descriptor is None:
             return None
         text = os.pread(self.descriptor, 256, 0)
@@ -506,7 +105,7 @@ class CpuCounter:
             return None
 
 
-def out_of_memory_kills():
+def out_of_memory_kills() -> int | None:
     """How often the kernel killed for memory in this cgroup; None where it does not say."""
     for path in ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, IndexError, ValueError), open(path) as lines:
@@ -515,10 +114,10 @@ def out_of_memory_kills():
 
 
 class Supervisor:
-    def __init__(self, separate_users, own_cgroup, memory_bytes, answers):
+    def __init__(self, separate_users: bool, own_cgroup: bool, memory_bytes: int, answers: int) -> None:
         self.separate_users, self.answers = separate_users, answers
         self.zygote, other = socket.socketpair()
-        self.zygote_pid = _libc.fork()
+        self.zygote_pid = bare_libc.fork()
         if self.zygote_pid == 0:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
@@ -533,18 +132,18 @@ class Supervisor:
             os.close(answers)
             oracle_server(other, separate_users)
         other.close()
-        self.oracle = None
-        self.oracle_key = None
-        self.oracle_pid = None
+        self.oracle: socket.socket | None = None
+        self.oracle_key: str | None = None
+        self.oracle_pid: int | None = None
         self.counter = CpuCounter(own_cgroup)
         self.kills = out_of_memory_kills() if own_cgroup else None
         self.own_cgroup = own_cgroup
         self.alone = os.getpid() == 1
 
-    def answer(self, outcome):
+    def answer(self, outcome: dict[str, Any]) -> None:
         write_all(self.answers, json.dumps(outcome).encode() + b"\n")
 
-    def serve(self):
+    def serve(self) -> None:
         while True:
             try:
                 (size,) = FRAME.unpack(read_exactly(0, FRAME.size))
@@ -557,10 +156,10 @@ class Supervisor:
             else:
                 self.answer(self.attempt(request))
 
-    def helpers_cpu_s(self):
+    def helpers_cpu_s(self) -> float:
         return (process_cpu_s(self.server_pid) or 0.0) + (process_cpu_s(self.zygote_pid) or 0.0)
 
-    def oracle_for(self, key):
+    def oracle_for(self, key: str) -> socket.socket:
         if self.oracle_key != key:
             self.drop_oracle()
             self.oracle, other = socket.socketpair()
@@ -568,17 +167,18 @@ class Supervisor:
             other.close()
             self.oracle_pid = json.loads(self.control.recv(4096))["pid"]
             self.oracle_key = key
+        assert self.oracle is not None
         return self.oracle
 
-    def drop_oracle(self, kill=False):
+    def drop_oracle(self, kill: bool = False) -> None:
         if self.oracle is not None:
-            if kill:
+            if kill and self.oracle_pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.oracle_pid, signal.SIGKILL)
             self.oracle.close()
         self.oracle = self.oracle_key = self.oracle_pid = None
 
-    def attempt(self, request):
+    def attempt(self, request: dict[str, Any]) -> dict[str, Any]:
         cgroup_start_s = self.counter.read_s()
         own_start_s = time.process_time()
         oracle = self.oracle_for(request["key"])
@@ -612,7 +212,7 @@ class Supervisor:
         own_cpu_s += self.helpers_cpu_s() - helpers_start_s
         hidden_s = 0.0
         if cgroup_start_s is not None:
-            total_s = self.counter.read_s() - cgroup_start_s
+            total_s = (self.counter.read_s() or 0.0) - cgroup_start_s
             known_s = max(used_s, cpu_s) + orphans_cpu_s + oracle_cpu_s + own_cpu_s
             # Children that the solution let the kernel reap unseen appear in the cgroup alone.
             if total_s - known_s > 0.005 + 0.1 * known_s:
@@ -642,15 +242,23 @@ class Supervisor:
             "dirty": dirty,
         }
 
-    def wait(self, request, pid, oracle, output, start_s, oracle_start_s):
-        """Until the oracle has spoken or a limit is passed: (outcome, (verdict, detail) if stopped, bytes of output)."""
+    def wait(
+        self,
+        request: dict[str, Any],
+        pid: int,
+        oracle: socket.socket,
+        output: int,
+        start_s: float,
+        oracle_start_s: float,
+    ) -> tuple[dict[str, Any], tuple[str, str] | None, int]:
+        """Until the oracle has spoken or a limit is passed: outcome, (verdict, detail) if stopped, bytes of output."""
         poller = select.poll()
         poller.register(oracle.fileno(), select.POLLIN)
         poller.register(output, select.POLLIN)
         output_bytes = 0
         timeout_s = request["cpu_s"]
-        stopped = None
-        give_up_s = None
+        stopped: tuple[str, str] | None = None
+        give_up_s: float | None = None
         while True:
             ready = dict(poller.poll(max(1, int(timeout_s * 1000))))
             if oracle.fileno() in ready:
@@ -695,7 +303,7 @@ class Supervisor:
                     + 0.002
                 )
 
-    def clean_up(self, pid):
+    def clean_up(self, pid: int) -> tuple[int, resource.struct_rusage, float, bool]:
         """Kill and reap everything that the solution left. Returns its wait status, usage, orphans' CPU time, dirty."""
         orphans_cpu_s = 0.0
         dirty = False
@@ -724,7 +332,7 @@ class Supervisor:
             dirty = True
         return status, usage, orphans_cpu_s, dirty
 
-    def kill_solution(self, pid):
+    def kill_solution(self, pid: int) -> None:
         if self.separate_users:
             # As the solution's user, "everybody we may signal" is the solution and all that it left: one atomic call.
             # The real user too, or the zygote would be among them; the saved one is the way back.
@@ -738,7 +346,7 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
-    def leftovers(self):
+    def leftovers(self) -> bool:
         """Whether a process that the solution left is still there (and kill it)."""
         # Without a PID namespace of our own (sandbox "none") everybody is a stranger, and nobody else is ours to kill.
         if not self.alone:
@@ -755,7 +363,7 @@ class Supervisor:
                     self.kill_solution(stranger)
         return found
 
-    def wipe(self):
+    def wipe(self) -> bool:
         """Empty the work directory, as the solution's user, without recursion; False when something stays."""
         if not os.listdir(WORK_DIRECTORY):
             return True
@@ -770,7 +378,7 @@ class Supervisor:
                 os.seteuid(0)
         return not os.listdir(WORK_DIRECTORY)
 
-    def death(self, status, detail):
+    def death(self, status: int, detail: str) -> tuple[str, str]:
         """What a wait status says about a solution that died."""
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
@@ -786,11 +394,11 @@ class Supervisor:
         return "crashed", f"{detail}: exit status {os.WEXITSTATUS(status)}"
 
 
-def remove_below(directory):
+def remove_below(directory: str) -> None:
     """Unlink everything under `directory`. Iterative, and never follows a link: the tree is hostile."""
     trail = [os.open(directory, os.O_RDONLY | os.O_DIRECTORY)]
     names = [os.listdir(trail[0])]
-    path = [None]
+    path = [directory]
     while trail:
         if not names[-1]:
             os.close(trail.pop())
@@ -810,7 +418,7 @@ def remove_below(directory):
             path.append(name)
 
 
-def can_switch_users():
+def can_switch_users() -> bool:
     """Whether solution and oracle can have users of their own (a sandbox in a user namespace often has one)."""
     if os.getuid() != 0 or os.getpid() != 1:
         return False
@@ -822,11 +430,11 @@ def can_switch_users():
     return True
 
 
-def network_interfaces():
+def network_interfaces() -> list[str]:
     return sorted(name for _, name in socket.if_nameindex())
 
 
-def main():
+def main() -> None:
     warnings.simplefilter("ignore")
     for module in PRELOADED:
         __import__(module)

@@ -1,0 +1,124 @@
+"""The zygote, and the solutions that it forks. From `exec` on everything runs beside hostile code: O trusts none."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import marshal
+import os
+import pickle
+import resource
+import signal
+import socket
+import struct
+import time
+from typing import Any, NoReturn
+
+from pytest_greencode.sandboxes.inside.codec import decode, encode
+from pytest_greencode.sandboxes.inside.lockdown import Filter
+from pytest_greencode.sandboxes.inside.wire import (
+    HELLO,
+    SOLUTION_USER,
+    become,
+    limit,
+    plain_text,
+    read_frame,
+    write_frame,
+)
+
+CONTROL, CALLS, REPLIES, OUTPUT = 3, 4, 5, 6
+DESCRIPTORS = struct.Struct("3i")
+PID = struct.Struct("i")
+CLONE_PARENT = 0x8000
+_CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
+
+
+# PyDLL: calls through it keep the interpreter's lock, as a fork must.
+bare_libc = ctypes.PyDLL(None)
+
+
+def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memory_bytes: int) -> NoReturn:
+    """Fork a solution for each three descriptors that come. Never returns.
+
+    By the system call alone, without the interpreter's handlers around a fork: they seed `random` again and rebuild the
+    state of `threading`, which touches a hundred pages. They serve processes with threads; this one has none. The child
+    is the supervisor's (CLONE_PARENT), which reaps it.
+    """
+    os.dup2(inherited.fileno(), CONTROL)
+    os.closerange(CONTROL + 1, 256)
+    control = socket.socket(fileno=CONTROL)
+    limit(resource.RLIMIT_DATA, memory_bytes)
+    clone, number, flags = bare_libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
+    space = socket.CMSG_SPACE(DESCRIPTORS.size)
+    gc.collect()
+    gc.freeze()
+    while True:
+        _, ancillary, _, _ = control.recvmsg(1, space)
+        if not ancillary:
+            os._exit(0)
+        # The lowest free numbers: CALLS, REPLIES, OUTPUT.
+        pid = clone(number, flags, 0, 0, 0, 0)
+        if pid == 0:
+            try:
+                solution(narrow, separate_users)
+            finally:
+                os._exit(70)
+        os.close(CALLS)
+        os.close(REPLIES)
+        os.close(OUTPUT)
+        control.send(PID.pack(pid))
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """(built-in name of an exception, its text), from S: nothing here is trusted by O."""
+    name = next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"), "Exception")
+    try:
+        text = plain_text(error)
+    except BaseException:
+        text = "(its text cannot be made)"
+    return name, text
+
+
+def solution(narrow: Filter, separate_users: bool) -> NoReturn:
+    """Never returns. Gives up every right that it does not need, then takes its code and serves."""
+    os.close(CONTROL)
+    os.dup2(OUTPUT, 1)
+    os.dup2(OUTPUT, 2)
+    os.close(OUTPUT)
+    if separate_users:
+        become(SOLUTION_USER)
+    narrow.install()
+    code = read_frame(CALLS)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    os.write(REPLIES, HELLO.pack(time.process_time(), usage.ru_maxrss * 1024))
+
+    namespace: dict[str, Any] = {}
+    try:
+        exec(marshal.loads(code), namespace)
+    except BaseException as error:
+        write_frame(REPLIES, encode(("raised", *describe(error))))
+        os._exit(0)
+    write_frame(REPLIES, pickle.dumps(("ready", None, None)))
+    serve(namespace)
+    os._exit(0)
+
+
+def serve(namespace: dict[str, Any]) -> None:
+    while True:
+        try:
+            body = read_frame(CALLS)
+        except EOFError:
+            return
+        name, watch, arguments = pickle.loads(body)
+        try:
+            positional, named = decode(arguments)
+            if name not in namespace:
+                write_frame(REPLIES, encode(("missing", name, None)))
+                continue
+            value = namespace[name](*positional, **named)
+            # What the call did to its arguments goes back only where it did something.
+            changed = bool(watch) and encode((positional, named)) != arguments
+            reply = encode(("value", value, (positional, named) if changed else None))
+        except BaseException as error:
+            reply = encode(("raised", *describe(error)))
+        write_frame(REPLIES, reply)
