@@ -135,12 +135,17 @@ class Runner:
             future.set_result(outcome)
             self._claims[program_key] = future
         self._slots = [_Slot() for _ in range(jobs)]
+        self._first_start: Future[None] = Future()
         self._threads = [
             threading.Thread(target=self._loop, args=(slot,), name=f"greencode-{index}", daemon=True)
             for index, slot in enumerate(self._slots)
         ]
         for thread in self._threads:
             thread.start()
+
+    def wait_until_ready(self) -> None:
+        """Until the first sandbox has started. Raises SandboxError when it could not."""
+        self._first_start.result()
 
     def submit(self, units: Sequence[Unit]) -> None:
         """Queue units behind those that are queued already. A unit that is known by its name is not queued again."""
@@ -175,8 +180,11 @@ class Runner:
     def _loop(self, slot: _Slot) -> None:
         try:
             slot.sandbox = self._kind.start()  # ahead of the first unit: collection goes on meanwhile
-        except GreencodeError:
-            slot.sandbox = None  # said when it is needed
+            problem = None
+        except GreencodeError as error:
+            problem = error
+        if slot is self._slots[0]:
+            self._first_start.set_exception(problem) if problem is not None else self._first_start.set_result(None)
         while True:
             with self._work:
                 self._work.wait_for(lambda: self._pending or self._stopping)

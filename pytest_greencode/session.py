@@ -147,7 +147,9 @@ class GreencodeSession:
         self._kind = choose_sandbox(chosen, self._notices.append)
         if not self._is_worker:
             ledger.begin(self.run_id, _now(), self._facts())
-        if not self._has_workers:
+        if self._has_workers:
+            self._kind.start().close()  # what cannot start is said once, here, and not by every worker
+        else:
             self._start_runner()  # sandboxes start while pytest collects
 
     def _facts(self) -> dict[str, Any]:
@@ -280,6 +282,16 @@ class GreencodeSession:
         if not self._is_worker:
             self._ledger.declare(self.run_id, self._declared)
             self._start_runner().submit([item.unit for item in ours])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        if self._declared and self._runner is not None:
+            try:
+                self._runner.wait_until_ready()
+            except UsageProblem as error:
+                raise pytest.UsageError(escape_lines(str(error))) from None
+            except GreencodeError as error:
+                raise pytest.exit.Exception(f"greencode: {escape_lines(str(error))}", HARNESS_EXIT_CODE) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -17,7 +17,7 @@ import docker.errors
 import requests
 from docker.types import Ulimit
 
-from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
+from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.sandboxes.base import WorkerSandbox, digest, worker_source
 from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
 
@@ -29,6 +29,7 @@ REMEDY = (
     "start it (`sudo systemctl start docker`), let your user reach it (`sudo usermod -aG docker $USER`, then log in "
     "again), set DOCKER_HOST, or run without it: --greencode-sandbox bubblewrap"
 )
+_NEEDS = "The image needs `python3`, 3.10 or newer, with its standard library (json, ctypes, pickle)."
 _STREAM_HEADER = struct.Struct(">BxxxI")
 
 
@@ -113,7 +114,7 @@ class DockerKind:
             return "python3", str(found.id)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise SandboxUnavailable(
-                f"--greencode-image {image or '(made from this Python)'}: Docker cannot provide it: {error}"
+                f"--greencode-image {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
             ) from error
 
     def describe(self) -> dict[str, Any]:
@@ -146,14 +147,13 @@ class DockerKind:
             self._client.api.start(container["Id"])
         except (docker.errors.DockerException, requests.RequestException) as error:
             remove()
-            raise SandboxError(f"Docker cannot start the worker: {error}") from error
+            raise SandboxUnavailable(
+                f"--greencode-image: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
+            ) from error
         try:
             sandbox = WorkerSandbox(AttachedStream(attached, remove))
         except SandboxLost as error:
-            raise SandboxError(
-                f"the worker does not start in this image: {error}\n"
-                "The image needs a Python 3.10 or newer with its standard library (json, ctypes, pickle)."
-            ) from error
+            raise SandboxUnavailable(f"--greencode-image: the worker does not start: {error}\n{_NEEDS}") from error
         self._check_promises(sandbox)
         return sandbox
 
@@ -228,6 +228,11 @@ def connect() -> docker.DockerClient:
         where = os.environ.get("DOCKER_HOST", "the default socket")
         raise SandboxUnavailable(f"no Docker daemon answers at {where} ({_reason(error)}): {REMEDY}") from error
     return client
+
+
+def _explanation(error: BaseException) -> str:
+    """The daemon's own words, without the SDK's address of the request."""
+    return str(getattr(error, "explanation", None) or error)[:300]
 
 
 def _reason(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from pathlib import Path
 from pytest_greencode.errors import SandboxUnavailable
 
 PACKAGES = "/opt/greencode/packages"
-LAYOUT = 2
+LAYOUT = 3
 # Parts of the standard library that no solution needs and that are large.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "site-packages",
             "dist-packages", "config", "_pyrepl"}  # fmt: skip
@@ -155,6 +155,10 @@ def image_tar(runtime: Runtime) -> bytes:
             add(path, name)
         for package in runtime.packages:
             add(package, f"{PACKAGES}/{package.name}")
+        parents("/usr/local/bin/python3")
+        entry = tarfile.TarInfo("usr/local/bin/python3")
+        entry.type, entry.linkname = tarfile.SYMTYPE, str(runtime.python)
+        tar.addfile(entry)
         passwd = b"root:x:0:0::/w:\nnobody:x:65534:65534::/w:\n"
         entry = tarfile.TarInfo("etc/passwd")
         entry.size, entry.mode = len(passwd), 0o644
