@@ -109,4 +109,5 @@ def describe(outcomes: Sequence[Finished]) -> str:
     verdicts = [outcome.verdict.value for outcome in outcomes]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
     first = next((outcome.detail for outcome in outcomes if outcome.detail), "")
-    return f"{len(outcomes)} attempts: {counts}" + (f"; first: {escape(first)[:200]}" if first else "")
+    attempts = f"{len(outcomes)} attempt{'s' if len(outcomes) != 1 else ''}"
+    return f"{attempts}: {counts}" + (f"; first: {escape(first)[:200]}" if first else "")

@@ -321,6 +321,10 @@ class GreencodeSession:
                 "accepted": accepted(result.outcomes),
                 "verdicts": [outcome.verdict.value for outcome in result.outcomes],
             }
+            if result.quarantined is not None and isinstance(report.longrepr, tuple):
+                # Skipped where the task stands, not where this package says so.
+                path, line, _ = item.reportinfo()
+                report.longrepr = (os.fspath(path), (line or 0) + 1, report.longrepr[2])
         return report
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:

@@ -139,8 +139,8 @@ class WorkerSandbox:
         try:
             line = self._transport.read_line(timeout_s)
         except (EOFError, OSError) as error:  # TimeoutError is an OSError
-            last_words = self._transport.close().strip()[-2000:]
-            raise SandboxLost(f"the sandbox is gone: {last_words or error or 'no last words'}") from error
+            last_words = self._transport.close().strip().splitlines()[-1:]
+            raise SandboxLost(": ".join(["the sandbox is gone", *(last_words or [str(error)])])) from error
         answer = json.loads(line)
         if not isinstance(answer, dict):
             raise SandboxLost("the sandbox speaks another protocol")
