@@ -161,7 +161,11 @@ class Ledger:
             connection.execute("UPDATE run SET finished_at = ? WHERE run_id = ?", (finished_at, run_id))
 
     def last_run(self) -> str | None:
-        rows = self._rows("SELECT run_id FROM run ORDER BY started_at DESC, run_id DESC LIMIT 1")
+        """The latest run in which anything finished."""
+        rows = self._rows(
+            "SELECT run_id FROM run WHERE EXISTS (SELECT 1 FROM execution WHERE execution.run_id = run.run_id"
+            " AND verdict IS NOT NULL) ORDER BY started_at DESC, run.rowid DESC LIMIT 1"
+        )
         return str(rows[0][0]) if rows else None
 
     def facts(self, run_id: str) -> dict[str, Any]:

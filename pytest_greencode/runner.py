@@ -19,7 +19,7 @@ from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
 from pytest_greencode.extraction import extract
 from pytest_greencode.ledger import Finished, Gold, Ledger, Started
 from pytest_greencode.model import Limits, Method, Reading, Sample, Task, Verdict
-from pytest_greencode.sandboxes.base import Execution, SandboxKind, WorkerSandbox, digest
+from pytest_greencode.sandboxes.base import Execution, SandboxKind, WorkerSandbox, digest, not_run
 from pytest_greencode.suites.formats import canonical_program, program
 
 GOLD_ORACLE_CPU_S = 300.0
@@ -307,7 +307,7 @@ class Runner:
 
     def _execute_claimed(self, slot: _Slot, task: Task, text: str, limits: Limits, gold: Gold) -> Finished:
         if len(text) > MAX_PROGRAM_BYTES:
-            execution = _not_run(Verdict.MALFORMED, f"a program of {len(text)} characters is not run")
+            execution = not_run(Verdict.MALFORMED, f"a program of {len(text)} characters is not run")
             return Finished(verdict=execution.verdict, detail=execution.detail, reading=self._with_energy(execution))
         oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * gold.oracle_cpu_s)
         execution = self._run(slot, task, text, limits, oracle_cpu_s)
@@ -352,7 +352,7 @@ class Runner:
                     sandbox.close()
                     slot.sandbox = None
                     if last_try:
-                        return _not_run(Verdict.HARNESS_ERROR, str(lost))
+                        return not_run(Verdict.HARNESS_ERROR, str(lost))
                     continue
                 if execution.dirty:
                     sandbox.close()
@@ -368,11 +368,3 @@ class Runner:
                 f"no sandbox can be started any more: {error}; what finished is in {self._ledger.path} "
                 "(continue with --greencode-resume)"
             ) from error
-
-
-def _not_run(verdict: Verdict, detail: str) -> Execution:
-    return Execution(
-        verdict=verdict,
-        detail=detail,
-        reading=Reading(cpu_s=0.0, wall_s=0.0, peak_memory_bytes=None, oracle_cpu_s=0.0, harness_cpu_s=0.0),
-    )

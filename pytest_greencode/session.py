@@ -34,7 +34,7 @@ from pytest_greencode.collection import (
     is_samples_directory,
     is_samples_file,
 )
-from pytest_greencode.errors import GreencodeError, SandboxUnavailable, UsageProblem
+from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.estimated import EstimatedMeter
 from pytest_greencode.model import Configuration, Factors, Intensity, Sample, Suite, Task
@@ -45,6 +45,7 @@ from pytest_greencode.reports.text import escape
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
 from pytest_greencode.samples import read_samples, refuse_duplicates
 from pytest_greencode.sandboxes.base import SandboxKind
+from pytest_greencode.sandboxes.choice import choose_sandbox
 from pytest_greencode.suites.catalogue import load_suites
 
 HARNESS_EXIT_CODE = 3
@@ -140,11 +141,16 @@ class GreencodeSession:
     def _open(self) -> None:
         ledger = self._ledger = Ledger(self.options.ledger)
         if not self._is_worker and self.options.resume:
-            self.run_id = ledger.last_run() or self.run_id
+            last = ledger.last_run()
+            if last is None:
+                self._notices.append(f"nothing to resume in {self.options.ledger}: a new run")
+            self.run_id = last or self.run_id
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
         chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
-        self._kind = choose_sandbox(chosen, self._notices.append)
+        self._kind = choose_sandbox(
+            chosen.sandbox, memory_bytes=chosen.memory_bytes, image=chosen.image, notify=self._notices.append
+        )
         if not self._is_worker:
             ledger.begin(self.run_id, _now(), self._facts())
         if self._has_workers:
@@ -289,6 +295,7 @@ class GreencodeSession:
             try:
                 self._runner.wait_until_ready()
             except UsageProblem as error:
+                self._declared = []  # nothing was attempted: no account
                 raise pytest.UsageError(escape_lines(str(error))) from None
             except GreencodeError as error:
                 raise pytest.exit.Exception(f"greencode: {escape_lines(str(error))}", HARNESS_EXIT_CODE) from None
@@ -445,28 +452,3 @@ def _intensity_of_region(region: str) -> Intensity | None:
         return carbon.grid_intensity(region)
     except UsageProblem:
         return None
-
-
-def choose_sandbox(options: Options, notify: Any) -> SandboxKind:
-    """The sandbox that was asked for; `auto`: Docker if its daemon answers, else bubblewrap, else a usage error."""
-    from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind, UnsandboxedKind
-
-    if options.sandbox == "none":
-        return UnsandboxedKind(memory_bytes=options.memory_bytes)
-    if options.sandbox == "bubblewrap":
-        return BubblewrapKind(memory_bytes=options.memory_bytes)
-    from pytest_greencode.sandboxes.docker import DockerKind
-
-    try:
-        return DockerKind(memory_bytes=options.memory_bytes, image=options.image, notify=notify)
-    except SandboxUnavailable as no_docker:
-        if options.sandbox == "docker" or options.image is not None:
-            raise
-        try:
-            kind = BubblewrapKind(memory_bytes=options.memory_bytes)
-        except SandboxUnavailable as no_bubblewrap:
-            raise SandboxUnavailable(
-                f"no sandbox for model-written code on this machine.\ndocker: {no_docker}\nbubblewrap: {no_bubblewrap}"
-            ) from no_bubblewrap
-        notify(f"bubblewrap, as {str(no_docker).partition(': ')[0]}")
-        return kind

@@ -133,10 +133,18 @@ def test_runs_are_kept_apart(ledger: Ledger) -> None:
     begun(ledger, sample(0), "key")
     ended(ledger, "key")
     ledger.begin("run-2", "2026-01-02T00:00:00Z", {"host": "there"})
-    assert ledger.last_run() == "run-2"
     assert ledger.facts(RUN) == {"host": "here"}
     assert ledger.records("run-2") == []
     assert ledger.finished("run-2") == {}
+
+
+def test_the_last_run_is_the_last_one_in_which_anything_finished(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    begun(ledger, sample(0), "key")
+    assert ledger.last_run() is None
+    ended(ledger, "key")
+    ledger.begin("run-2", "2026-01-02T00:00:00Z", {})
+    assert ledger.last_run() == RUN
 
 
 def test_a_run_that_is_resumed_has_the_facts_of_its_last_session(ledger: Ledger) -> None:

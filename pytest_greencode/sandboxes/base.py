@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_greencode.errors import SandboxError, SandboxLost
+from pytest_greencode.errors import SandboxLost
 from pytest_greencode.model import Limits, Reading, Task, Verdict
 
 FRAME = struct.Struct("<I")
@@ -69,6 +69,15 @@ class Execution:
     dirty: bool = False
 
 
+def not_run(verdict: Verdict, detail: str) -> Execution:
+    """A verdict without a run: nothing was spent."""
+    return Execution(
+        verdict=verdict,
+        detail=detail,
+        reading=Reading(cpu_s=0.0, wall_s=0.0, peak_memory_bytes=None, oracle_cpu_s=0.0, harness_cpu_s=0.0),
+    )
+
+
 class WorkerSandbox:
     """One running worker. Not thread-safe: one attempt at a time.
 
@@ -82,8 +91,8 @@ class WorkerSandbox:
 
     def run(self, key: str, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:
         """Run `program` against the tests of `task` (`key` names the task's tests uniquely)."""
-        if key not in self._known_tasks:
-            self._load(key, task)
+        if key not in self._known_tasks and (problem := self._load(key, task)):
+            return not_run(Verdict.HARNESS_ERROR, f"the tests cannot be loaded: {problem}")
         wall_s = WALL_PER_CPU_LIMIT * limits.cpu_s
         self._send(
             {
@@ -111,7 +120,8 @@ class WorkerSandbox:
             dirty=answer["dirty"],
         )
 
-    def _load(self, key: str, task: Task) -> None:
+    def _load(self, key: str, task: Task) -> str | None:
+        """What is wrong with the tests, if anything."""
         payload = {
             "prelude": task.prelude,
             "tests": task.tests,
@@ -122,8 +132,9 @@ class WorkerSandbox:
         self._send({"op": "task", "key": key}, json.dumps(payload).encode())
         answer = self._receive(START_TIMEOUT_S)
         if "error" in answer:
-            raise SandboxError(f"the tests of {task.task_id} ({task.suite}) cannot be loaded: {answer['error']}")
+            return str(answer["error"])
         self._known_tasks.add(key)
+        return None
 
     def close(self) -> None:
         self._transport.close()

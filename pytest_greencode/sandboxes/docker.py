@@ -204,7 +204,7 @@ class DockerKind:
             "memswap_limit": memory_bytes,
             "ulimits": [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=256, hard=256)],
             "log_config": {"type": "none"},
-            "auto_remove": False,
+            "auto_remove": True,  # a host process that was killed leaves nothing behind
             "init": False,
         }
         container = api.create_container(**arguments, host_config=api.create_host_config(**host_config))

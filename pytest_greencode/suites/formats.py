@@ -230,7 +230,7 @@ def _evalplus(name: str, row: Row, timeout_s: float) -> Task:
     tests = (
         f"_candidate = {row['entry_point']}\n"
         f"{row['prompt']}{row['canonical_solution']}\n_reference = {row['entry_point']}\n"
-        f"_inputs = {inputs!r}\n" + _EVALPLUS_CHECK.format(oracle=oracle, atol=atol)
+        f"from math import inf, nan\n_inputs = {inputs!r}\n" + _EVALPLUS_CHECK.format(oracle=oracle, atol=atol)
     )
     return Task(
         suite=name,
