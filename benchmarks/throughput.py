@@ -56,7 +56,9 @@ def measure(command: list[str], directory: Path, expect: str) -> Run:
     time.sleep(1.0)
     busy_before = busy_s() - before_s
     start_cpu_s, start_s = busy_s(), time.perf_counter()
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    # No plugins of the benchmark's own environment: they are not what is compared.
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     wall_s, cpu_s = time.perf_counter() - start_s, busy_s() - start_cpu_s
     if done.returncode or expect not in done.stdout:
         sys.exit(f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
@@ -88,7 +90,7 @@ def main() -> None:
 
         def greencode(sandbox: str) -> Callable[[], Run]:
             command = [sys.executable, "-m", "pytest", "-q", "--greencode", samples.name, "--greencode-jobs", "2"]
-            command += ["--greencode-sandbox", sandbox, "-p", "no:cacheprovider", "--rootdir", "."]
+            command += ["--greencode-sandbox", sandbox, "-p", "greencode", "--rootdir", "."]
             return lambda: measure(command, directory, f"{len(read_problems())} passed")
 
         contenders = {

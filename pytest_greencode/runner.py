@@ -352,7 +352,8 @@ class Runner:
                     sandbox.close()
                     slot.sandbox = None
                     if last_try:
-                        return not_run(Verdict.HARNESS_ERROR, str(lost))
+                        # A fresh sandbox, and nothing else in it: what happens again is the program's doing.
+                        return not_run(Verdict.CRASHED, f"it took its sandbox with it, twice: {lost}")
                     continue
                 if execution.dirty:
                     sandbox.close()

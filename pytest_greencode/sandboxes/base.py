@@ -28,7 +28,8 @@ def worker_source() -> str:
     """The program inside as one text for `python -c`: modules under their own names, the supervisor as `__main__`."""
     directory = importlib.resources.files(__package__) / "inside"
     packages = [_INSIDE.rsplit(".", count)[0] for count in range(_INSIDE.count("."), -1, -1)]
-    source = "import sys, types\n"
+    # Before anything else: with `-c` the first entry of the path is the current directory, which solutions can write.
+    source = "import sys, types\nsys.path[:] = [entry for entry in sys.path if entry.startswith('/')]\n"
     source += "".join(f"sys.modules[{name!r}] = types.ModuleType({name!r})\n" for name in packages)
     for name in _MODULES:
         text = (directory / f"{name}.py").read_text(encoding="utf-8")

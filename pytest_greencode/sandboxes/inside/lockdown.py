@@ -62,6 +62,11 @@ FORBIDDEN_TO_SOLUTION = {
     "sched_setattr": (314, 274),
 }  # fmt: skip
 FORK_AND_VFORK = {"fork": 57, "vfork": 58}
+# More for a solution, by an argument: (numbers, which argument, its values). Signals by descriptor reach where kill does
+# not (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP).
+FORBIDDEN_VALUES = (((72, 25), 1, (8, 10, 15)), ((16, 29), 1, (0x8901, 0x8902)))
+# And memory that its limits do not count: shared mappings, and those that grow downwards (flags of mmap).
+MMAP, MMAP_FLAGS, MAP_SHARED_OR_GROWSDOWN = (9, 222), 3, 0x0101
 CLONE = (56, 220)
 CLONE3 = (435, 435)
 
@@ -70,15 +75,22 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7), "arm64": (1,
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _ERRNO = 0x00050000
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 
 
 def _instruction(code: int, value: int, when_true: int = 0, when_false: int = 0) -> bytes:
     return struct.pack("HBBI", code, when_true, when_false, value)
 
 
-def _program(numbers: set[int], clone_mask_rules: list[tuple[int, bool]]) -> bytes:
-    """A filter: EPERM for `numbers`, and for clone where a rule (mask, wanted, error) matches its flags."""
+def _argument_rule(number: int, argument: int, checks: list[bytes]) -> bytes:
+    """For one system call, run `checks` (pairs of a jump and a return) over the low half of an argument."""
+    load = _instruction(_LOAD, _ARGUMENTS + 8 * argument)
+    body = load + b"".join(checks) + _instruction(_LOAD, _NUMBER)
+    return _instruction(_JUMP_EQUAL, number, 0, len(body) // 8) + body
+
+
+def _program(numbers: set[int], clone_mask_rules: list[tuple[int, bool]], rules: list[bytes]) -> bytes:
+    """A filter: EPERM for `numbers` and by `rules`, and for clone where a rule (mask, refused when set) fits its flags."""
     column, architecture = _MACHINES[platform.machine()]
     program = [
         _instruction(_LOAD, _ARCHITECTURE),
@@ -92,12 +104,13 @@ def _program(numbers: set[int], clone_mask_rules: list[tuple[int, bool]]) -> byt
         program += [_instruction(_JUMP_EQUAL, number, 0, 1), _instruction(_RETURN, _ERRNO | EPERM)]
     # glibc falls back to clone, whose flags a filter can read, when clone3 is not there.
     program += [_instruction(_JUMP_EQUAL, CLONE3[column], 0, 1), _instruction(_RETURN, _ERRNO | ENOSYS)]
-    rules = b"".join(
-        _instruction(_JUMP_SET, mask, *((0, 1) if refused_when_set else (1, 0))) + _instruction(_RETURN, _ERRNO | EPERM)
+    program += rules
+    refuse = _instruction(_RETURN, _ERRNO | EPERM)
+    checks = [
+        _instruction(_JUMP_SET, mask, *((0, 1) if refused_when_set else (1, 0))) + refuse
         for mask, refused_when_set in clone_mask_rules
-    )
-    skip = 1 + len(rules) // 8
-    program += [_instruction(_JUMP_EQUAL, CLONE[column], 0, skip), _instruction(_LOAD, _FIRST_ARGUMENT), rules]
+    ]
+    program.append(_argument_rule(CLONE[column], 0, checks))
     program.append(_instruction(_RETURN, _ALLOW))
     return b"".join(program)
 
@@ -121,7 +134,7 @@ def sandbox_filter() -> Filter:
     numbers = {pair[column] for pair in FORBIDDEN.values()}
     if column == 0:
         numbers |= set(FORBIDDEN_X86_64_ONLY.values())
-    return Filter(_program(numbers, [(CLONE_NEW_NAMESPACES, True)]))
+    return Filter(_program(numbers, [(CLONE_NEW_NAMESPACES, True)], []))
 
 
 def solution_filter() -> Filter:
@@ -130,7 +143,14 @@ def solution_filter() -> Filter:
     numbers = {pair[column] for pair in FORBIDDEN_TO_SOLUTION.values()}
     if column == 0:
         numbers |= set(FORK_AND_VFORK.values())
-    return Filter(_program(numbers, [(CLONE_THREAD, False)]))
+    refuse = _instruction(_RETURN, _ERRNO | EPERM)
+    rules = [
+        _argument_rule(pair[column], argument, [_instruction(_JUMP_EQUAL, value, 0, 1) + refuse for value in values])
+        for pair, argument, values in FORBIDDEN_VALUES
+    ]
+    mapping = [_instruction(_JUMP_SET, MAP_SHARED_OR_GROWSDOWN, 0, 1) + refuse]
+    rules.append(_argument_rule(MMAP[column], MMAP_FLAGS, mapping))
+    return Filter(_program(numbers, [(CLONE_THREAD, False)], rules))
 
 
 def no_new_privileges() -> None:

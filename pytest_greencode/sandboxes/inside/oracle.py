@@ -9,6 +9,7 @@ import json
 import marshal
 import os
 import pickle
+import resource
 import socket
 import sys
 import threading
@@ -24,11 +25,16 @@ from pytest_greencode.sandboxes.inside.wire import (
     ORACLE_USER,
     BadReply,
     become,
+    limit,
     plain_text,
     read_exactly,
     read_frame,
     write_frame,
 )
+
+# Room for the tests and their modules, and for what is decoded: above the solution's own memory.
+ORACLE_DATA_BYTES = 1 << 30
+ORACLE_ADDRESS_BYTES = 8 << 30
 
 
 class SolutionGone(BaseException):
@@ -58,7 +64,7 @@ class Remote:
         self.raised: str | None = None
         self.missing = False
 
-    def receive(self) -> tuple[str, Any, Any]:
+    def receive(self) -> tuple[str, Any, Any, Any]:
         if self.lost:
             raise self.lost
         try:
@@ -71,7 +77,7 @@ class Remote:
             raise
         try:
             reply = decode(body)
-            if type(reply) is not tuple or len(reply) != 3 or type(reply[0]) is not str:
+            if type(reply) is not tuple or len(reply) != 4 or type(reply[0]) is not str:
                 raise pickle.UnpicklingError("not a reply")
         except MemoryError:
             self.lost = BadReply("a reply too large to hold")
@@ -91,10 +97,12 @@ class Remote:
         except OSError:
             self.lost = SolutionGone("the solution's process died")
             raise self.lost from None
-        status, value, after = self.receive()
+        status, value, after, argument = self.receive()
         if status == "value":
             if after is not None:
-                value = take_over(positional, named, after, value)
+                take_over(positional, named, after)
+            if type(argument) is int and 0 <= argument < len(positional):
+                return positional[argument]
             return value
         if status == "raised":
             self.raised = plain_text(value)
@@ -118,13 +126,14 @@ def exception_of(name: object, text: object) -> Exception:
     kind = getattr(builtins, name, None) if type(name) is str else None
     flow = (StopIteration, StopAsyncIteration, Warning)
     if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, flow):
-        with contextlib.suppress(Exception):
-            return kind(text)
+        for constructible in kind.__mro__:  # UnicodeDecodeError wants five arguments, its base ValueError one
+            with contextlib.suppress(TypeError):
+                return constructible(text)  # type: ignore[no-any-return]
     return SolutionError(f"{plain_text(name)}: {plain_text(text)}")
 
 
-def take_over(positional: tuple[Any, ...], named: dict[str, Any], after: Any, value: Any) -> Any:
-    """Give the tests' own arguments the contents they have in S; the value itself where S returned an argument."""
+def take_over(positional: tuple[Any, ...], named: dict[str, Any], after: Any) -> None:
+    """Give the tests' own arguments the contents that they have in S."""
     try:
         new_positional, new_named = after
         pairs = [*zip(positional, new_positional, strict=True), *((named[key], new_named[key]) for key in named)]
@@ -132,9 +141,6 @@ def take_over(positional: tuple[Any, ...], named: dict[str, Any], after: Any, va
         raise SolutionError("arguments that do not match the call") from None
     for old, new in pairs:
         replace_contents(old, new)
-        if value is new and type(old) is type(new):
-            value = old
-    return value
 
 
 def replace_contents(old: Any, new: Any) -> None:
@@ -184,7 +190,7 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     try:
         namespace: dict[str, Any] = {}
         exec(task.prelude, namespace)
-        state, name, text = remote.receive()
+        state, name, text, _ = remote.receive()
         if state != "ready":
             remote.raised = plain_text(name)
             detail = f"{plain_text(name)}: {plain_text(text)}"
@@ -221,9 +227,12 @@ def oracle(task: LoadedTask, control: socket.socket) -> NoReturn:
         control.sendall(json.dumps(outcome).encode())
 
 
-def oracle_server(control: socket.socket, separate_users: bool) -> NoReturn:
+def oracle_server(control: socket.socket, separate_users: bool, memory_bytes: int) -> NoReturn:
     """Never returns. Compiles tasks as they come and forks an oracle for each that is asked for."""
     os.setsid()
+    os.chdir("/")  # nothing that a solution leaves in its directory is near
+    limit(resource.RLIMIT_DATA, memory_bytes + ORACLE_DATA_BYTES)
+    limit(resource.RLIMIT_AS, memory_bytes + ORACLE_ADDRESS_BYTES)
     if separate_users:
         become(ORACLE_USER)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import gc
 import marshal
@@ -30,6 +31,9 @@ CONTROL, CALLS, REPLIES, OUTPUT = 3, 4, 5, 6
 DESCRIPTORS = struct.Struct("3i")
 PID = struct.Struct("i")
 CLONE_PARENT = 0x8000
+# Threads reserve 64 MiB of addresses each; this is only behind the limit of what is used.
+ADDRESS_BYTES = 8 << 30
+MAX_THREADS = 64
 _CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
 
 
@@ -48,6 +52,9 @@ def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memor
     os.closerange(CONTROL + 1, 256)
     control = socket.socket(fileno=CONTROL)
     limit(resource.RLIMIT_DATA, memory_bytes)
+    limit(resource.RLIMIT_AS, memory_bytes + ADDRESS_BYTES)
+    if not separate_users:
+        limit(resource.RLIMIT_NPROC, MAX_THREADS)
     clone, number, flags = bare_libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
     space = socket.CMSG_SPACE(DESCRIPTORS.size)
     gc.collect()
@@ -71,7 +78,9 @@ def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memor
 
 def describe(error: BaseException) -> tuple[str, str]:
     """(built-in name of an exception, its text), from S: nothing here is trusted by O."""
-    name = next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"), "Exception")
+    # Not by `__module__`, which says "builtins" of the program's own classes too.
+    names = (kind.__name__ for kind in type(error).__mro__ if getattr(builtins, kind.__name__, None) is kind)
+    name = next(names, "Exception")
     try:
         text = plain_text(error)
     except BaseException:
@@ -96,9 +105,9 @@ def solution(narrow: Filter, separate_users: bool) -> NoReturn:
     try:
         exec(marshal.loads(code), namespace)
     except BaseException as error:
-        write_frame(REPLIES, encode(("raised", *describe(error))))
+        write_frame(REPLIES, encode(("raised", *describe(error), None)))
         os._exit(0)
-    write_frame(REPLIES, pickle.dumps(("ready", None, None)))
+    write_frame(REPLIES, pickle.dumps(("ready", None, None, None)))
     serve(namespace)
     os._exit(0)
 
@@ -113,12 +122,13 @@ def serve(namespace: dict[str, Any]) -> None:
         try:
             positional, named = decode(arguments)
             if name not in namespace:
-                write_frame(REPLIES, encode(("missing", name, None)))
+                write_frame(REPLIES, encode(("missing", name, None, None)))
                 continue
             value = namespace[name](*positional, **named)
             # What the call did to its arguments goes back only where it did something.
             changed = bool(watch) and encode((positional, named)) != arguments
-            reply = encode(("value", value, (positional, named) if changed else None))
+            argument = next((index for index, each in enumerate(positional) if each is value), None) if watch else None
+            reply = encode(("value", value, (positional, named) if changed else None, argument))
         except BaseException as error:
-            reply = encode(("raised", *describe(error)))
+            reply = encode(("raised", *describe(error), None))
         write_frame(REPLIES, reply)

@@ -33,6 +33,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 import warnings
@@ -130,11 +131,12 @@ class Supervisor:
             self.control.close()
             self.zygote.close()
             os.close(answers)
-            oracle_server(other, separate_users)
+            oracle_server(other, separate_users, memory_bytes)
         other.close()
         self.oracle: socket.socket | None = None
         self.oracle_key: str | None = None
         self.oracle_pid: int | None = None
+        self.dropped_oracle_cpu_s: float | None = None
         self.counter = CpuCounter(own_cgroup)
         self.kills = out_of_memory_kills() if own_cgroup else None
         self.own_cgroup = own_cgroup
@@ -171,6 +173,7 @@ class Supervisor:
         return self.oracle
 
     def drop_oracle(self, kill: bool = False) -> None:
+        self.dropped_oracle_cpu_s = process_cpu_s(self.oracle_pid)
         if self.oracle is not None:
             if kill and self.oracle_pid is not None:
                 with contextlib.suppress(ProcessLookupError):
@@ -207,7 +210,8 @@ class Supervisor:
         before_s = outcome.get("cpu_before_s", 0.0)
         cpu_s = used_s if cpu_s is None else cpu_s
         solution_cpu_s = max(0.0, cpu_s - before_s) + orphans_cpu_s
-        oracle_cpu_s = max(0.0, (process_cpu_s(self.oracle_pid) or 0.0) - oracle_start_s) if self.oracle_pid else 0.0
+        oracle_end_s = process_cpu_s(self.oracle_pid) if self.oracle_pid else self.dropped_oracle_cpu_s
+        oracle_cpu_s = max(0.0, (oracle_end_s or 0.0) - oracle_start_s)
         own_cpu_s = time.process_time() - own_start_s
         own_cpu_s += self.helpers_cpu_s() - helpers_start_s
         hidden_s = 0.0
@@ -356,27 +360,32 @@ class Supervisor:
         found = False
         for stranger in strangers:
             with contextlib.suppress(OSError):
-                with open(f"/proc/{stranger}/stat") as stat:
-                    parent = int(stat.read().rpartition(")")[2].split()[1])
+                with open(f"/proc/{stranger}/stat") as line:
+                    parent = int(line.read().rpartition(")")[2].split()[1])
                 if parent != self.server_pid:  # else an oracle on its way out
                     found = True
                     self.kill_solution(stranger)
         return found
 
     def wipe(self) -> bool:
-        """Empty the work directory, as the solution's user, without recursion; False when something stays."""
-        if not os.listdir(WORK_DIRECTORY):
-            return True
-        if self.separate_users:
-            os.seteuid(SOLUTION_USER)
+        """Give the work directory back as it was, as the solution's user; False when something stays."""
         try:
-            remove_below(WORK_DIRECTORY)
-        except (OSError, RecursionError, MemoryError):
-            pass
-        finally:
-            if self.separate_users:
-                os.seteuid(0)
-        return not os.listdir(WORK_DIRECTORY)
+            if not self.separate_users:
+                os.chmod(WORK_DIRECTORY, 0o700)  # the solution's own, so it may have changed it
+                for name in os.listxattr(WORK_DIRECTORY):
+                    os.removexattr(WORK_DIRECTORY, name)
+            if os.listdir(WORK_DIRECTORY):
+                if self.separate_users:
+                    os.seteuid(SOLUTION_USER)
+                try:
+                    remove_below(WORK_DIRECTORY)
+                finally:
+                    if self.separate_users:
+                        os.seteuid(0)
+            os.utime(WORK_DIRECTORY, (0, 0))
+            return not os.listdir(WORK_DIRECTORY)
+        except (OSError, MemoryError):
+            return False
 
     def death(self, status: int, detail: str) -> tuple[str, str]:
         """What a wait status says about a solution that died."""
@@ -395,27 +404,36 @@ class Supervisor:
 
 
 def remove_below(directory: str) -> None:
-    """Unlink everything under `directory`. Iterative, and never follows a link: the tree is hostile."""
-    trail = [os.open(directory, os.O_RDONLY | os.O_DIRECTORY)]
-    names = [os.listdir(trail[0])]
-    path = [directory]
-    while trail:
-        if not names[-1]:
-            os.close(trail.pop())
-            names.pop()
-            name = path.pop()
-            if trail:
-                os.rmdir(name, dir_fd=trail[-1])
-            continue
-        name = names[-1].pop()
-        try:
-            os.unlink(name, dir_fd=trail[-1])
-        except (IsADirectoryError, PermissionError):
-            os.chmod(name, 0o700, dir_fd=trail[-1])
-            child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=trail[-1])
-            trail.append(child)
-            names.append(os.listdir(child))
-            path.append(name)
+    """Unlink everything under `directory`. The tree is hostile: no recursion, two descriptors, no link is followed.
+
+    A directory's own directories are moved up to the top before it is removed, so depth does not matter.
+    """
+    top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    moved = 0
+    try:
+        while names := os.listdir(top):
+            for name in names:
+                if not _unlinked(name, top):
+                    below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+                    try:
+                        for inner in os.listdir(below):
+                            if not _unlinked(inner, below):
+                                moved += 1
+                                os.rename(inner, f".greencode-{moved}", src_dir_fd=below, dst_dir_fd=top)
+                    finally:
+                        os.close(below)
+                    os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _unlinked(name: str, parent: int) -> bool:
+    """Remove a file or link; a directory is made accessible instead."""
+    if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+        os.chmod(name, 0o700, dir_fd=parent)
+        return False
+    os.unlink(name, dir_fd=parent)
+    return True
 
 
 def can_switch_users() -> bool:

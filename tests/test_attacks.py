@@ -1,0 +1,189 @@
+# ruff: noqa: E501
+"""Hostile programs in every sandbox: none gets a verdict it has not earned, and none is felt by the next attempt."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attacks import ADDS, ATTACKS, BOMBS, RAW, Attack
+
+from pytest_greencode.errors import SandboxUnavailable
+from pytest_greencode.model import Limits, Task
+from pytest_greencode.sandboxes.base import Execution, WorkerSandbox
+
+MEMORY_BYTES = 1 << 30
+HONEST = "def add(a, b): return a + b\n"
+# What an attempt sees of the sandbox: nothing of it may change from one attempt to the next.
+INSPECTOR = """import os
+def add(a, b):
+    files, processes = [], {}
+    for place, directories, names in os.walk("/", followlinks=False):
+        if place == "/": directories[:] = [d for d in directories if d not in ("proc", "sys", "usr", "lib", "lib64", "root")]
+        files += [os.path.join(place, name) for name in directories + names]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/status") as file: status = dict(line.split(":", 1) for line in file)
+        except OSError: continue
+        if "Z" not in status["State"]:
+            user = status["Uid"].split()[0]
+            processes[user] = processes.get(user, 0) + int(status["Threads"])
+    where = os.stat("/w")
+    return (hash(tuple(sorted(files))), len(files), sorted(processes.items()), oct(where.st_mode), where.st_uid,
+            os.listxattr("/w"), sorted(os.environ.items()), os.getcwd(), os.umask(0o22))
+"""
+
+
+def task_of(tests: str, preload: tuple[str, ...] = (), entry_points: tuple[str, ...] = ("add",)) -> Task:
+    return Task(
+        suite="t",
+        task_id="t/0",
+        prompt="",
+        prelude="",
+        tests=tests,
+        call="",
+        entry_points=entry_points,
+        canonical_solution="",
+        preload=preload,
+    )
+
+
+class Ground:
+    """A sandbox that is replaced when it says so."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.sandbox: WorkerSandbox | None = None
+        self.entry_points: tuple[str, ...] = ("add",)
+
+    def run(
+        self,
+        program: str,
+        tests: str = ADDS,
+        *,
+        cpu_s: float = 3.0,
+        preload: tuple[str, ...] = (),
+        oracle_cpu_s: float = 5.0,
+    ) -> Execution:
+        if self.sandbox is None:
+            self.sandbox = self.kind.start()
+        limits = Limits(cpu_s=cpu_s, memory_bytes=MEMORY_BYTES)
+        try:
+            task = task_of(tests, preload, self.entry_points)
+            execution = self.sandbox.run(f"{tests}{preload}", task, program, limits, oracle_cpu_s)
+        except BaseException:
+            self.replace()
+            raise
+        if execution.dirty:
+            self.replace()
+        return execution
+
+    def replace(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.close()
+        self.sandbox = None
+
+    def look(self) -> str:
+        """What an attempt sees of its surroundings."""
+        return self.run(INSPECTOR, "raise ValueError(add(2, 3))").detail
+
+
+def start_kind(name: str) -> Any:
+    """The sandbox kind; the test is skipped where there is none, and fails where all were promised."""
+    from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind
+    from pytest_greencode.sandboxes.docker import DockerKind
+
+    try:
+        kind = (DockerKind if name == "docker" else BubblewrapKind)(memory_bytes=MEMORY_BYTES)
+        kind.start().close()
+    except SandboxUnavailable as error:
+        if os.environ.get("GREENCODE_REQUIRE_SANDBOXES") == "1":
+            pytest.fail(f"GREENCODE_REQUIRE_SANDBOXES=1, but {name}: {error}", pytrace=False)
+        pytest.skip(f"{name}: {error}")
+    return kind
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+    ],
+)
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    kind = start_kind(request.param)
+    ground = Ground(kind)
+    yield ground
+    ground.replace()
+    kind.close()
+
+
+@pytest.fixture(scope="module")
+def untouched(ground: Ground) -> str:
+    first, second = ground.look(), ground.look()
+    assert first == second
+    return first
+
+
+@pytest.mark.parametrize("attack", [pytest.param(attack, id=attack.name) for attack in ATTACKS])
+def test_attack(ground: Ground, untouched: str, attack: Attack, tmp_path: Path) -> None:
+    sentinel = tmp_path / "sentinel"
+    sentinel.write_text("here")
+
+    try:
+        execution = ground.run(attack.program, attack.tests, cpu_s=attack.cpu_s, preload=attack.preload)
+
+        assert execution.verdict.value in attack.verdicts, execution
+        assert len(execution.detail) <= 4000
+        execution.detail.encode()  # any host can print it
+        assert ground.run(attack.then or HONEST).verdict == "accepted"
+        assert ground.run(HONEST).verdict == "accepted"
+        seen = ground.look()
+        deadline_s = time.monotonic() + 2.0
+        while seen != untouched and time.monotonic() < deadline_s:  # an oracle may still be on its way out
+            time.sleep(0.05)
+            seen = ground.look()
+        assert seen == untouched
+        assert [path.name for path in tmp_path.iterdir()] == ["sentinel"]
+    except BaseException:
+        ground.replace()  # so that the attacks after this one are judged by themselves
+        raise
+
+
+def test_replies_by_hand_reach_the_oracle(ground: Ground) -> None:
+    """The control of the hand-made replies: honest ones are taken, so the hostile ones were refused for what they are."""
+    program = f"{RAW}\ndef add(*a): serve(reply(b'K\\x05'))"
+    assert ground.run(program, "assert add(2, 3) == 5\nassert add(1, 4) == 5").verdict == "accepted"
+
+
+@pytest.mark.parametrize("name", sorted(BOMBS))
+def test_oracle_memory_is_bounded(ground: Ground, name: str) -> None:
+    """A reply of a few bytes must not take gigabytes of a host that has no memory cgroup around the sandbox."""
+    attack = next(attack for attack in ATTACKS if attack.name == f"bomb-{name}")
+    tests = (
+        f"# {name}: an oracle of its own, as the peak is its whole life's\n"
+        "try:\n    x = add(2, 3)\nfinally:\n    import resource\n"
+        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n    raise LookupError(peak)\n"
+    )
+    detail = ground.run(attack.program, tests).detail
+    if detail.startswith("LookupError: "):
+        assert int(detail.removeprefix("LookupError: ")) < 2048
+
+
+def test_garbage_in_the_oracle_does_not_starve_the_next(ground: Ground) -> None:
+    """Cyclic garbage stays in the oracle's process until its collector comes by; an honest attempt must not pay for it."""
+    body = b"]\x94(" + b"]" * 6_000_000 + b"eh\x00a"
+    program = f"{RAW}\ndef add(*a): serve(reply({body[:3]!r} + b']' * 6_000_000 + {body[-4:]!r}))"
+    for _ in range(3):
+        assert ground.run(program).verdict != "accepted"
+        assert ground.run(f"x = bytearray(700 << 20)\n{HONEST}").verdict == "accepted"
+
+
+def test_many_attacks_leave_the_sandbox_quick(ground: Ground) -> None:
+    for _ in range(30):
+        assert ground.run("import os\ndef add(a, b): os._exit(0)", cpu_s=0.3).verdict == "crashed"
+    assert ground.run(HONEST).reading.wall_s < 1.0
