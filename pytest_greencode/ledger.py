@@ -11,7 +11,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -196,17 +196,21 @@ class Ledger:
                 [(reason, run_id, *identity(sample, suite)) for sample, suite in samples],
             )
 
-    def turn(self, run_id: str, *, finished: tuple[str, Finished] | None, started: Started | None, at: float) -> None:
-        """One execution ends and the next one begins, in one transaction: (program key, outcome), what starts."""
+    def start(self, run_id: str, started: Sequence[Started], at: float) -> None:
+        """Executions begin."""
         with self._writing() as connection:
-            if finished is not None:
-                self._finish(connection, run_id, *finished, at)
-            if started is not None:
-                connection.execute(
-                    "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
-                    (run_id, started.program_key, started.attempt[0].task_id, at),
-                )
-                self._assign(connection, run_id, started)
+            connection.executemany(
+                "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
+                [(run_id, each.program_key, each.attempt[0].task_id, at) for each in started],
+            )
+            for each in started:
+                self._assign(connection, run_id, each)
+
+    def finish(self, run_id: str, finished: Sequence[tuple[str, Finished]], at: float) -> None:
+        """Executions have come to an end: (program key, outcome)."""
+        with self._writing() as connection:
+            for program_key, outcome in finished:
+                self._finish(connection, run_id, program_key, outcome, at)
 
     @staticmethod
     def _finish(connection: sqlite3.Connection, run_id: str, program_key: str, outcome: Finished, at: float) -> None:

@@ -1,7 +1,7 @@
 """Runs the attempts: units of work on a pool of sandboxes, in order, ahead of whoever waits for them. Knows no pytest.
 
-One unit is one task of one samples file with all its attempts: they run one after the other in one sandbox, so that the
-task's tests stay loaded there. Before the first of them the task's own canonical solution has to pass (the gold check).
+One unit is one task of one samples file with all its attempts; units go to a sandbox in small batches. Before the
+first attempt at a task its own canonical solution has to pass (the gold check).
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
 from pytest_greencode.extraction import extract
 from pytest_greencode.ledger import Finished, Gold, Ledger, Started
 from pytest_greencode.model import Limits, Method, Reading, Sample, Task, Verdict
-from pytest_greencode.sandboxes.base import Execution, SandboxKind, WorkerSandbox, digest, not_run
+from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
 from pytest_greencode.suites.formats import canonical_program, program
 
 GOLD_ORACLE_CPU_S = 300.0
 MIN_ORACLE_CPU_S = 5.0
 ORACLE_CPU_PER_GOLD = 10.0
 MAX_PROGRAM_BYTES = 4 << 20
+# Attempts that go to a sandbox together. Results and the other sandboxes wait for a batch, so it is kept short in time:
+# large while attempts take milliseconds, one where they take seconds.
+MAX_BATCH = 64
+BATCH_S = 0.25
 
 
 class Meter(Protocol):
@@ -69,13 +73,22 @@ class Stopped(GreencodeError):
 
 @dataclass(slots=True)
 class _Slot:
-    """A place for one sandbox, filled when needed and emptied when it went bad.
-
-    `unsaved` is an outcome that goes to the ledger together with the start of the next execution, or with the unit.
-    """
+    """A place for one sandbox, filled when needed and emptied when it went bad."""
 
     sandbox: WorkerSandbox | None = None
-    unsaved: tuple[str, Finished] | None = None
+    attempt_s: float = BATCH_S / 8  # how long one took lately
+
+
+@dataclass(slots=True, kw_only=True)
+class _Claim:
+    """An attempt's program. `outcome` is filled by whoever asked for the program first (`mine`)."""
+
+    task: Task
+    text: str
+    gold: Gold
+    started: Started
+    outcome: Future[Finished]
+    mine: bool
 
 
 @dataclass(slots=True)
@@ -190,51 +203,85 @@ class Runner:
                 self._work.wait_for(lambda: self._pending or self._stopping)
                 if self._stopping:
                     return
-                unit, future = self._pending.popleft()
+                batch = self._take(slot)
             try:
-                try:
-                    result = self._unit(slot, unit)
-                finally:
-                    self._save(slot, None)
-                future.set_result(result)
-            except GreencodeError as error:
-                future.set_exception(Stopped("the run was stopped") if self._stopping else error)
-            except BaseException as error:  # a bug of ours must not leave somebody waiting
-                future.set_exception(error)
+                self._batch(slot, batch)
+            except BaseException as error:
+                # A bug of ours must not leave somebody waiting either.
+                stopped = self._stopping and isinstance(error, GreencodeError)
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(Stopped("the run was stopped") if stopped else error)
 
-    def _unit(self, slot: _Slot, unit: Unit) -> UnitResult:
-        gold = self._check_gold(slot, unit.task)
-        if gold.verdict is not Verdict.ACCEPTED:
-            reason = f"its own canonical solution is {gold.verdict.value}" + (
-                f" ({gold.detail})" if gold.detail else ""
-            )
-            self._ledger.skip(
-                self._run_id, [(sample, unit.task.suite) for sample in unit.attempts], f"quarantined: {reason}"
-            )
-            return UnitResult(quarantined=reason)
-        outcomes = []
+    def _take(self, slot: _Slot) -> list[tuple[Unit, Future[UnitResult]]]:
+        """The next units: enough for a batch, but never so many that another sandbox would be left without."""
+        batch = [self._pending.popleft()]
+        fair_share = len(self._pending) // (2 * len(self._slots))
+        attempts = len(batch[0][0].attempts)
+        limit = min(MAX_BATCH, BATCH_S / slot.attempt_s)
+        while len(batch) <= fair_share and attempts + len(self._pending[0][0].attempts) <= limit:
+            batch.append(self._pending.popleft())
+            attempts += len(batch[-1][0].attempts)
+        return batch
+
+    def _batch(self, slot: _Slot, batch: Sequence[tuple[Unit, Future[UnitResult]]]) -> None:
+        checked = []
+        for unit, future in batch:
+            gold = self._check_gold(slot, unit.task)
+            if gold.verdict is Verdict.ACCEPTED:
+                checked.append((unit, future, gold))
+                continue
+            reason = f"its own canonical solution is {gold.verdict.value}"
+            reason += f" ({gold.detail})" if gold.detail else ""
+            attempts = [(sample, unit.task.suite) for sample in unit.attempts]
+            self._ledger.skip(self._run_id, attempts, f"quarantined: {reason}")
+            future.set_result(UnitResult(quarantined=reason))
+        if self._policy.stop_at_accepted:
+            for unit, future, gold in checked:
+                future.set_result(UnitResult(outcomes=self._until_accepted(slot, unit, gold)))
+            return
+        work = [(unit.task, sample, gold) for unit, _, gold in checked for sample in unit.attempts]
+        outcomes = iter(self._attempts(slot, work))
+        for unit, future, _ in checked:
+            future.set_result(UnitResult(outcomes=tuple(next(outcomes) for _ in unit.attempts)))
+
+    def _until_accepted(self, slot: _Slot, unit: Unit, gold: Gold) -> tuple[Finished, ...]:
+        outcomes: list[Finished] = []
         for index, sample in enumerate(unit.attempts):
-            outcome = self._attempt(slot, unit.task, sample, gold)
-            outcomes.append(outcome)
-            if self._policy.stop_at_accepted and outcome.verdict is Verdict.ACCEPTED:
+            outcomes += self._attempts(slot, [(unit.task, sample, gold)])
+            if outcomes[-1].verdict is Verdict.ACCEPTED:
                 rest = [(later, unit.task.suite) for later in unit.attempts[index + 1 :]]
                 self._ledger.skip(self._run_id, rest, "not needed: an earlier attempt was accepted")
                 break
-        return UnitResult(outcomes=tuple(outcomes))
+        return tuple(outcomes)
 
-    def _attempt(self, slot: _Slot, task: Task, sample: Sample, gold: Gold) -> Finished:
-        text = program(task, sample.completion, sample.solution)
-        outcome = self._execute(slot, task, text, gold, sample, "as-is")
-        if outcome.verdict is Verdict.MALFORMED and self._policy.extract:
-            # What runs as it is stays as it is; only a text that is no program is searched for one.
-            reply = sample.completion if sample.completion is not None else sample.solution or ""
-            with self._extracting:
-                extracted = extract(reply, task.prompt, task.entry_points)
-            if extracted.rule not in ("as-is", "none"):
-                code = extracted.code
-                text = program(task, None, code) if extracted.is_program else program(task, code, None)
-                outcome = self._execute(slot, task, text, gold, sample, extracted.rule)
-        return outcome
+    def _attempts(self, slot: _Slot, work: Sequence[tuple[Task, Sample, Gold]]) -> list[Finished]:
+        claims = [
+            self._claim(task, program(task, sample.completion, sample.solution), gold, sample, "as-is")
+            for task, sample, gold in work
+        ]
+        outcomes = self._execute(slot, claims)
+        if not self._policy.extract:
+            return outcomes
+        # What runs as it is stays as it is; only a text that is no program is searched for one.
+        again = {
+            index: extracted
+            for index, (outcome, (task, sample, gold)) in enumerate(zip(outcomes, work, strict=True))
+            if outcome.verdict is Verdict.MALFORMED and (extracted := self._extracted(task, sample, gold)) is not None
+        }
+        for index, outcome in zip(again, self._execute(slot, list(again.values())), strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    def _extracted(self, task: Task, sample: Sample, gold: Gold) -> _Claim | None:
+        reply = sample.completion if sample.completion is not None else sample.solution or ""
+        with self._extracting:
+            extracted = extract(reply, task.prompt, task.entry_points)
+        if extracted.rule in ("as-is", "none"):
+            return None
+        code = extracted.code
+        text = program(task, None, code) if extracted.is_program else program(task, code, None)
+        return self._claim(task, text, gold, sample, extracted.rule)
 
     def _limits(self, task: Task) -> Limits:
         return Limits(cpu_s=self._policy.timeout_s or task.timeout_s, memory_bytes=self._policy.memory_bytes)
@@ -259,7 +306,9 @@ class Runner:
             try:
                 gold = self._ledger.gold(key)
                 if gold is None:
-                    execution = self._run(slot, task, text, limits, GOLD_ORACLE_CPU_S)
+                    request = Request(self._task_key(task), task, text, limits, GOLD_ORACLE_CPU_S)
+                    with self._alone.shared():
+                        execution = self._run(slot, request)
                     gold = Gold(
                         verdict=execution.verdict,
                         detail=execution.detail,
@@ -275,45 +324,111 @@ class Runner:
                 raise
         return future.result()
 
-    def _execute(self, slot: _Slot, task: Task, text: str, gold: Gold, sample: Sample, extraction: str) -> Finished:
-        """The outcome of a program, run by whoever asks for it first."""
-        limits = self._limits(task)
-        key = digest(self._task_key(task), text, str(limits), self._kind.identity)
+    def _claim(self, task: Task, text: str, gold: Gold, sample: Sample, extraction: str) -> _Claim:
+        key = digest(self._task_key(task), text, str(self._limits(task)), self._kind.identity)
         with self._claims_lock:
-            future = self._claims.get(key)
-            mine = future is None
-            if future is None:
-                future = self._claims[key] = Future()
+            outcome = self._claims.get(key)
+            mine = outcome is None
+            if outcome is None:
+                outcome = self._claims[key] = Future()
         started = Started(program_key=key, attempt=(sample, task.suite), extraction=extraction)
-        if not mine:
-            self._ledger.assign(self._run_id, started)
-            return future.result()
+        return _Claim(task=task, text=text, gold=gold, started=started, outcome=outcome, mine=mine)
+
+    def _execute(self, slot: _Slot, claims: Sequence[_Claim]) -> list[Finished]:
+        """The outcomes of programs, each run by whoever asked for it first."""
+        mine = [claim for claim in claims if claim.mine]
         try:
-            self._save(slot, started)
-            outcome = self._execute_claimed(slot, task, text, limits, gold)
+            if mine:
+                self._ledger.start(self._run_id, [claim.started for claim in mine], time.time())
+                executions = self._run_all(slot, mine)
+                finished = [self._judged(slot, *pair) for pair in zip(mine, executions, strict=True)]
+                keys = [claim.started.program_key for claim in mine]
+                self._ledger.finish(self._run_id, list(zip(keys, finished, strict=True)), time.time())
+                for claim, outcome in zip(mine, finished, strict=True):
+                    claim.outcome.set_result(outcome)
         except BaseException as error:
-            with self._claims_lock:
-                self._claims.pop(key, None)
-            future.set_exception(error)
+            for claim in mine:
+                with self._claims_lock:
+                    self._claims.pop(claim.started.program_key, None)
+                claim.outcome.set_exception(error)
             raise
-        slot.unsaved = (key, outcome)
-        future.set_result(outcome)
-        return outcome
+        for claim in claims:
+            if not claim.mine:
+                self._ledger.assign(self._run_id, claim.started)
+        return [claim.outcome.result() for claim in claims]
 
-    def _save(self, slot: _Slot, started: Started | None) -> None:
-        if slot.unsaved is not None or started is not None:
-            self._ledger.turn(self._run_id, finished=slot.unsaved, started=started, at=time.time())
-            slot.unsaved = None
+    def _request(self, claim: _Claim) -> Request:
+        oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * claim.gold.oracle_cpu_s)
+        return Request(self._task_key(claim.task), claim.task, claim.text, self._limits(claim.task), oracle_cpu_s)
 
-    def _execute_claimed(self, slot: _Slot, task: Task, text: str, limits: Limits, gold: Gold) -> Finished:
-        if len(text) > MAX_PROGRAM_BYTES:
-            execution = not_run(Verdict.MALFORMED, f"a program of {len(text)} characters is not run")
-            return Finished(verdict=execution.verdict, detail=execution.detail, reading=self._with_energy(execution))
-        oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * gold.oracle_cpu_s)
-        execution = self._run(slot, task, text, limits, oracle_cpu_s)
+    def _run_all(self, slot: _Slot, claims: Sequence[_Claim]) -> list[Execution]:
+        executions: list[Execution] = []
+        start_s = time.monotonic()
+        with self._alone.shared():
+            while len(executions) < len(claims):
+                claim = claims[len(executions)]
+                if len(claim.text) > MAX_PROGRAM_BYTES:
+                    detail = f"a program of {len(claim.text)} characters is not run"
+                    executions.append(not_run(Verdict.MALFORMED, detail))
+                    continue
+                rest = []
+                for later in claims[len(executions) :]:
+                    if len(later.text) > MAX_PROGRAM_BYTES:
+                        break
+                    rest.append(self._request(later))
+                sandbox = self._sandbox(slot)
+                try:
+                    for execution in sandbox.run_all(rest):
+                        executions.append(execution)
+                        if execution.dirty:
+                            self._give_up(slot)
+                            break
+                except SandboxLost:
+                    self._give_up(slot)
+                    executions.append(self._once_more(slot, self._request(claims[len(executions)])))
+        slot.attempt_s = (slot.attempt_s + (time.monotonic() - start_s) / len(claims)) / 2
+        return executions
+
+    def _once_more(self, slot: _Slot, request: Request) -> Execution:
+        """A program that lost its sandbox, by itself in a fresh one."""
+        try:
+            execution = next(iter(self._sandbox(slot).run_all([request])))
+        except SandboxLost as lost:
+            self._give_up(slot)
+            # Nothing else was in there: what happens again is the program's doing.
+            return not_run(Verdict.CRASHED, f"it took its sandbox with it, twice: {lost}")
+        if execution.dirty:
+            self._give_up(slot)
+        return execution
+
+    def _run(self, slot: _Slot, request: Request) -> Execution:
+        try:
+            execution = next(iter(self._sandbox(slot).run_all([request])))
+        except SandboxLost:
+            self._give_up(slot)
+            return self._once_more(slot, request)
+        if execution.dirty:
+            self._give_up(slot)
+        return execution
+
+    def _sandbox(self, slot: _Slot) -> WorkerSandbox:
+        if self._stopping:
+            raise Stopped("the run was stopped")
+        if slot.sandbox is None:
+            slot.sandbox = self._start()
+        return slot.sandbox
+
+    @staticmethod
+    def _give_up(slot: _Slot) -> None:
+        if slot.sandbox is not None:
+            slot.sandbox.close()
+            slot.sandbox = None
+
+    def _judged(self, slot: _Slot, claim: _Claim, execution: Execution) -> Finished:
         flaky, repeats = False, 0
         if execution.verdict is Verdict.TIMEOUT:
-            execution = self._run(slot, task, text, limits, oracle_cpu_s, alone=True)
+            with self._alone.exclusive():
+                execution = self._run(slot, self._request(claim))
             flaky, repeats = execution.verdict is not Verdict.TIMEOUT, 1
         return Finished(
             verdict=execution.verdict,
@@ -334,32 +449,6 @@ class Runner:
             energy_method=self._meter.method,
             energy_source=self._meter.source,
         )
-
-    def _run(
-        self, slot: _Slot, task: Task, text: str, limits: Limits, oracle_cpu_s: float, *, alone: bool = False
-    ) -> Execution:
-        """Run once; a sandbox that dies under the attempt is replaced, and the attempt made once more."""
-        with self._alone.exclusive() if alone else self._alone.shared():
-            for last_try in (False, True):
-                if self._stopping:
-                    raise Stopped("the run was stopped")
-                if slot.sandbox is None:
-                    slot.sandbox = self._start()
-                sandbox = slot.sandbox
-                try:
-                    execution = sandbox.run(self._task_key(task), task, text, limits, oracle_cpu_s)
-                except SandboxLost as lost:
-                    sandbox.close()
-                    slot.sandbox = None
-                    if last_try:
-                        # A fresh sandbox, and nothing else in it: what happens again is the program's doing.
-                        return not_run(Verdict.CRASHED, f"it took its sandbox with it, twice: {lost}")
-                    continue
-                if execution.dirty:
-                    sandbox.close()
-                    slot.sandbox = None
-                return execution
-        raise AssertionError
 
     def _start(self) -> WorkerSandbox:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pytest_greencode.errors import SandboxError, SandboxLost
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import AttemptRecord, Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.runner import MAX_PROGRAM_BYTES, Policy, Runner, Stopped, Unit
-from pytest_greencode.sandboxes.base import Execution
+from pytest_greencode.sandboxes.base import Execution, Request
 
 GOLD = "    return 'gold'\n"
 RUN = "run-1"
@@ -32,9 +32,10 @@ class FakeSandbox:
     def __init__(self, kind: FakeKind) -> None:
         self.kind, self.closed = kind, False
 
-    def run(self, key: str, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:
-        assert not self.closed, "an attempt in a sandbox that was given up"
-        return self.kind.run(self, task, program, limits, oracle_cpu_s)
+    def run_all(self, requests: Sequence[Request]) -> Iterator[Execution]:
+        for request in requests:
+            assert not self.closed, "an attempt in a sandbox that was given up"
+            yield self.kind.run(self, request.task, request.program, request.limits, request.oracle_cpu_s)
 
     def close(self) -> None:
         self.closed = True
@@ -148,9 +149,9 @@ def test_a_lost_sandbox_is_replaced_and_the_attempt_made_again(bench: Bench) -> 
     assert (record.verdict, record.flaky) == (V.ACCEPTED, False)
 
 
-def test_an_attempt_that_loses_two_sandboxes_is_the_harnesss_fault(bench: Bench) -> None:
+def test_a_program_that_loses_two_sandboxes_is_to_blame(bench: Bench) -> None:
     kind = FakeKind({"deadly": [SandboxLost("it died")], "fine": [V.ACCEPTED]})
-    assert bench.results(bench.runner(kind), unit(body("deadly"), body("fine"))) == [[V.HARNESS_ERROR, V.ACCEPTED]]
+    assert bench.results(bench.runner(kind), unit(body("deadly"), body("fine"))) == [[V.CRASHED, V.ACCEPTED]]
     assert kind.count("deadly") == 2
     assert [record.detail for record in bench.records()] == ["it died", ""]
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib.resources
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,6 +70,22 @@ class Execution:
     dirty: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A program to run against the tests of `task`; `key` names these tests uniquely."""
+
+    key: str
+    task: Task
+    program: str
+    limits: Limits
+    oracle_cpu_s: float
+
+
+def _message(header: Mapping[str, Any], payload: bytes) -> bytes:
+    text = json.dumps({**header, "size": len(payload)}).encode()
+    return FRAME.pack(len(text)) + text + payload
+
+
 def not_run(verdict: Verdict, detail: str) -> Execution:
     """A verdict without a run: nothing was spent."""
     return Execution(
@@ -91,35 +107,53 @@ class WorkerSandbox:
         self.facts: Mapping[str, Any] = self._receive(START_TIMEOUT_S)
 
     def run(self, key: str, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:
-        """Run `program` against the tests of `task` (`key` names the task's tests uniquely)."""
-        if key not in self._known_tasks and (problem := self._load(key, task)):
-            return not_run(Verdict.HARNESS_ERROR, f"the tests cannot be loaded: {problem}")
-        wall_s = WALL_PER_CPU_LIMIT * limits.cpu_s
-        self._send(
-            {
-                "op": "run",
-                "key": key,
-                "cpu_s": limits.cpu_s,
-                "wall_s": wall_s,
-                "oracle_cpu_s": oracle_cpu_s,
-                "output_bytes": limits.output_bytes,
-            },
-            program.encode("utf-8", "surrogatepass"),
-        )
-        answer = self._receive(wall_s + oracle_cpu_s + ANSWER_GRACE_S)
-        return Execution(
-            verdict=Verdict(answer["verdict"]),
-            detail=answer["detail"],
-            reading=Reading(
-                cpu_s=answer["cpu_s"],
-                wall_s=answer["wall_s"],
-                peak_memory_bytes=answer["peak_memory_bytes"],
-                oracle_cpu_s=answer["oracle_cpu_s"],
-                harness_cpu_s=answer["harness_cpu_s"],
-            ),
-            hidden_cpu_s=answer["hidden_cpu_s"],
-            dirty=answer["dirty"],
-        )
+        """Run one program (see Request)."""
+        return next(iter(self.run_all([Request(key, task, program, limits, oracle_cpu_s)])))
+
+    def run_all(self, requests: Sequence[Request]) -> Iterator[Execution]:
+        """Run programs one after the other; outcomes come in order, and after a dirty one no more should be taken.
+
+        All are sent at once: on the way to a container every message passes several hands, and that adds up.
+        """
+        problems = {}
+        messages = []
+        for request in requests:
+            if request.key not in self._known_tasks:
+                problems[request.key] = self._load(request.key, request.task)
+            if not problems.get(request.key):
+                messages.append(
+                    _message(
+                        {
+                            "op": "run",
+                            "key": request.key,
+                            "cpu_s": request.limits.cpu_s,
+                            "wall_s": WALL_PER_CPU_LIMIT * request.limits.cpu_s,
+                            "oracle_cpu_s": request.oracle_cpu_s,
+                            "output_bytes": request.limits.output_bytes,
+                        },
+                        request.program.encode("utf-8", "surrogatepass"),
+                    )
+                )
+        self._write(b"".join(messages))
+        for request in requests:
+            if problem := problems.get(request.key):
+                yield not_run(Verdict.HARNESS_ERROR, f"the tests cannot be loaded: {problem}")
+                continue
+            wall_s = WALL_PER_CPU_LIMIT * request.limits.cpu_s
+            answer = self._receive(wall_s + request.oracle_cpu_s + ANSWER_GRACE_S)
+            yield Execution(
+                verdict=Verdict(answer["verdict"]),
+                detail=answer["detail"],
+                reading=Reading(
+                    cpu_s=answer["cpu_s"],
+                    wall_s=answer["wall_s"],
+                    peak_memory_bytes=answer["peak_memory_bytes"],
+                    oracle_cpu_s=answer["oracle_cpu_s"],
+                    harness_cpu_s=answer["harness_cpu_s"],
+                ),
+                hidden_cpu_s=answer["hidden_cpu_s"],
+                dirty=answer["dirty"],
+            )
 
     def _load(self, key: str, task: Task) -> str | None:
         """What is wrong with the tests, if anything."""
@@ -130,7 +164,7 @@ class WorkerSandbox:
             "entry_points": task.entry_points,
             "preload": task.preload,
         }
-        self._send({"op": "task", "key": key}, json.dumps(payload).encode())
+        self._write(_message({"op": "task", "key": key}, json.dumps(payload).encode()))
         answer = self._receive(START_TIMEOUT_S)
         if "error" in answer:
             return str(answer["error"])
@@ -140,10 +174,9 @@ class WorkerSandbox:
     def close(self) -> None:
         self._transport.close()
 
-    def _send(self, header: Mapping[str, Any], payload: bytes) -> None:
-        text = json.dumps({**header, "size": len(payload)}).encode()
+    def _write(self, data: bytes) -> None:
         try:
-            self._transport.write(FRAME.pack(len(text)) + text + payload)
+            self._transport.write(data)
         except OSError as error:
             raise SandboxLost(f"the sandbox does not take requests any more: {error}") from error
 

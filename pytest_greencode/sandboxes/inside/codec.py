@@ -10,9 +10,7 @@ call, subclass or alter anything else, and no foreign `__eq__` can arrive.
 from __future__ import annotations
 
 import collections
-import datetime
-import decimal
-import fractions
+import importlib
 import io
 import itertools
 import pickle
@@ -59,7 +57,7 @@ class Builder:
         if _made is None:
             raise TypeError("not callable")
         value = self._build(*arguments)
-        if type(value) in _WITH_STATE:
+        if type(value).__name__ in _WITH_STATE:
             _made.append((value, _parts(value)))
         return value
 
@@ -73,13 +71,13 @@ class Builder:
 # What the current `decode` has built of types whose instances a pickle could give attributes afterwards (BUILD), with
 # which a method or a comparison can be made to say yes. None: nothing is being decoded.
 _made: list[tuple[Any, object]] | None = None
-_WITH_STATE = (fractions.Fraction, collections.Counter, collections.OrderedDict, collections.defaultdict)
+_WITH_STATE = {"Fraction", "Counter", "OrderedDict", "defaultdict"}
 
 
 def _parts(value: Any) -> object:
     """All that makes up such a value besides its items."""
-    if type(value) is fractions.Fraction:
-        return (value._numerator, value._denominator)  # type: ignore[attr-defined]
+    if type(value).__name__ == "Fraction":
+        return (value._numerator, value._denominator)
     if type(value) is collections.defaultdict:
         return value.default_factory
     return dict(vars(value))
@@ -90,6 +88,11 @@ PLAIN_TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None))
 }
+
+
+def _from(module: str) -> Any:
+    """A module of the standard library, imported when first needed."""
+    return importlib.import_module(module)
 
 
 def _array(dtype: object, shape: tuple[int, ...], data: bytes) -> Any:
@@ -117,12 +120,12 @@ BUILDERS = {
         dict_items=lambda items: dict(items).items(),
         complex=complex,
         bytearray=lambda data: bytearray(bytes(data)),
-        fraction=lambda numerator, denominator: fractions.Fraction(int(numerator), int(denominator)),
-        decimal=lambda text: decimal.Decimal(str(text)),
-        date=datetime.date,
-        time=datetime.time,
-        datetime=datetime.datetime,
-        timedelta=datetime.timedelta,
+        fraction=lambda numerator, denominator: _from("fractions").Fraction(int(numerator), int(denominator)),
+        decimal=lambda text: _from("decimal").Decimal(str(text)),
+        date=lambda *parts: _from("datetime").date(*parts),
+        time=lambda *parts: _from("datetime").time(*parts),
+        datetime=lambda *parts: _from("datetime").datetime(*parts),
+        timedelta=lambda *parts: _from("datetime").timedelta(*parts),
         deque=collections.deque,
         counter=lambda items: collections.Counter(dict(items)),
         ordered_dict=collections.OrderedDict,
@@ -186,26 +189,27 @@ _ONE_SHOT |= {type(iter(view)) for view in _VIEWS}
 _ONE_SHOT |= {kind for name, kind in vars(itertools).items() if isinstance(kind, type) and not name.startswith("_")}
 ONE_SHOT = tuple(_ONE_SHOT)
 
-EXACT: dict[type, Callable[[Any], Reduced]] = {
-    range: lambda v: (MARKERS.range, (v.start, v.stop, v.step)),
-    slice: lambda v: (MARKERS.slice, (v.start, v.stop, v.step)),
-    complex: lambda v: (MARKERS.complex, (v.real, v.imag)),
-    bytearray: lambda v: (MARKERS.bytearray, (bytes(v),)),
-    type({}.keys()): lambda v: (MARKERS.dict_keys, (list(v),)),
-    type({}.values()): lambda v: (MARKERS.dict_values, (list(v),)),
-    type({}.items()): lambda v: (MARKERS.dict_items, (list(v),)),
-    fractions.Fraction: lambda v: (MARKERS.fraction, (v.numerator, v.denominator)),
-    decimal.Decimal: lambda v: (MARKERS.decimal, (str(v),)),
-    datetime.date: lambda v: (MARKERS.date, (v.year, v.month, v.day)),
-    datetime.time: lambda v: (MARKERS.time, (v.hour, v.minute, v.second, v.microsecond)),
-    datetime.datetime: lambda v: (MARKERS.datetime, (*v.timetuple()[:6], v.microsecond)),
-    datetime.timedelta: lambda v: (MARKERS.timedelta, (v.days, v.seconds, v.microseconds)),
-    collections.deque: lambda v: (MARKERS.deque, (list(v), v.maxlen)),
-    collections.Counter: lambda v: (MARKERS.counter, (list(v.items()),)),
-    collections.OrderedDict: lambda v: (MARKERS.ordered_dict, (list(v.items()),)),
-    collections.defaultdict: lambda v: (MARKERS.defaultdict, (list(v.items()),)),
-    type(Ellipsis): lambda v: (MARKERS.ellipsis, ()),
-    type(NotImplemented): lambda v: (MARKERS.not_implemented, ()),
+# By name, so that nothing is imported for types that few solutions use.
+EXACT: dict[tuple[str, str], Callable[[Any], Reduced]] = {
+    ("builtins", "range"): lambda v: (MARKERS.range, (v.start, v.stop, v.step)),
+    ("builtins", "slice"): lambda v: (MARKERS.slice, (v.start, v.stop, v.step)),
+    ("builtins", "complex"): lambda v: (MARKERS.complex, (v.real, v.imag)),
+    ("builtins", "bytearray"): lambda v: (MARKERS.bytearray, (bytes(v),)),
+    ("builtins", "dict_keys"): lambda v: (MARKERS.dict_keys, (list(v),)),
+    ("builtins", "dict_values"): lambda v: (MARKERS.dict_values, (list(v),)),
+    ("builtins", "dict_items"): lambda v: (MARKERS.dict_items, (list(v),)),
+    ("builtins", "ellipsis"): lambda v: (MARKERS.ellipsis, ()),
+    ("builtins", "NotImplementedType"): lambda v: (MARKERS.not_implemented, ()),
+    ("fractions", "Fraction"): lambda v: (MARKERS.fraction, (v.numerator, v.denominator)),
+    ("decimal", "Decimal"): lambda v: (MARKERS.decimal, (str(v),)),
+    ("datetime", "date"): lambda v: (MARKERS.date, (v.year, v.month, v.day)),
+    ("datetime", "time"): lambda v: (MARKERS.time, (v.hour, v.minute, v.second, v.microsecond)),
+    ("datetime", "datetime"): lambda v: (MARKERS.datetime, (*v.timetuple()[:6], v.microsecond)),
+    ("datetime", "timedelta"): lambda v: (MARKERS.timedelta, (v.days, v.seconds, v.microseconds)),
+    ("collections", "deque"): lambda v: (MARKERS.deque, (list(v), v.maxlen)),
+    ("collections", "Counter"): lambda v: (MARKERS.counter, (list(v.items()),)),
+    ("collections", "OrderedDict"): lambda v: (MARKERS.ordered_dict, (list(v.items()),)),
+    ("collections", "defaultdict"): lambda v: (MARKERS.defaultdict, (list(v.items()),)),
 }
 
 # A subclass arrives as what it would be without its overrides.
@@ -232,8 +236,9 @@ def _numpy(value: Any) -> Reduced:
 class Encoder(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
-        if kind in EXACT:
-            return EXACT[kind](value)
+        name = (kind.__module__, kind.__qualname__)
+        if name in EXACT:
+            return EXACT[name](value)
         if kind is types.FunctionType and value.__module__ == "greencode":
             return NotImplemented  # a marker of ours, pickled by its name
         if kind.__module__ == "numpy":

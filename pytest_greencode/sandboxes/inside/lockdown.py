@@ -62,7 +62,7 @@ FORBIDDEN_TO_SOLUTION = {
     "sched_setattr": (314, 274),
 }  # fmt: skip
 FORK_AND_VFORK = {"fork": 57, "vfork": 58}
-# More for a solution, by an argument: (numbers, which argument, its values). Signals by descriptor reach where kill does
+# More for a solution, by argument: (numbers, which argument, its values). Signals by descriptor reach where kill does
 # not (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP).
 FORBIDDEN_VALUES = (((72, 25), 1, (8, 10, 15)), ((16, 29), 1, (0x8901, 0x8902)))
 # And memory that its limits do not count: shared mappings, and those that grow downwards (flags of mmap).
@@ -82,15 +82,37 @@ def _instruction(code: int, value: int, when_true: int = 0, when_false: int = 0)
     return struct.pack("HBBI", code, when_true, when_false, value)
 
 
-def _argument_rule(number: int, argument: int, checks: list[bytes]) -> bytes:
-    """For one system call, run `checks` (pairs of a jump and a return) over the low half of an argument."""
-    load = _instruction(_LOAD, _ARGUMENTS + 8 * argument)
-    body = load + b"".join(checks) + _instruction(_LOAD, _NUMBER)
-    return _instruction(_JUMP_EQUAL, number, 0, len(body) // 8) + body
+_REFUSE = _instruction(_RETURN, _ERRNO | EPERM)
 
 
-def _program(numbers: set[int], clone_mask_rules: list[tuple[int, bool]], rules: list[bytes]) -> bytes:
-    """A filter: EPERM for `numbers` and by `rules`, and for clone where a rule (mask, refused when set) fits its flags."""
+def _refuse_masks(masks: list[tuple[int, bool]]) -> list[bytes]:
+    """EPERM when bits of a mask are set (or, for False, when none is) in the accumulator."""
+    return [
+        _instruction(_JUMP_SET, mask, *((0, 1) if refused_when_set else (1, 0))) + _REFUSE
+        for mask, refused_when_set in masks
+    ]
+
+
+def _on_argument(argument: int, checks: list[bytes]) -> bytes:
+    """Run `checks` (pairs of a jump and a return) over the low half of an argument; allow what passes them."""
+    return _instruction(_LOAD, _ARGUMENTS + 8 * argument) + b"".join(checks) + _instruction(_RETURN, _ALLOW)
+
+
+def _search(actions: list[tuple[int, bytes]]) -> bytes:
+    """Jump to the action of the system call in the accumulator, by halves; allow what has none.
+
+    The kernel runs a filter once for every number when it is installed, so the length of the path is its price.
+    """
+    if len(actions) == 1:
+        number, action = actions[0]
+        return _instruction(_JUMP_EQUAL, number, 0, len(action) // 8) + action + _instruction(_RETURN, _ALLOW)
+    middle = len(actions) // 2
+    low, high = _search(actions[:middle]), _search(actions[middle:])
+    return _instruction(_JUMP_GREATER_EQUAL, actions[middle][0], len(low) // 8, 0) + low + high
+
+
+def _program(actions: dict[int, bytes]) -> bytes:
+    """A filter that does `actions` for these system calls and allows the others."""
     column, architecture = _MACHINES[platform.machine()]
     program = [
         _instruction(_LOAD, _ARCHITECTURE),
@@ -100,19 +122,9 @@ def _program(numbers: set[int], clone_mask_rules: list[tuple[int, bool]], rules:
     ]
     if column == 0:  # the x32 table shares the architecture and is told by a bit of the number
         program += [_instruction(_JUMP_GREATER_EQUAL, 0x40000000, 0, 1), _instruction(_RETURN, _ERRNO | ENOSYS)]
-    for number in sorted(numbers):
-        program += [_instruction(_JUMP_EQUAL, number, 0, 1), _instruction(_RETURN, _ERRNO | EPERM)]
     # glibc falls back to clone, whose flags a filter can read, when clone3 is not there.
-    program += [_instruction(_JUMP_EQUAL, CLONE3[column], 0, 1), _instruction(_RETURN, _ERRNO | ENOSYS)]
-    program += rules
-    refuse = _instruction(_RETURN, _ERRNO | EPERM)
-    checks = [
-        _instruction(_JUMP_SET, mask, *((0, 1) if refused_when_set else (1, 0))) + refuse
-        for mask, refused_when_set in clone_mask_rules
-    ]
-    program.append(_argument_rule(CLONE[column], 0, checks))
-    program.append(_instruction(_RETURN, _ALLOW))
-    return b"".join(program)
+    actions = {**actions, CLONE3[column]: _instruction(_RETURN, _ERRNO | ENOSYS)}
+    return b"".join(program) + _search(sorted(actions.items()))
 
 
 class Filter:
@@ -131,26 +143,25 @@ class Filter:
 def sandbox_filter() -> Filter:
     """For every process of the sandbox, installed once."""
     column, _ = _MACHINES[platform.machine()]
-    numbers = {pair[column] for pair in FORBIDDEN.values()}
+    actions = {pair[column]: _REFUSE for pair in FORBIDDEN.values()}
     if column == 0:
-        numbers |= set(FORBIDDEN_X86_64_ONLY.values())
-    return Filter(_program(numbers, [(CLONE_NEW_NAMESPACES, True)], []))
+        actions |= dict.fromkeys(FORBIDDEN_X86_64_ONLY.values(), _REFUSE)
+    actions[CLONE[column]] = _on_argument(0, _refuse_masks([(CLONE_NEW_NAMESPACES, True)]))
+    return Filter(_program(actions))
 
 
-def solution_filter() -> Filter:
-    """For a solution: threads yes, processes and signals no."""
+def solution_filter(separate_users: bool) -> Filter:
+    """For a solution: threads yes, processes no. Where it shares its user with the tests, no signals either."""
     column, _ = _MACHINES[platform.machine()]
-    numbers = {pair[column] for pair in FORBIDDEN_TO_SOLUTION.values()}
-    if column == 0:
-        numbers |= set(FORK_AND_VFORK.values())
-    refuse = _instruction(_RETURN, _ERRNO | EPERM)
-    rules = [
-        _argument_rule(pair[column], argument, [_instruction(_JUMP_EQUAL, value, 0, 1) + refuse for value in values])
-        for pair, argument, values in FORBIDDEN_VALUES
-    ]
-    mapping = [_instruction(_JUMP_SET, MAP_SHARED_OR_GROWSDOWN, 0, 1) + refuse]
-    rules.append(_argument_rule(MMAP[column], MMAP_FLAGS, mapping))
-    return Filter(_program(numbers, [(CLONE_THREAD, False)], rules))
+    actions = dict.fromkeys(FORK_AND_VFORK.values(), _REFUSE) if column == 0 else {}
+    actions[CLONE[column]] = _on_argument(0, _refuse_masks([(CLONE_THREAD, False)]))
+    if not separate_users:  # else the kernel refuses all this between users, and a cgroup counts all memory
+        actions |= {pair[column]: _REFUSE for pair in FORBIDDEN_TO_SOLUTION.values()}
+        for pair, argument, values in FORBIDDEN_VALUES:
+            checks = [_instruction(_JUMP_EQUAL, value, 0, 1) + _REFUSE for value in values]
+            actions[pair[column]] = _on_argument(argument, checks)
+        actions[MMAP[column]] = _on_argument(MMAP_FLAGS, _refuse_masks([(MAP_SHARED_OR_GROWSDOWN, True)]))
+    return Filter(_program(actions))
 
 
 def no_new_privileges() -> None:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import gc
 import json
 import marshal
 import os
 import pickle
 import resource
 import socket
-import sys
-import threading
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 
 from pytest_greencode.sandboxes.inside.codec import decode, encode
 from pytest_greencode.sandboxes.inside.lockdown import not_dumpable
-from pytest_greencode.sandboxes.inside.solution import bare_libc, describe
+from pytest_greencode.sandboxes.inside.solution import describe
 from pytest_greencode.sandboxes.inside.wire import (
     HELLO,
     ORACLE_USER,
@@ -187,8 +184,8 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     except (EOFError, OSError):
         return {**outcome, "status": "crashed", "detail": "the solution's process died before it began"}
     status, detail = "rejected", ""
+    namespace: dict[str, Any] = {}
     try:
-        namespace: dict[str, Any] = {}
         exec(task.prelude, namespace)
         state, name, text, _ = remote.receive()
         if state != "ready":
@@ -204,6 +201,7 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
         pass
     except BaseException as error:
         detail = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    namespace.clear()  # its functions hold it: without this it would wait for the collector
     if remote.lost is not None:
         status = "crashed" if isinstance(remote.lost, SolutionGone) else "rejected"
         detail = plain_text(remote.lost)
@@ -214,21 +212,8 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     return {**outcome, "status": status, "detail": detail}
 
 
-def oracle(task: LoadedTask, control: socket.socket) -> NoReturn:
-    """Serve the attempts of one task until the zygote closes `control`. Never returns."""
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
-        if not message:
-            os._exit(0)
-        calls, replies = descriptors
-        outcome = judge(task, int(message), calls, replies)
-        os.close(calls)
-        os.close(replies)
-        control.sendall(json.dumps(outcome).encode())
-
-
-def oracle_server(control: socket.socket, separate_users: bool, memory_bytes: int) -> NoReturn:
-    """Never returns. Compiles tasks as they come and forks an oracle for each that is asked for."""
+def oracle(control: socket.socket, separate_users: bool, memory_bytes: int) -> NoReturn:
+    """Compile tasks as they come and judge the attempts at them. Never returns."""
     os.setsid()
     os.chdir("/")  # nothing that a solution leaves in its directory is near
     limit(resource.RLIMIT_DATA, memory_bytes + ORACLE_DATA_BYTES)
@@ -242,28 +227,23 @@ def oracle_server(control: socket.socket, separate_users: bool, memory_bytes: in
     os.dup2(null, 2)
     tasks: dict[str, LoadedTask] = {}
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, 4096, 2)
         if not message:
             os._exit(0)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
         request = json.loads(message)
         if request["op"] == "task":
             payload = read_exactly(0, request["size"])
             try:
                 tasks[request["key"]] = load_task(json.loads(payload))
-                control.sendall(b"{}")
+                answer: dict[str, Any] = {}
             except BaseException as error:
-                control.sendall(json.dumps({"error": plain_text(f"{type(error).__name__}: {error}")}).encode())
-            continue
-        pid = os.fork() if threading.active_count() > 1 or "numpy" in sys.modules else bare_libc.fork()
-        if pid == 0:
-            control.close()
-            gc.freeze()
-            oracle(tasks[request["key"]], socket.socket(fileno=descriptors[0]))
-        os.close(descriptors[0])
-        control.sendall(json.dumps({"pid": pid}).encode())
+                answer = {"error": plain_text(f"{type(error).__name__}: {error}")}
+        else:
+            calls, replies = descriptors
+            answer = judge(tasks[request["key"]], request["size"], calls, replies)
+            os.close(calls)
+            os.close(replies)
+        control.sendall(json.dumps(answer).encode())
 
 
 def load_task(payload: dict[str, Any]) -> LoadedTask:

@@ -1,13 +1,13 @@
 """The program inside the sandbox, one per sandbox, handed over as text.
 
-Five kinds of process:
+Four kinds of process:
 
 * **supervisor** (this one): takes requests on standard input, answers on standard output; limits, kills, reaps, wipes.
 * **zygote**: forks the solutions and does nothing else: a fork makes every page that either side touches afterwards
   cost a copy, so whoever forks should touch little. It never holds a test or a solution.
-* **oracle server**: keeps the compiled tests of every task and the modules they need; forks one oracle per task.
-* **oracle (O)**: compiles a program (parsing it runs nothing of it, and in S it would cost a copy of every page that
-  the compiler touches), sends S the code, and runs the tests against proxies of its functions. Has its own user.
+* **oracle (O)**: keeps the compiled tests of every task and runs them, in a fresh namespace each time, against proxies
+  of the solution's functions. It also compiles the programs (parsing one runs nothing of it, and in S it would cost a
+  copy of every page that the compiler touches). Trusted; has its own user.
 * **solution (S)**: one per attempt, under another user. It executes the code and answers calls.
 
 S and O share two pipes: calls go out, plain data comes back (`codec`). S has neither the tests nor a way to the
@@ -47,19 +47,19 @@ from pytest_greencode.sandboxes.inside.lockdown import (
     sandbox_filter,
     solution_filter,
 )
-from pytest_greencode.sandboxes.inside.oracle import oracle_server
+from pytest_greencode.sandboxes.inside.oracle import oracle
 from pytest_greencode.sandboxes.inside.solution import PID, bare_libc, zygote
 from pytest_greencode.sandboxes.inside.wire import FRAME, SOLUTION_USER, limit, read_exactly, write_all
 
 WORK_DIRECTORY = os.environ.get("GREENCODE_WORK_DIRECTORY", "/w")
 MAX_FILE_BYTES = 16 << 20
 GRACE_S = 1.0
+MAX_ANSWER_DELAY_S = 0.05
 
 # What solutions import most: a fork inherits them. Each shared library adds to the price of every fork, so no more.
 PRELOADED = (
-    "abc", "bisect", "cmath", "collections.abc", "contextlib", "copy", "dataclasses", "datetime", "decimal",
-    "enum", "fractions", "functools", "heapq", "itertools", "json", "math", "numbers", "operator", "random", "re",
-    "statistics", "string", "typing",
+    "abc", "bisect", "collections.abc", "contextlib", "copy", "functools", "heapq", "itertools", "json", "math",
+    "operator", "random", "re", "string", "typing",
 )  # fmt: skip
 
 
@@ -106,6 +106,21 @@ class CpuCounter:
             return None
 
 
+class Crowd:
+    """How many processes and threads the sandbox has, by its cgroup: a quick way to see that nobody is left."""
+
+    def __init__(self, own_cgroup: bool) -> None:
+        self.descriptor: int | None = None
+        for path in ("/sys/fs/cgroup/pids/pids.current", "/sys/fs/cgroup/pids.current") if own_cgroup else ():
+            with contextlib.suppress(OSError):
+                self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                return
+
+    def is_the_harness_alone(self) -> bool:
+        """Supervisor, zygote, oracle. False when there are more, or when it cannot be told."""
+        return self.descriptor is not None and os.pread(self.descriptor, 32, 0).strip() == b"3"
+
+
 def out_of_memory_kills() -> int | None:
     """How often the kernel killed for memory in this cgroup; None where it does not say."""
     for path in ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"):
@@ -123,27 +138,36 @@ class Supervisor:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            zygote(other, solution_filter(), separate_users, memory_bytes)
+            zygote(other, solution_filter(separate_users), separate_users, memory_bytes)
         other.close()
-        self.control, other = socket.socketpair()
-        self.server_pid = os.fork()
-        if self.server_pid == 0:
-            self.control.close()
+        self.oracle, other = socket.socketpair()
+        self.oracle_pid = bare_libc.fork()
+        if self.oracle_pid == 0:
+            self.oracle.close()
             self.zygote.close()
             os.close(answers)
-            oracle_server(other, separate_users, memory_bytes)
+            oracle(other, separate_users, memory_bytes)
         other.close()
-        self.oracle: socket.socket | None = None
-        self.oracle_key: str | None = None
-        self.oracle_pid: int | None = None
-        self.dropped_oracle_cpu_s: float | None = None
+        self.oracle_died = False
+        self.answers_waiting: list[bytes] = []
+        self.oldest_waiting_s = 0.0
         self.counter = CpuCounter(own_cgroup)
-        self.kills = out_of_memory_kills() if own_cgroup else None
         self.own_cgroup = own_cgroup
+        self.kills = out_of_memory_kills() if own_cgroup else None
         self.alone = os.getpid() == 1
+        self.requests = select.poll()
+        self.requests.register(0, select.POLLIN)
+        self.crowd = Crowd(own_cgroup)
 
     def answer(self, outcome: dict[str, Any]) -> None:
-        write_all(self.answers, json.dumps(outcome).encode() + b"\n")
+        """Answers wait for each other while there is more to do: on the way to the host each message is dear."""
+        self.answers_waiting.append(json.dumps(outcome).encode() + b"\n")
+        now_s = time.monotonic()
+        if len(self.answers_waiting) == 1:
+            self.oldest_waiting_s = now_s
+        if now_s - self.oldest_waiting_s > MAX_ANSWER_DELAY_S or not self.requests.poll(0):
+            write_all(self.answers, b"".join(self.answers_waiting))
+            self.answers_waiting.clear()
 
     def serve(self) -> None:
         while True:
@@ -153,52 +177,38 @@ class Supervisor:
                 return
             request = json.loads(read_exactly(0, size))
             if request["op"] == "task":
-                self.control.sendall(json.dumps(request).encode())
-                self.answer(json.loads(self.control.recv(4096)))
+                self.oracle.sendall(json.dumps(request).encode())
+                self.answer(json.loads(self.oracle.recv(4096) or b'{"error": "the tests\' process died"}'))
             else:
                 self.answer(self.attempt(request))
 
-    def helpers_cpu_s(self) -> float:
-        return (process_cpu_s(self.server_pid) or 0.0) + (process_cpu_s(self.zygote_pid) or 0.0)
+    def zygote_cpu_s(self) -> float:
+        return process_cpu_s(self.zygote_pid) or 0.0
 
-    def oracle_for(self, key: str) -> socket.socket:
-        if self.oracle_key != key:
-            self.drop_oracle()
-            self.oracle, other = socket.socketpair()
-            socket.send_fds(self.control, [json.dumps({"op": "fork", "key": key}).encode()], [other.fileno()])
-            other.close()
-            self.oracle_pid = json.loads(self.control.recv(4096))["pid"]
-            self.oracle_key = key
-        assert self.oracle is not None
-        return self.oracle
-
-    def drop_oracle(self, kill: bool = False) -> None:
-        self.dropped_oracle_cpu_s = process_cpu_s(self.oracle_pid)
-        if self.oracle is not None:
-            if kill and self.oracle_pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.oracle_pid, signal.SIGKILL)
-            self.oracle.close()
-        self.oracle = self.oracle_key = self.oracle_pid = None
+    def kill_oracle(self) -> None:
+        """Whatever it was doing, nobody waits for it any more; the sandbox goes with it."""
+        self.oracle_died = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.oracle_pid, signal.SIGKILL)
 
     def attempt(self, request: dict[str, Any]) -> dict[str, Any]:
         cgroup_start_s = self.counter.read_s()
         own_start_s = time.process_time()
-        oracle = self.oracle_for(request["key"])
+        zygote_start_s = self.zygote_cpu_s()
         oracle_start_s = process_cpu_s(self.oracle_pid) or 0.0
-        helpers_start_s = self.helpers_cpu_s()
         start_s = time.monotonic()
 
         calls_out, calls_in = os.pipe()
         replies_out, replies_in = os.pipe()
         output_out, output_in = os.pipe()
+        order = json.dumps({"op": "run", "key": request["key"], "size": request["size"]}).encode()
         socket.send_fds(self.zygote, [b"s"], [calls_out, replies_in, output_in])
-        socket.send_fds(oracle, [b"%d" % request["size"]], [calls_in, replies_out])
+        socket.send_fds(self.oracle, [order], [calls_in, replies_out])
         for descriptor in (calls_out, replies_in, output_in, calls_in, replies_out):
             os.close(descriptor)
         (pid,) = PID.unpack(self.zygote.recv(PID.size))
 
-        outcome, stopped, output_bytes = self.wait(request, pid, oracle, output_out, start_s, oracle_start_s)
+        outcome, stopped, output_bytes = self.wait(request, pid, output_out, start_s, oracle_start_s)
         wall_s = time.monotonic() - start_s
         cpu_s = process_cpu_s(pid)
         status, usage, orphans_cpu_s, dirty = self.clean_up(pid)
@@ -210,10 +220,9 @@ class Supervisor:
         before_s = outcome.get("cpu_before_s", 0.0)
         cpu_s = used_s if cpu_s is None else cpu_s
         solution_cpu_s = max(0.0, cpu_s - before_s) + orphans_cpu_s
-        oracle_end_s = process_cpu_s(self.oracle_pid) if self.oracle_pid else self.dropped_oracle_cpu_s
-        oracle_cpu_s = max(0.0, (oracle_end_s or 0.0) - oracle_start_s)
-        own_cpu_s = time.process_time() - own_start_s
-        own_cpu_s += self.helpers_cpu_s() - helpers_start_s
+        # Still to be asked when it was killed: its process is reaped by nobody but us, and we are on the way out.
+        oracle_cpu_s = max(0.0, (process_cpu_s(self.oracle_pid) or 0.0) - oracle_start_s)
+        own_cpu_s = time.process_time() - own_start_s + self.zygote_cpu_s() - zygote_start_s
         hidden_s = 0.0
         if cgroup_start_s is not None:
             total_s = (self.counter.read_s() or 0.0) - cgroup_start_s
@@ -243,21 +252,21 @@ class Supervisor:
             "oracle_cpu_s": oracle_cpu_s,
             "harness_cpu_s": max(0.0, own_cpu_s + used_s - max(0.0, cpu_s - before_s)),
             "output_bytes": output_bytes,
-            "dirty": dirty,
+            "dirty": dirty or self.oracle_died,
         }
 
     def wait(
         self,
         request: dict[str, Any],
         pid: int,
-        oracle: socket.socket,
         output: int,
         start_s: float,
         oracle_start_s: float,
     ) -> tuple[dict[str, Any], tuple[str, str] | None, int]:
         """Until the oracle has spoken or a limit is passed: outcome, (verdict, detail) if stopped, bytes of output."""
         poller = select.poll()
-        poller.register(oracle.fileno(), select.POLLIN)
+        oracle = self.oracle.fileno()
+        poller.register(oracle, select.POLLIN)
         poller.register(output, select.POLLIN)
         output_bytes = 0
         timeout_s = request["cpu_s"]
@@ -265,10 +274,10 @@ class Supervisor:
         give_up_s: float | None = None
         while True:
             ready = dict(poller.poll(max(1, int(timeout_s * 1000))))
-            if oracle.fileno() in ready:
-                message = oracle.recv(65536)
+            if oracle in ready:
+                message = self.oracle.recv(65536)
                 if not message:
-                    self.drop_oracle(kill=True)
+                    self.kill_oracle()
                     return {}, stopped or ("crashed", "the tests' process died"), output_bytes
                 return json.loads(message), stopped, output_bytes
             if output in ready:
@@ -284,7 +293,7 @@ class Supervisor:
             if give_up_s is not None:
                 if now_s >= give_up_s:
                     # The tests go on without the solution (a wide `except`, a hostile value): their process goes too.
-                    self.drop_oracle(kill=True)
+                    self.kill_oracle()
                     return {}, stopped, output_bytes
                 timeout_s = give_up_s - now_s
                 continue
@@ -317,11 +326,11 @@ class Supervisor:
         deadline_s = None
         while True:
             with contextlib.suppress(ChildProcessError):
-                while True:
+                while not self.oracle_died:
                     orphan, _, orphan_usage = os.wait4(-1, os.WNOHANG)
                     if not orphan:
                         break
-                    if orphan in (self.server_pid, self.zygote_pid):
+                    if orphan in (self.oracle_pid, self.zygote_pid):
                         raise SystemExit("a process of the harness died")
                     orphans_cpu_s += orphan_usage.ru_utime + orphan_usage.ru_stime
             if not self.leftovers():
@@ -355,17 +364,13 @@ class Supervisor:
         # Without a PID namespace of our own (sandbox "none") everybody is a stranger, and nobody else is ours to kill.
         if not self.alone:
             return False
-        known = {os.getpid(), self.zygote_pid, self.server_pid, self.oracle_pid}
+        if self.crowd.is_the_harness_alone():
+            return False
+        known = {os.getpid(), self.zygote_pid, self.oracle_pid}
         strangers = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in known]
-        found = False
         for stranger in strangers:
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{stranger}/stat") as line:
-                    parent = int(line.read().rpartition(")")[2].split()[1])
-                if parent != self.server_pid:  # else an oracle on its way out
-                    found = True
-                    self.kill_solution(stranger)
-        return found
+            self.kill_solution(stranger)
+        return bool(strangers)
 
     def wipe(self) -> bool:
         """Give the work directory back as it was, as the solution's user; False when something stays."""
@@ -469,6 +474,7 @@ def main() -> None:
         sys.path.append(packages)
     os.environ.clear()
     os.environ.update(HOME=WORK_DIRECTORY, TMPDIR=WORK_DIRECTORY, PATH="", LANG="C.UTF-8")
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # one attempt has one core
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     own_cgroup = "own-cgroup" in sys.argv
