@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +87,18 @@ class Generation:
     pue_included: bool = False
     region: str | None = None
     started_at: str | None = None
+
+
+_NUMBERED = re.compile(r"(mbpp|python)/([0-9]+)", re.IGNORECASE)
+_SUITES = {"mbpp": "Mbpp", "python": "HumanEval"}
+
+
+def canonical_task_id(task_id: str | int) -> str:
+    """The id under which suites know a task: 2 and "MBPP/2" are "Mbpp/2", "Python/2" is "HumanEval/2"."""
+    if isinstance(task_id, int):
+        return f"Mbpp/{task_id}"
+    numbered = _NUMBERED.fullmatch(task_id)
+    return f"{_SUITES[numbered[1].lower()]}/{numbered[2]}" if numbered else task_id
 
 
 def canonical_settings(settings: Mapping[str, Any]) -> str:

@@ -8,18 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from pytest_greencode.model import Generation, Method, canonical_settings
-
-_NUMBERED = re.compile(r"(mbpp|python)/([0-9]+)", re.IGNORECASE)
-_SUITES = {"mbpp": "Mbpp", "python": "HumanEval"}
-
-
-def canonical_task_id(task_id: str | int) -> str:
-    """The id under which suites know a task: 2 and "MBPP/2" are "Mbpp/2", "Python/2" is "HumanEval/2"."""
-    if isinstance(task_id, int):
-        return f"Mbpp/{task_id}"
-    numbered = _NUMBERED.fullmatch(task_id)
-    return f"{_SUITES[numbered[1].lower()]}/{numbered[2]}" if numbered else task_id
+from pytest_greencode.model import Generation, Method, canonical_settings, canonical_task_id
 
 
 def format_problem(expected: str, found: str | None = None, field: str | None = None) -> PydanticCustomError:

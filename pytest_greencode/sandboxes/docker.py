@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import docker
@@ -18,7 +18,7 @@ import requests
 from docker.types import Ulimit
 
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
-from pytest_greencode.sandboxes.base import WorkerSandbox, digest, worker_source
+from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source
 from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
 
 REPOSITORY = "greencode-worker"
@@ -89,10 +89,12 @@ class DockerKind:
         self,
         *,
         memory_bytes: int,
+        cores: Sequence[int] = (),
         image: str | None = None,
         notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._memory_bytes = memory_bytes
+        self._cores = Cores(cores)
         self._session = uuid.uuid4().hex
         self._containers: set[str] = set()
         self._lock = threading.Lock()
@@ -187,6 +189,7 @@ class DockerKind:
                 "PYTHONHASHSEED": "0",
                 "GREENCODE_PACKAGES": PACKAGES,
                 "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
+                "GREENCODE_CORE": self._cores.next(),
             },
             "labels": {LABEL: self._session},
             "network_disabled": True,

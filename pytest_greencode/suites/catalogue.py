@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_greencode.errors import SampleFormatError, UsageProblem
-from pytest_greencode.model import Suite
-from pytest_greencode.records import canonical_task_id
+from pytest_greencode.model import Suite, canonical_task_id
 from pytest_greencode.suites.formats import human_eval, read_suite
 
 if TYPE_CHECKING:

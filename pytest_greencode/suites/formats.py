@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode.errors import SampleFormatError, UsageProblem
-from pytest_greencode.model import Suite, Task
-from pytest_greencode.records import canonical_task_id
+from pytest_greencode.model import Suite, Task, canonical_task_id
 
 Row = Mapping[str, Any]
 

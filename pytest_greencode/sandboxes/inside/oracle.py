@@ -230,17 +230,17 @@ def oracle(control: socket.socket, separate_users: bool, memory_bytes: int) -> N
         message, descriptors, _, _ = socket.recv_fds(control, 4096, 2)
         if not message:
             os._exit(0)
-        request = json.loads(message)
-        if request["op"] == "task":
-            payload = read_exactly(0, request["size"])
+        key, _, size = message.decode().rpartition(" ")
+        if not descriptors:
+            payload = read_exactly(0, int(size))
             try:
-                tasks[request["key"]] = load_task(json.loads(payload))
+                tasks[key] = load_task(json.loads(payload))
                 answer: dict[str, Any] = {}
             except BaseException as error:
                 answer = {"error": plain_text(f"{type(error).__name__}: {error}")}
         else:
             calls, replies = descriptors
-            answer = judge(tasks[request["key"]], request["size"], calls, replies)
+            answer = judge(tasks[key], int(size), calls, replies)
             os.close(calls)
             os.close(replies)
         control.sendall(json.dumps(answer).encode())

@@ -37,7 +37,7 @@ import stat
 import sys
 import time
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_greencode.sandboxes.inside.lockdown import (
     allow_writes_only_in,
@@ -129,6 +129,20 @@ def out_of_memory_kills() -> int | None:
     return None
 
 
+class Spent(NamedTuple):
+    """CPU seconds so far: of everything here (None if it cannot be seen), and of the harness's three processes."""
+
+    sandbox_s: float | None
+    supervisor_s: float
+    zygote_s: float
+    oracle_s: float
+
+
+def order(request: dict[str, Any]) -> bytes:
+    """For the oracle: a task's name and how many bytes of standard input are for it."""
+    return f"{request['key']} {request['size']}".encode()
+
+
 class Supervisor:
     def __init__(self, separate_users: bool, own_cgroup: bool, memory_bytes: int, answers: int) -> None:
         self.separate_users, self.answers = separate_users, answers
@@ -158,6 +172,7 @@ class Supervisor:
         self.requests = select.poll()
         self.requests.register(0, select.POLLIN)
         self.crowd = Crowd(own_cgroup)
+        self.spent = self.so_far()
 
     def answer(self, outcome: dict[str, Any]) -> None:
         """Answers wait for each other while there is more to do: on the way to the host each message is dear."""
@@ -177,13 +192,20 @@ class Supervisor:
                 return
             request = json.loads(read_exactly(0, size))
             if request["op"] == "task":
-                self.oracle.sendall(json.dumps(request).encode())
+                self.oracle.sendall(order(request))
                 self.answer(json.loads(self.oracle.recv(4096) or b'{"error": "the tests\' process died"}'))
+                self.spent = self.so_far()
             else:
                 self.answer(self.attempt(request))
 
-    def zygote_cpu_s(self) -> float:
-        return process_cpu_s(self.zygote_pid) or 0.0
+    def so_far(self) -> Spent:
+        return Spent(
+            self.counter.read_s(),
+            time.process_time(),
+            process_cpu_s(self.zygote_pid) or 0.0,
+            # Killed or not: it is reaped by nobody but us, and can be asked until then.
+            process_cpu_s(self.oracle_pid) or 0.0,
+        )
 
     def kill_oracle(self) -> None:
         """Whatever it was doing, nobody waits for it any more; the sandbox goes with it."""
@@ -192,23 +214,19 @@ class Supervisor:
             os.kill(self.oracle_pid, signal.SIGKILL)
 
     def attempt(self, request: dict[str, Any]) -> dict[str, Any]:
-        cgroup_start_s = self.counter.read_s()
-        own_start_s = time.process_time()
-        zygote_start_s = self.zygote_cpu_s()
-        oracle_start_s = process_cpu_s(self.oracle_pid) or 0.0
+        before = self.spent
         start_s = time.monotonic()
 
         calls_out, calls_in = os.pipe()
         replies_out, replies_in = os.pipe()
         output_out, output_in = os.pipe()
-        order = json.dumps({"op": "run", "key": request["key"], "size": request["size"]}).encode()
         socket.send_fds(self.zygote, [b"s"], [calls_out, replies_in, output_in])
-        socket.send_fds(self.oracle, [order], [calls_in, replies_out])
+        socket.send_fds(self.oracle, [order(request)], [calls_in, replies_out])
         for descriptor in (calls_out, replies_in, output_in, calls_in, replies_out):
             os.close(descriptor)
         (pid,) = PID.unpack(self.zygote.recv(PID.size))
 
-        outcome, stopped, output_bytes = self.wait(request, pid, output_out, start_s, oracle_start_s)
+        outcome, stopped, output_bytes = self.wait(request, pid, output_out, start_s, before.oracle_s)
         wall_s = time.monotonic() - start_s
         cpu_s = process_cpu_s(pid)
         status, usage, orphans_cpu_s, dirty = self.clean_up(pid)
@@ -220,16 +238,15 @@ class Supervisor:
         before_s = outcome.get("cpu_before_s", 0.0)
         cpu_s = used_s if cpu_s is None else cpu_s
         solution_cpu_s = max(0.0, cpu_s - before_s) + orphans_cpu_s
-        # Still to be asked when it was killed: its process is reaped by nobody but us, and we are on the way out.
-        oracle_cpu_s = max(0.0, (process_cpu_s(self.oracle_pid) or 0.0) - oracle_start_s)
-        own_cpu_s = time.process_time() - own_start_s + self.zygote_cpu_s() - zygote_start_s
+        after = self.spent = self.so_far()
+        oracle_cpu_s = after.oracle_s - before.oracle_s
+        own_cpu_s = after.supervisor_s - before.supervisor_s + after.zygote_s - before.zygote_s
         hidden_s = 0.0
-        if cgroup_start_s is not None:
-            total_s = (self.counter.read_s() or 0.0) - cgroup_start_s
+        if after.sandbox_s is not None and before.sandbox_s is not None:
             known_s = max(used_s, cpu_s) + orphans_cpu_s + oracle_cpu_s + own_cpu_s
             # Children that the solution let the kernel reap unseen appear in the cgroup alone.
-            if total_s - known_s > 0.005 + 0.1 * known_s:
-                hidden_s = total_s - known_s
+            if after.sandbox_s - before.sandbox_s - known_s > 0.005 + 0.1 * known_s:
+                hidden_s = after.sandbox_s - before.sandbox_s - known_s
 
         verdict, detail = outcome.get("status", "crashed"), outcome.get("detail", "")
         if stopped is not None:
@@ -469,6 +486,10 @@ def main() -> None:
     os.makedirs(WORK_DIRECTORY, exist_ok=True)
     os.chdir(WORK_DIRECTORY)
     memory_bytes = int(os.environ["GREENCODE_MEMORY_BYTES"])
+    if core := os.environ.get("GREENCODE_CORE"):
+        # Solution and oracle take turns: on one core they wake each other without an interrupt to another one.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {int(core)})
     packages = os.environ.get("GREENCODE_PACKAGES")
     if packages:
         sys.path.append(packages)
