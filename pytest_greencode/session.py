@@ -79,11 +79,7 @@ class GreencodeSession:
         self.fail_rejected = options.fail_rejected
         self.factors = _factors(options)
         self.meter = None if options.meter == "none" else EstimatedMeter.of_host()
-        self.suites = load_suites(config, options)
-        self._suite_of: dict[str, Suite] = {task: suite for suite in self.suites for task in suite.tasks}
-        self._tasks: dict[str, Task] = {key: task for suite in self.suites for key, task in suite.tasks.items()}
-        self._expand_globs()
-        self._samples = self._read_all()
+        self._samples: dict[Path, list[Sample]] = {}
         self._units: dict[Path, tuple[Unit, ...]] = {}
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
@@ -94,8 +90,21 @@ class GreencodeSession:
         self._notices: list[str] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
-        if self._samples and not self._only_collects:
-            self._open()
+        self._expand_globs()
+        try:
+            if any(is_samples_file(path) or is_samples_directory(path) for path in self._named_paths()):
+                self._open()  # sandboxes start while suites and samples are read and pytest collects
+            self.suites = load_suites(config, options)
+            self._suite_of: dict[str, Suite] = {task: suite for suite in self.suites for task in suite.tasks}
+            self._tasks: dict[str, Task] = {key: task for suite in self.suites for key, task in suite.tasks.items()}
+            self._samples = self._read_all()
+            if self._samples:
+                self._open()
+            if self._ledger is not None and not self._is_worker:
+                self._ledger.begin(self.run_id, _now(), self._facts())
+        except BaseException:
+            self._close()
+            raise
 
     # -- before the first attempt --------------------------------------------------------------------------------------
 
@@ -139,6 +148,9 @@ class GreencodeSession:
         return read
 
     def _open(self) -> None:
+        """The ledger and the sandboxes, once."""
+        if self._only_collects or self._ledger is not None:
+            return
         ledger = self._ledger = Ledger(self.options.ledger)
         if not self._is_worker and self.options.resume:
             last = ledger.last_run()
@@ -155,12 +167,16 @@ class GreencodeSession:
             image=chosen.image,
             notify=self._notices.append,
         )
-        if not self._is_worker:
-            ledger.begin(self.run_id, _now(), self._facts())
         if self._has_workers:
             self._kind.start().close()  # what cannot start is said once, here, and not by every worker
         else:
-            self._start_runner()  # sandboxes start while pytest collects
+            self._start_runner()
+
+    def _close(self) -> None:
+        if self._runner is not None:
+            self._runner.stop()
+        elif self._kind is not None:
+            self._kind.close()
 
     def _facts(self) -> dict[str, Any]:
         memory = psutil.virtual_memory()
@@ -374,10 +390,7 @@ class GreencodeSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        if self._runner is not None:
-            self._runner.stop()
-        elif self._kind is not None:
-            self._kind.close()
+        self._close()
         if self._ledger is None or self._is_worker or not self._declared:
             return
         try:

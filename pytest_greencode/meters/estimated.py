@@ -79,8 +79,10 @@ class EstimatedMeter:
         name = facts.get("model name") or platform.processor() or platform.machine() or "unnamed"
         numbers = (f"{key} {facts[key]}" for key in ("cpu family", "model", "stepping") if key in facts)
         cpu = ", ".join([name, *numbers])
-        tdp_w, threads = _tdp_w().get(_plain(name)), _threads_per_package(facts)
-        if architecture := _architecture(facts):
+        architecture = _architecture(facts)
+        # The list is long, and needed by few.
+        tdp_w, threads = (None, None) if architecture else (_tdp_w().get(_plain(name)), _threads_per_package(facts))
+        if architecture:
             min_w, max_w = _ccf()[architecture]
             basis, error = "ccf", RELATIVE_ERROR
             origin = f"Cloud Carbon Footprint coefficients for {architecture} ({cpu})"

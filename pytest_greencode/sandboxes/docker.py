@@ -137,7 +137,7 @@ class DockerKind:
 
         def remove() -> None:
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-                self._client.api.remove_container(container["Id"], force=True)
+                self._client.api.kill(container["Id"])  # which removes it, by auto_remove
             with self._lock:
                 self._containers.discard(container["Id"])
 
@@ -226,7 +226,6 @@ def connect() -> docker.DockerClient:
     """The daemon that DOCKER_HOST or the default socket names. Raises SandboxUnavailable with the remedy."""
     try:
         client = docker.from_env(timeout=120)
-        client.ping()
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         where = os.environ.get("DOCKER_HOST", "the default socket")
         raise SandboxUnavailable(f"no Docker daemon answers at {where} ({_reason(error)}): {REMEDY}") from error

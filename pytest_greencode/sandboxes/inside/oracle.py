@@ -178,15 +178,21 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     except BaseException as error:
         return {**outcome, "detail": plain_text(": ".join(describe(error)))}
     remote = Remote(calls, replies)
+    namespace: dict[str, Any] = {}
+    problem: BaseException | None = None
     try:
         write_frame(calls, code)
+        try:  # while S begins
+            exec(task.prelude, namespace)
+        except BaseException as error:
+            problem = error
         outcome["cpu_before_s"], outcome["memory_before_bytes"] = HELLO.unpack(read_exactly(replies, HELLO.size))
     except (EOFError, OSError):
         return {**outcome, "status": "crashed", "detail": "the solution's process died before it began"}
     status, detail = "rejected", ""
-    namespace: dict[str, Any] = {}
     try:
-        exec(task.prelude, namespace)
+        if problem is not None:
+            raise problem
         state, name, text, _ = remote.receive()
         if state != "ready":
             remote.raised = plain_text(name)

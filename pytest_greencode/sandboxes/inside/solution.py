@@ -57,6 +57,7 @@ def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memor
         limit(resource.RLIMIT_NPROC, MAX_THREADS)
     clone, number, flags = bare_libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
     space = socket.CMSG_SPACE(DESCRIPTORS.size)
+    warm_up()
     gc.collect()
     gc.freeze()
     while True:
@@ -74,6 +75,49 @@ def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memor
         os.close(REPLIES)
         os.close(OUTPUT)
         control.send(PID.pack(pid))
+
+
+_WARM_UP = """
+from typing import Dict, List, Optional, Tuple
+import math
+
+def first(numbers: List[float], threshold: float = 0.5) -> bool:
+    for i, a in enumerate(numbers):
+        for j, b in enumerate(numbers):
+            if i != j and abs(a - b) < threshold:
+                return True
+    return sorted(set(numbers))[0] > max(numbers) // 2
+
+def second(text: str) -> Dict[str, int]:
+    counts = {}
+    for word in text.lower().split():
+        counts[word] = counts.get(word, 0) + 1
+    return {key: value for key, value in counts.items() if len(key) % 2 == 0 or key[::-1] != key}
+"""
+WARM_UP_CALLS = 30
+
+
+def warm_up() -> None:
+    """Do once what solutions do, before the first fork.
+
+    The interpreter rewrites code and fills caches while that is new, and each page that a solution writes to is one to
+    copy: this saves it a quarter of them.
+    """
+    code = marshal.dumps(compile(_WARM_UP, "<warm-up>", "exec"))
+    for _ in range(WARM_UP_CALLS):
+        namespace: dict[str, Any] = {}
+        exec(marshal.loads(code), namespace)
+    calls_out, calls_in = os.pipe()
+    _replies_out, replies_in = os.pipe()
+    for source, target in ((calls_out, CALLS), (replies_in, REPLIES)):
+        if source != target:
+            os.dup2(source, target)
+    for number in range(WARM_UP_CALLS):
+        for name, arguments in (("first", ([1.0, 2.0, float(number)], 0.3)), ("second", ("a bb a ccc",))):
+            write_frame(calls_in, pickle.dumps((name, True, encode((arguments, {}))), 5))
+    os.close(calls_in)
+    serve(namespace)
+    os.closerange(CONTROL + 1, 256)
 
 
 def describe(error: BaseException) -> tuple[str, str]:
