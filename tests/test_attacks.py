@@ -131,6 +131,8 @@ def untouched(ground: Ground) -> str:
 
 @pytest.mark.parametrize("attack", [pytest.param(attack, id=attack.name) for attack in ATTACKS])
 def test_attack(ground: Ground, untouched: str, attack: Attack, tmp_path: Path) -> None:
+    if attack.name == "thousand-threads" and ground.kind.name == "bubblewrap" and os.geteuid() == 0:
+        pytest.xfail("RLIMIT_NPROC does not bind root: run bubblewrap as an ordinary user")
     sentinel = tmp_path / "sentinel"
     sentinel.write_text("here")
 

@@ -50,13 +50,11 @@ def declared(ledger: Ledger, *samples: Sample) -> None:
 
 
 def begun(ledger: Ledger, each: Sample, key: str, at: float = 1.0) -> None:
-    ledger.turn(
-        RUN, finished=None, started=Started(program_key=key, attempt=(each, "suite"), extraction="as-is"), at=at
-    )
+    ledger.start(RUN, [Started(program_key=key, attempt=(each, "suite"), extraction="as-is")], at)
 
 
 def ended(ledger: Ledger, key: str, outcome: Finished = ACCEPTED, at: float = 2.0) -> None:
-    ledger.turn(RUN, finished=(key, outcome), started=None, at=at)
+    ledger.finish(RUN, [(key, outcome)], at)
 
 
 def test_what_goes_in_comes_out(ledger: Ledger) -> None:

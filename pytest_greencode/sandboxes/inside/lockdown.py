@@ -150,17 +150,17 @@ def sandbox_filter() -> Filter:
     return Filter(_program(actions))
 
 
-def solution_filter(separate_users: bool) -> Filter:
-    """For a solution: threads yes, processes no. Where it shares its user with the tests, no signals either."""
+def solution_filter() -> Filter:
+    """For a solution: threads yes; processes, signals and other processes' limits no."""
     column, _ = _MACHINES[platform.machine()]
-    actions = dict.fromkeys(FORK_AND_VFORK.values(), _REFUSE) if column == 0 else {}
+    actions = {pair[column]: _REFUSE for pair in FORBIDDEN_TO_SOLUTION.values()}
+    if column == 0:
+        actions |= dict.fromkeys(FORK_AND_VFORK.values(), _REFUSE)
     actions[CLONE[column]] = _on_argument(0, _refuse_masks([(CLONE_THREAD, False)]))
-    if not separate_users:  # else the kernel refuses all this between users, and a cgroup counts all memory
-        actions |= {pair[column]: _REFUSE for pair in FORBIDDEN_TO_SOLUTION.values()}
-        for pair, argument, values in FORBIDDEN_VALUES:
-            checks = [_instruction(_JUMP_EQUAL, value, 0, 1) + _REFUSE for value in values]
-            actions[pair[column]] = _on_argument(argument, checks)
-        actions[MMAP[column]] = _on_argument(MMAP_FLAGS, _refuse_masks([(MAP_SHARED_OR_GROWSDOWN, True)]))
+    for pair, argument, values in FORBIDDEN_VALUES:
+        checks = [_instruction(_JUMP_EQUAL, value, 0, 1) + _REFUSE for value in values]
+        actions[pair[column]] = _on_argument(argument, checks)
+    actions[MMAP[column]] = _on_argument(MMAP_FLAGS, _refuse_masks([(MAP_SHARED_OR_GROWSDOWN, True)]))
     return Filter(_program(actions))
 
 

@@ -152,7 +152,7 @@ class Supervisor:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            zygote(other, solution_filter(separate_users), separate_users, memory_bytes)
+            zygote(other, solution_filter(), separate_users, memory_bytes)
         other.close()
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
@@ -485,6 +485,9 @@ def main() -> None:
     os.dup2(null, 1)
     os.makedirs(WORK_DIRECTORY, exist_ok=True)
     os.chdir(WORK_DIRECTORY)
+    if not separate_users:
+        os.chmod(WORK_DIRECTORY, 0o700)  # as `wipe` leaves it
+    os.utime(WORK_DIRECTORY, (0, 0))
     memory_bytes = int(os.environ["GREENCODE_MEMORY_BYTES"])
     if core := os.environ.get("GREENCODE_CORE"):
         # Solution and oracle take turns: on one core they wake each other without an interrupt to another one.
