@@ -264,6 +264,8 @@ class Ledger:
     def records(self, run_id: str) -> list[AttemptRecord]:
         """Every attempt of a run in its order; `verdict` None where none was reached. Skipped attempts are left out."""
         outcomes = self.finished(run_id)
+        # What was stopped at the first accepted attempt is no sample of attempts: only the log itself can be told.
+        extra = {"chain": True} if self.facts(run_id).get("options", {}).get("stop_at_accepted") else {}
         rows = self._rows(
             "SELECT model, settings, suite, task_id, sample_id, path, generation, program_key, extraction FROM attempt"
             " WHERE run_id = ? AND skipped IS NULL ORDER BY position",
@@ -280,6 +282,7 @@ class Ledger:
                 program_key=program_key or "",
                 extraction=extraction,
                 generation=_generation(generation),
+                extra=extra,
             )
             outcome = outcomes.get(program_key)
             if outcome is not None:

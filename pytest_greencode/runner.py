@@ -6,9 +6,10 @@ first attempt at a task its own canonical solution has to pass (the gold check).
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Protocol
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
 from pytest_greencode.extraction import extract
 from pytest_greencode.ledger import Finished, Gold, Ledger, Started
-from pytest_greencode.model import Limits, Method, Reading, Sample, Task, Verdict
+from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
 from pytest_greencode.suites.formats import canonical_program, program
 
@@ -30,6 +31,7 @@ MAX_PROGRAM_BYTES = 4 << 20
 # large while attempts take milliseconds, one where they take seconds.
 MAX_BATCH = 64
 BATCH_S = 0.25
+SAVE_EVERY_S = 0.05
 
 
 class Meter(Protocol):
@@ -59,12 +61,16 @@ class UnitResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How attempts are made. `timeout_s` None: the task's own limit."""
+    """How attempts are made. `timeout_s` None: the task's own limit.
+
+    `stop_at_accepted` ends a configuration's attempts at a task with the first accepted one, or with the `attempts`-th.
+    """
 
     timeout_s: float | None = None
     memory_bytes: int = 1 << 30
     extract: bool = True
     stop_at_accepted: bool = False
+    attempts: int | None = None
 
 
 class Stopped(GreencodeError):
@@ -247,12 +253,19 @@ class Runner:
 
     def _until_accepted(self, slot: _Slot, unit: Unit, gold: Gold) -> tuple[Finished, ...]:
         outcomes: list[Finished] = []
-        for index, sample in enumerate(unit.attempts):
+        done: dict[Configuration, str] = {}
+        made: Counter[Configuration] = Counter()
+        for sample in unit.attempts:
+            configuration = sample.configuration
+            if configuration in done:
+                self._ledger.skip(self._run_id, [(sample, unit.task.suite)], f"not needed: {done[configuration]}")
+                continue
             outcomes += self._attempts(slot, [(unit.task, sample, gold)])
+            made[configuration] += 1
             if outcomes[-1].verdict is Verdict.ACCEPTED:
-                rest = [(later, unit.task.suite) for later in unit.attempts[index + 1 :]]
-                self._ledger.skip(self._run_id, rest, "not needed: an earlier attempt was accepted")
-                break
+                done[configuration] = "an earlier attempt was accepted"
+            elif made[configuration] == self._policy.attempts:
+                done[configuration] = f"{self._policy.attempts} attempts were allowed"
         return tuple(outcomes)
 
     def _attempts(self, slot: _Slot, work: Sequence[tuple[Task, Sample, Gold]]) -> list[Finished]:
@@ -308,7 +321,7 @@ class Runner:
                 if gold is None:
                     request = Request(self._task_key(task), task, text, limits, GOLD_ORACLE_CPU_S)
                     with self._alone.shared():
-                        execution = self._run(slot, request)
+                        execution = self._run(slot, request, Verdict.HARNESS_ERROR)
                     gold = Gold(
                         verdict=execution.verdict,
                         detail=execution.detail,
@@ -340,73 +353,106 @@ class Runner:
         try:
             if mine:
                 self._ledger.start(self._run_id, [claim.started for claim in mine], time.time())
-                executions = self._run_all(slot, mine)
-                finished = [self._judged(slot, *pair) for pair in zip(mine, executions, strict=True)]
-                keys = [claim.started.program_key for claim in mine]
-                self._ledger.finish(self._run_id, list(zip(keys, finished, strict=True)), time.time())
-                for claim, outcome in zip(mine, finished, strict=True):
-                    claim.outcome.set_result(outcome)
+                self._settle_all(slot, mine)
         except BaseException as error:
             for claim in mine:
-                with self._claims_lock:
-                    self._claims.pop(claim.started.program_key, None)
-                claim.outcome.set_exception(error)
+                if not claim.outcome.done():
+                    with self._claims_lock:
+                        self._claims.pop(claim.started.program_key, None)
+                    claim.outcome.set_exception(error)
             raise
         for claim in claims:
             if not claim.mine:
                 self._ledger.assign(self._run_id, claim.started)
         return [claim.outcome.result() for claim in claims]
 
+    def _settle_all(self, slot: _Slot, claims: Sequence[_Claim]) -> None:
+        """Run, and write down what finished as it comes, whatever happens to the rest."""
+        timed_out: list[_Claim] = []
+        finished: list[tuple[_Claim, Execution]] = []
+        saved_s = time.monotonic()
+        try:
+            for claim, execution in zip(claims, self._run_all(slot, claims), strict=True):
+                if execution.verdict is Verdict.TIMEOUT:
+                    timed_out.append(claim)
+                    continue
+                finished.append((claim, execution))
+                if time.monotonic() - saved_s > SAVE_EVERY_S:
+                    self._settle(finished)
+                    finished, saved_s = [], time.monotonic()
+        finally:
+            self._settle(finished)
+        for claim in timed_out:
+            with self._alone.exclusive():
+                execution = self._run(slot, self._request(claim))
+            self._settle([(claim, execution)], repeats=1)
+
+    def _settle(self, finished: Sequence[tuple[_Claim, Execution]], *, repeats: int = 0) -> None:
+        """`repeats`: these are repetitions of attempts that timed out."""
+        if not finished:
+            return
+        outcomes = [
+            Finished(
+                verdict=execution.verdict,
+                detail=execution.detail,
+                reading=self._with_energy(execution),
+                flaky=repeats > 0 and execution.verdict is not Verdict.TIMEOUT,
+                repeats=repeats,
+            )
+            for _, execution in finished
+        ]
+        keys = [claim.started.program_key for claim, _ in finished]
+        self._ledger.finish(self._run_id, list(zip(keys, outcomes, strict=True)), time.time())
+        for (claim, _), outcome in zip(finished, outcomes, strict=True):
+            claim.outcome.set_result(outcome)
+
     def _request(self, claim: _Claim) -> Request:
         oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * claim.gold.oracle_cpu_s)
         return Request(self._task_key(claim.task), claim.task, claim.text, self._limits(claim.task), oracle_cpu_s)
 
-    def _run_all(self, slot: _Slot, claims: Sequence[_Claim]) -> list[Execution]:
-        executions: list[Execution] = []
+    def _run_all(self, slot: _Slot, claims: Sequence[_Claim]) -> Iterator[Execution]:
+        done = 0
         start_s = time.monotonic()
         with self._alone.shared():
-            while len(executions) < len(claims):
-                claim = claims[len(executions)]
-                if len(claim.text) > MAX_PROGRAM_BYTES:
-                    detail = f"a program of {len(claim.text)} characters is not run"
-                    executions.append(not_run(Verdict.MALFORMED, detail))
+            while done < len(claims):
+                rest = list(itertools.takewhile(lambda each: len(each.text) <= MAX_PROGRAM_BYTES, claims[done:]))
+                if not rest:
+                    yield not_run(Verdict.MALFORMED, f"a program of {len(claims[done].text)} characters is not run")
+                    done += 1
                     continue
-                rest = []
-                for later in claims[len(executions) :]:
-                    if len(later.text) > MAX_PROGRAM_BYTES:
-                        break
-                    rest.append(self._request(later))
-                sandbox = self._sandbox(slot)
                 try:
-                    for execution in sandbox.run_all(rest):
-                        executions.append(execution)
+                    for execution in self._sandbox(slot).run_all([self._request(each) for each in rest]):
+                        done += 1
                         if execution.dirty:
                             self._give_up(slot)
+                        yield execution
+                        if execution.dirty:
                             break
                 except SandboxLost:
                     self._give_up(slot)
-                    executions.append(self._once_more(slot, self._request(claims[len(executions)])))
+                    execution = self._once_more(slot, self._request(claims[done]), Verdict.CRASHED)
+                    done += 1
+                    yield execution
         slot.attempt_s = (slot.attempt_s + (time.monotonic() - start_s) / len(claims)) / 2
-        return executions
 
-    def _once_more(self, slot: _Slot, request: Request) -> Execution:
-        """A program that lost its sandbox, by itself in a fresh one."""
+    def _once_more(self, slot: _Slot, request: Request, blame: Verdict) -> Execution:
+        """A program that lost its sandbox, by itself in a fresh one; `blame`: the verdict if it loses that too."""
         try:
             execution = next(iter(self._sandbox(slot).run_all([request])))
         except SandboxLost as lost:
             self._give_up(slot)
             # Nothing else was in there: what happens again is the program's doing.
-            return not_run(Verdict.CRASHED, f"it took its sandbox with it, twice: {lost}")
+            return not_run(blame, f"it took its sandbox with it, twice: {lost}")
         if execution.dirty:
             self._give_up(slot)
         return execution
 
-    def _run(self, slot: _Slot, request: Request) -> Execution:
+    def _run(self, slot: _Slot, request: Request, blame: Verdict = Verdict.CRASHED) -> Execution:
         try:
             execution = next(iter(self._sandbox(slot).run_all([request])))
         except SandboxLost:
             self._give_up(slot)
-            return self._once_more(slot, request)
+            return self._once_more(slot, request, blame)
         if execution.dirty:
             self._give_up(slot)
         return execution
@@ -423,20 +469,6 @@ class Runner:
         if slot.sandbox is not None:
             slot.sandbox.close()
             slot.sandbox = None
-
-    def _judged(self, slot: _Slot, claim: _Claim, execution: Execution) -> Finished:
-        flaky, repeats = False, 0
-        if execution.verdict is Verdict.TIMEOUT:
-            with self._alone.exclusive():
-                execution = self._run(slot, self._request(claim))
-            flaky, repeats = execution.verdict is not Verdict.TIMEOUT, 1
-        return Finished(
-            verdict=execution.verdict,
-            detail=execution.detail,
-            reading=self._with_energy(execution),
-            flaky=flaky,
-            repeats=repeats,
-        )
 
     def _with_energy(self, execution: Execution) -> Reading:
         reading = execution.reading

@@ -6,11 +6,10 @@ it is given and writes them into the same ledger. A serial session does both.
 
 from __future__ import annotations
 
-import glob
 import os
 import platform
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,22 +30,19 @@ from pytest_greencode.collection import (
     SamplesFile,
     TaskItem,
     accepted,
-    is_samples_directory,
-    is_samples_file,
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.estimated import EstimatedMeter
-from pytest_greencode.model import Configuration, Factors, Intensity, Sample, Suite, Task
+from pytest_greencode.model import Factors, Intensity, Sample
 from pytest_greencode.options import Options
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import render_terminal
 from pytest_greencode.reports.text import escape
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
-from pytest_greencode.samples import read_samples, refuse_duplicates
 from pytest_greencode.sandboxes.base import SandboxKind
 from pytest_greencode.sandboxes.choice import choose_sandbox
-from pytest_greencode.suites.catalogue import load_suites
+from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths
 
 HARNESS_EXIT_CODE = 3
 
@@ -79,8 +75,7 @@ class GreencodeSession:
         self.fail_rejected = options.fail_rejected
         self.factors = _factors(options)
         self.meter = None if options.meter == "none" else EstimatedMeter.of_host()
-        self._samples: dict[Path, list[Sample]] = {}
-        self._units: dict[Path, tuple[Unit, ...]] = {}
+        self.workload: Workload | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
         self._runner: Runner | None = None
@@ -90,15 +85,12 @@ class GreencodeSession:
         self._notices: list[str] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
-        self._expand_globs()
+        expand_globs(config)
         try:
-            if any(is_samples_file(path) or is_samples_directory(path) for path in self._named_paths()):
+            if any(map(looks_like_samples, named_paths(config))):
                 self._open()  # sandboxes start while suites and samples are read and pytest collects
-            self.suites = load_suites(config, options)
-            self._suite_of: dict[str, Suite] = {task: suite for suite in self.suites for task in suite.tasks}
-            self._tasks: dict[str, Task] = {key: task for suite in self.suites for key, task in suite.tasks.items()}
-            self._samples = self._read_all()
-            if self._samples:
+            self.workload = Workload(config, options)
+            if self.workload:
                 self._open()
             if self._ledger is not None and not self._is_worker:
                 self._ledger.begin(self.run_id, _now(), self._facts())
@@ -107,45 +99,6 @@ class GreencodeSession:
             raise
 
     # -- before the first attempt --------------------------------------------------------------------------------------
-
-    def _expand_globs(self) -> None:
-        """A quoted pattern is a list of files too (and the only way where the shell expands nothing)."""
-        arguments: list[str] = []
-        for argument in self.config.args:
-            path, separator, rest = argument.partition("::")
-            if any(sign in path for sign in "*?[") and not (self._base / path).exists():
-                found = sorted(glob.glob(str(self._base / path), recursive=True))
-                if not found:
-                    raise UsageProblem(f"{path}: expected samples files, found none that match")
-                arguments += [name + separator + rest for name in found]
-            else:
-                arguments.append(argument)
-        self.config.args[:] = arguments
-
-    @property
-    def _base(self) -> Path:
-        return self.config.invocation_params.dir
-
-    def _named_paths(self) -> Iterator[Path]:
-        seen = set()
-        for argument in self.config.args:
-            path = Path(os.path.abspath(self._base / argument.partition("::")[0]))
-            if path not in seen:
-                seen.add(path)
-                yield path
-
-    def _read_all(self) -> dict[Path, list[Sample]]:
-        """Every samples file that was named: a broken one stops the session before it begins."""
-        read: dict[Path, list[Sample]] = {}
-        for path in self._named_paths():
-            shown = os.path.relpath(path, self._base)
-            samples = self.config.hook.pytest_greencode_load_samples(config=self.config, path=path)
-            if samples is None and (is_samples_file(path) or is_samples_directory(path)):
-                samples = read_samples(path, list(self._tasks), display_path=shown)
-            if samples is not None:
-                read[path] = list(samples)
-        refuse_duplicates(sample for samples in read.values() for sample in samples)
-        return read
 
     def _open(self) -> None:
         """The ledger and the sandboxes, once."""
@@ -195,7 +148,8 @@ class GreencodeSession:
             "sandbox": self._kind.describe() if self._kind is not None else None,
             "meter": self.meter.describe() if self.meter is not None else None,
             "suites": [
-                {"name": suite.name, "version": suite.version, "sha256": suite.sha256} for suite in self._used_suites()
+                {"name": suite.name, "version": suite.version, "sha256": suite.sha256}
+                for suite in (self.workload.suites if self.workload is not None else ())
             ],
             "options": {
                 "jobs": self._jobs(),
@@ -208,10 +162,6 @@ class GreencodeSession:
             "command": [escape(argument) for argument in self.config.invocation_params.args],
             "started_at": _now(),
         }
-
-    def _used_suites(self) -> list[Suite]:
-        used = {self._suite_of[sample.task_id].name for samples in self._samples.values() for sample in samples}
-        return [suite for suite in self.suites if suite.name in used]
 
     def _cores(self) -> list[int]:
         """Cores for sandboxes, best first: xdist workers begin at different ones."""
@@ -239,6 +189,7 @@ class GreencodeSession:
                     memory_bytes=self.options.memory_bytes,
                     extract=self.options.extract,
                     stop_at_accepted=self.options.stop_at_accepted,
+                    attempts=self.options.attempts,
                 ),
                 meter=self.meter,
             )
@@ -247,19 +198,8 @@ class GreencodeSession:
     # -- what items ask for --------------------------------------------------------------------------------------------
 
     def units(self, path: Path) -> Sequence[Unit]:
-        if path not in self._units:
-            attempts: dict[str, list[Sample]] = {}
-            for sample in self._samples[path]:
-                attempts.setdefault(sample.task_id, []).append(sample)
-            self._units[path] = tuple(
-                Unit(
-                    name=f"{path}::{task_id}",
-                    task=self._tasks[task_id],
-                    attempts=_in_order(samples, self.options.attempts),
-                )
-                for task_id, samples in attempts.items()
-            )
-        return self._units[path]
+        assert self.workload is not None
+        return self.workload.units(path)
 
     def result(self, unit: Unit) -> UnitResult:
         try:
@@ -281,18 +221,18 @@ class GreencodeSession:
         self._session = session
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        if file_path in self._samples:
+        if self.workload is not None and file_path in self.workload:
             return SamplesFile.from_parent(parent, path=file_path)
         return None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        if path in self._samples:
+        if self.workload is not None and path in self.workload:
             return SamplesDirectory.from_parent(parent, path=path)
         return None
 
     def pytest_report_header(self) -> list[str]:
-        if not self._samples:
+        if not self.workload:
             return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = "none" if self.meter is None else self.meter.method.value
@@ -318,7 +258,8 @@ class GreencodeSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        if self._declared and self._runner is not None:
+        # A worker's trouble is told by its items; raising here would look like its crash.
+        if self._declared and self._runner is not None and not self._is_worker:
             try:
                 self._runner.wait_until_ready()
             except UsageProblem as error:
@@ -380,12 +321,8 @@ class GreencodeSession:
         """The controller collects nothing itself: what the workers found is what is to be attempted."""
         if self._ledger is None or self._declared:
             return
-        wanted = set(ids)
-        for path in self._samples:
-            prefix = _node_path(self.config, path)
-            for unit in self.units(path):
-                if f"{prefix}::{escape(unit.task.task_id)}" in wanted:
-                    self._declared += [(sample, unit.task.suite) for sample in unit.attempts]
+        units = self.workload.units_of(ids) if self.workload is not None else []
+        self._declared = [(sample, unit.task.suite) for unit in units for sample in unit.attempts]
         self._ledger.declare(self.run_id, self._declared)
 
     @pytest.hookimpl(tryfirst=True)
@@ -423,7 +360,7 @@ class GreencodeSession:
         self, terminalreporter: pytest.TerminalReporter, kind: str, path: Path, facts: dict[str, Any]
     ) -> None:
         assert self.account is not None
-        shown = os.path.relpath(path, self._base)
+        shown = os.path.relpath(path, self.config.invocation_params.dir)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(path.name + ".part")
@@ -441,21 +378,6 @@ class GreencodeSession:
     def pytest_unconfigure(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
-
-
-def _in_order(samples: list[Sample], allowed: int | None) -> tuple[Sample, ...]:
-    """Attempts as they count, per configuration by sample_id; `allowed` bounds the headline's k, not what is run."""
-    configurations: dict[Configuration, list[Sample]] = {}
-    for sample in samples:
-        configurations.setdefault(sample.configuration, []).append(sample)
-    return tuple(
-        sample for group in configurations.values() for sample in sorted(group, key=lambda sample: sample.sample_id)
-    )
-
-
-def _node_path(config: pytest.Config, path: Path) -> str:
-    relative = os.path.relpath(path, config.rootpath)
-    return relative.replace(os.sep, "/")
 
 
 def _now() -> str:

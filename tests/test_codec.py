@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """The codec by itself: what is plain arrives as it was, and a hostile pickle makes nothing but plain data."""
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ FLOORS = {
     1: ("model", "statistics", "errors", "records"),
     2: ("carbon", "accounting", "ledger", "samples", "extraction", "data"),
     3: ("runner", "sandboxes", "meters", "suites", "reports"),
-    4: ("plugin", "options", "collection", "session", "hookspecs", "cli"),
+    4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 FORBIDDEN_BELOW = {"pytest", "_pytest", "pluggy", "docker", "subprocess"}

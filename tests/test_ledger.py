@@ -136,6 +136,14 @@ def test_runs_are_kept_apart(ledger: Ledger) -> None:
     assert ledger.finished("run-2") == {}
 
 
+def test_attempts_of_a_run_that_stops_at_accepted_are_a_chain(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.begin(RUN, "2026-01-01T00:00:00Z", {"options": {"stop_at_accepted": True}})
+    declared(ledger, sample(0))
+    assert [record.extra for record in ledger.records(RUN)] == [{"chain": True}]
+    ledger.close()
+
+
 def test_the_last_run_is_the_last_one_in_which_anything_finished(ledger: Ledger) -> None:
     declared(ledger, sample(0))
     begun(ledger, sample(0), "key")

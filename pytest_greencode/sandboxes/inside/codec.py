@@ -71,6 +71,7 @@ class Builder:
 # What the current `decode` has built of types whose instances a pickle could give attributes afterwards (BUILD), with
 # which a method or a comparison can be made to say yes. None: nothing is being decoded.
 _made: list[tuple[Any, object]] | None = None
+_trusted = False
 _WITH_STATE = {"Fraction", "Counter", "OrderedDict", "defaultdict"}
 
 
@@ -96,7 +97,8 @@ def _from(module: str) -> Any:
 
 
 def _array(dtype: object, shape: tuple[int, ...], data: bytes) -> Any:
-    np = sys.modules.get("numpy")  # never imported on a solution's behalf: tests that compare arrays have it
+    # Never imported on a solution's behalf: tests that compare arrays have it.
+    np: Any = importlib.import_module("numpy") if _trusted else sys.modules.get("numpy")
     if np is None:
         return Opaque("ndarray")
     kind = np.dtype(str(dtype))
@@ -144,10 +146,13 @@ class Decoder(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
 
 
-def decode(data: bytes) -> Any:
-    """The value that the solution's side sent. Raises what a hostile pickle makes the C unpickler raise."""
-    global _made  # noqa: PLW0603 - builders are called by the unpickler, which passes nothing on
-    _made = []
+def decode(data: bytes, *, trusted: bool = False) -> Any:
+    """What the other side sent. Raises what a hostile pickle makes the C unpickler raise.
+
+    `trusted`: it comes from the oracle, so modules may be imported for it.
+    """
+    global _made, _trusted  # noqa: PLW0603 - builders are called by the unpickler, which passes nothing on
+    _made, _trusted = [], trusted
     try:
         value = Decoder(io.BytesIO(data)).load()
         for built, parts in _made:

@@ -1,0 +1,114 @@
+"""What a session has to attempt: the samples files among pytest's arguments, and the tasks that they are samples of."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_greencode.collection import is_samples_directory, is_samples_file
+from pytest_greencode.errors import UsageProblem
+from pytest_greencode.model import Configuration, Sample, Suite, Task
+from pytest_greencode.options import Options
+from pytest_greencode.reports.text import escape
+from pytest_greencode.runner import Unit
+from pytest_greencode.samples import read_samples, refuse_duplicates
+from pytest_greencode.suites.catalogue import load_suites
+
+
+def expand_globs(config: pytest.Config) -> None:
+    """A quoted pattern is a list of files too (and the only way where the shell expands nothing)."""
+    base = config.invocation_params.dir
+    arguments: list[str] = []
+    for argument in config.args:
+        path, separator, rest = argument.partition("::")
+        if any(sign in path for sign in "*?[") and not (base / path).exists():
+            found = sorted(glob.glob(str(base / path), recursive=True))
+            if not found:
+                raise UsageProblem(f"{path}: expected samples files, found none that match")
+            arguments += [name + separator + rest for name in found]
+        else:
+            arguments.append(argument)
+    config.args[:] = arguments
+
+
+def named_paths(config: pytest.Config) -> list[Path]:
+    """The paths among the arguments, each once."""
+    base = config.invocation_params.dir
+    return list(dict.fromkeys(Path(os.path.abspath(base / arg.partition("::")[0])) for arg in config.args))
+
+
+def looks_like_samples(path: Path) -> bool:
+    return is_samples_file(path) or is_samples_directory(path)
+
+
+class Workload:
+    """Read once, before the first attempt: a broken file raises SampleFormatError and nothing is run."""
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self._config, self._options = config, options
+        suites = load_suites(config, options)
+        self._suite_of = {task_id: suite for suite in suites for task_id in suite.tasks}
+        self._tasks: dict[str, Task] = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}
+        self._samples = dict(self._read())
+        refuse_duplicates(sample for samples in self._samples.values() for sample in samples)
+        self._units: dict[Path, tuple[Unit, ...]] = {}
+
+    def _read(self) -> Iterator[tuple[Path, list[Sample]]]:
+        base = self._config.invocation_params.dir
+        for path in named_paths(self._config):
+            samples = self._config.hook.pytest_greencode_load_samples(config=self._config, path=path)
+            if samples is None and looks_like_samples(path):
+                samples = read_samples(path, list(self._tasks), display_path=os.path.relpath(path, base))
+            if samples is not None:
+                yield path, list(samples)
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._samples
+
+    def __bool__(self) -> bool:
+        return bool(self._samples)
+
+    @property
+    def suites(self) -> list[Suite]:
+        """Those that have a sample."""
+        used = {self._suite_of[sample.task_id].name: self._suite_of[sample.task_id] for sample in self._all()}
+        return list(used.values())
+
+    def _all(self) -> Iterator[Sample]:
+        for samples in self._samples.values():
+            yield from samples
+
+    def units(self, path: Path) -> Sequence[Unit]:
+        """The tasks of a file, each with its attempts in the order in which they count."""
+        if path not in self._units:
+            attempts: dict[str, list[Sample]] = {}
+            for sample in self._samples[path]:
+                attempts.setdefault(sample.task_id, []).append(sample)
+            self._units[path] = tuple(
+                Unit(name=f"{path}::{task_id}", task=self._tasks[task_id], attempts=in_order(samples))
+                for task_id, samples in attempts.items()
+            )
+        return self._units[path]
+
+    def units_of(self, node_ids: Sequence[str]) -> list[Unit]:
+        """The units that items with these node ids stand for."""
+        wanted = set(node_ids)
+        found = []
+        for path in self._samples:
+            prefix = os.path.relpath(path, self._config.rootpath).replace(os.sep, "/")
+            found += [unit for unit in self.units(path) if f"{prefix}::{escape(unit.task.task_id)}" in wanted]
+        return found
+
+
+def in_order(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Per configuration, by sample_id."""
+    configurations: dict[Configuration, list[Sample]] = {}
+    for sample in samples:
+        configurations.setdefault(sample.configuration, []).append(sample)
+    return tuple(
+        sample for group in configurations.values() for sample in sorted(group, key=lambda sample: sample.sample_id)
+    )
