@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
-from pytest_greencode.extraction import extract
 from pytest_greencode.ledger import Finished, Gold, Ledger, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
@@ -287,6 +286,8 @@ class Runner:
         return outcomes
 
     def _extracted(self, task: Task, sample: Sample, gold: Gold) -> _Claim | None:
+        from pytest_greencode.extraction import extract  # few runs need it
+
         reply = sample.completion if sample.completion is not None else sample.solution or ""
         with self._extracting:
             extracted = extract(reply, task.prompt, task.entry_points)

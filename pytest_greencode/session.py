@@ -253,8 +253,16 @@ class GreencodeSession:
             return
         self._declared = [(sample, item.unit.task.suite) for item in ours for sample in item.unit.attempts]
         if not self._is_worker:
-            self._ledger.declare(self.run_id, self._declared)
+            self._declare()
             self._start_runner().submit([item.unit for item in ours])
+
+    def _declare(self) -> None:
+        assert self._ledger is not None
+        try:
+            self._ledger.declare(self.run_id, self._declared)
+        except UsageProblem as error:
+            self._declared = []
+            raise pytest.UsageError(escape_lines(str(error))) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -323,7 +331,7 @@ class GreencodeSession:
             return
         units = self.workload.units_of(ids) if self.workload is not None else []
         self._declared = [(sample, unit.task.suite) for unit in units for sample in unit.attempts]
-        self._ledger.declare(self.run_id, self._declared)
+        self._declare()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

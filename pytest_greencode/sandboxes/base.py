@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import importlib.resources
 import itertools
 import json
+import marshal
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,22 +28,37 @@ _INSIDE = f"{__package__}.inside"
 _MODULES = ("codec", "lockdown", "wire", "solution", "oracle")
 
 
-def worker_source() -> str:
-    """The program inside as one text for `python -c`: modules under their own names, the supervisor as `__main__`."""
+def worker_texts() -> dict[str, str]:
+    """The modules of the program inside, by the names under which they import each other; the last is the program."""
     directory = importlib.resources.files(__package__) / "inside"
+    return {
+        name: (directory / f"{name.rpartition('.')[2]}.py").read_text(encoding="utf-8")
+        for name in (*(f"{_INSIDE}.{module}" for module in _MODULES), f"{_INSIDE}.supervisor")
+    }
+
+
+def worker_source(*, for_this_python: bool) -> str:
+    """The program inside as one text for `python -c`.
+
+    `for_this_python`: compiled, which saves every sandbox the time, but only an interpreter of this version reads it.
+    """
     packages = [_INSIDE.rsplit(".", count)[0] for count in range(_INSIDE.count("."), -1, -1)]
     # Before anything else: with `-c` the first entry of the path is the current directory, which solutions can write.
     source = "import sys, types\nsys.path[:] = [entry for entry in sys.path if entry.startswith('/')]\n"
     source += "".join(f"sys.modules[{name!r}] = types.ModuleType({name!r})\n" for name in packages)
-    for name in _MODULES:
-        text = (directory / f"{name}.py").read_text(encoding="utf-8")
-        full = f"{_INSIDE}.{name}"
+    texts = worker_texts()
+    if for_this_python:
+        codes = [compile(text, f"<{name.rpartition('.')[2]}>", "exec", optimize=2) for name, text in texts.items()]
+        packed = binascii.b2a_base64(zlib.compress(marshal.dumps(codes)), newline=False).decode()
         source += (
-            f"sys.modules[{full!r}] = types.ModuleType({full!r})\n"
-            f"exec(compile({text!r}, '<{name}>', 'exec'), sys.modules[{full!r}].__dict__)\n"
+            f"import binascii, marshal, zlib\ncodes = marshal.loads(zlib.decompress(binascii.a2b_base64({packed!r})))\n"
         )
-    text = (directory / "supervisor.py").read_text(encoding="utf-8")
-    return source + f"exec(compile({text!r}, '<supervisor>', 'exec'))\n"
+    else:
+        source += f"codes = [compile(text, '<worker>', 'exec') for text in {list(texts.values())!r}]\n"
+    for index, name in enumerate(list(texts)[:-1]):
+        source += f"sys.modules[{name!r}] = types.ModuleType({name!r})\n"
+        source += f"exec(codes[{index}], sys.modules[{name!r}].__dict__)\n"
+    return source + "exec(codes[-1])\n"
 
 
 def digest(*parts: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
-from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source
+from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source, worker_texts
 from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime
 
 REMEDY = (
@@ -108,8 +108,8 @@ class BubblewrapKind:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
         self._runtime = host_runtime()
-        self._source = worker_source()
-        self.identity = digest("bubblewrap", self._runtime.label, self._source)
+        self._source = worker_source(for_this_python=True)
+        self.identity = digest("bubblewrap", self._runtime.label, *worker_texts().values())
 
     def describe(self) -> dict[str, Any]:
         version = subprocess.run([self._bwrap, "--version"], capture_output=True, text=True, check=False).stdout.strip()
@@ -173,9 +173,9 @@ class UnsandboxedKind:
             raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
-        self._source = worker_source()
+        self._source = worker_source(for_this_python=True)
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
-        self.identity = digest("none", sys.version, self._source)
+        self.identity = digest("none", sys.version, *worker_texts().values())
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -18,7 +18,7 @@ import requests
 from docker.types import Ulimit
 
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
-from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source
+from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source, worker_texts
 from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
 
 REPOSITORY = "greencode-worker"
@@ -100,9 +100,9 @@ class DockerKind:
         self._lock = threading.Lock()
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
-        self._source = worker_source()
+        self._source = worker_source(for_this_python=image is None)
         self._python, self._image = self._find_image(image, notify)
-        self.identity = digest("docker", self._image, self._source)
+        self.identity = digest("docker", self._image, *worker_texts().values())
 
     def _find_image(self, image: str | None, notify: Callable[[str], None]) -> tuple[str, str]:
         try:

@@ -338,7 +338,8 @@ class Supervisor:
         orphans_cpu_s = 0.0
         dirty = False
         # One that has just closed its pipes may be on its way out: its own status tells more than our signal.
-        self.kill_solution(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         deadline_s = None
         while True:
@@ -396,7 +397,8 @@ class Supervisor:
                 os.chmod(WORK_DIRECTORY, 0o700)  # the solution's own, so it may have changed it
                 for name in os.listxattr(WORK_DIRECTORY):
                     os.removexattr(WORK_DIRECTORY, name)
-            if os.listdir(WORK_DIRECTORY):
+            crowded = bool(os.listdir(WORK_DIRECTORY))
+            if crowded:
                 if self.separate_users:
                     os.seteuid(SOLUTION_USER)
                 try:
@@ -405,7 +407,7 @@ class Supervisor:
                     if self.separate_users:
                         os.seteuid(0)
             os.utime(WORK_DIRECTORY, (0, 0))
-            return not os.listdir(WORK_DIRECTORY)
+            return not crowded or not os.listdir(WORK_DIRECTORY)
         except (OSError, MemoryError):
             return False
 
