@@ -482,9 +482,9 @@ burglar(
     """import os
 def add(a, b):
     doors = [name for name in os.environ if "GREENCODE" in name or "KEY" in name or "TOKEN" in name]
-    for path in ("/root/.ssh", "/home", "/etc/shadow", "/work", "/var/run/docker.sock", "/run/docker.sock", "/var/lib",
+    for path in ("/root", "/home", "/etc/shadow", "/mnt", "/var/run/docker.sock", "/run/docker.sock", "/var/lib",
                  "/proc/kcore", "/proc/kallsyms_", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/kvm", "/dev/fuse",
-                 "/dev/net/tun", "/proc/1/root/etc"):
+                 "/dev/net/tun", "/proc/1/root"):
         try:
             os.close(os.open(path, os.O_RDONLY)); doors.append(path)
         except OSError: pass
