@@ -527,11 +527,13 @@ def _configuration(
     costs = [cost for task in tasks for cost in task.costs]
     accepted = sum(task.c for task in tasks)
     smallest = min((task.n for task in tasks), default=0)
-    headline_k = attempts_allowed or smallest or None
     chain = any(record.extra.get("chain") is True for record in records)
+    made = max((task.n for task in tasks), default=0) if chain else smallest
+    headline_k = attempts_allowed or made or None
     completeness = _completeness(records, planned, costs)
 
-    # In a chain an attempt has seen the one before: they cannot be redrawn, so only the pool means anything.
+    # In a chain an attempt depends on those before (it has seen them, or is made only if they failed): attempts cannot
+    # be redrawn, so what the log itself says, the pool, is the headline.
     ks = [] if chain or not headline_k else _ks(smallest, headline_k)
     retry = {k: _retry(tasks, k) for k in ks}
     missing = _missing(completeness, len(counted))
@@ -544,9 +546,7 @@ def _configuration(
         co2e_g_per_accepted=_ratio(cost_g, accepted),
         reason="; ".join(reasons) or None,
     )
-    if chain:
-        reasons.append("attempts form a chain, each saw the one before: only the pool is defined")
-    elif headline_k and headline_k > smallest > 0:
+    if not chain and headline_k and headline_k > smallest > 0:
         short = min(tasks, key=lambda task: task.n)
         reasons.append(f"{headline_k} attempts allowed, but {short.task_id} has {short.n}")
 
@@ -554,6 +554,8 @@ def _configuration(
     # The lower bound needs attempts that could be redrawn, too.
     fruitless = (None, None) if accepted or chain else (cost_j, cost_g)
     waste_share, unsolved_share = _shares(tasks, headline_k) if headline and headline_k else (None, None)
+    if chain:
+        waste_share, unsolved_share = _pooled_shares(tasks)
     first = records[0]
     return ConfigurationAccount(
         model=first.configuration.model,
@@ -565,7 +567,11 @@ def _configuration(
         pass_at={k: row.pass_probability for k, row in retry.items()},
         energy_j=_energy(costs),
         co2e_g=_carbon(costs),
-        per_accepted=_per_accepted(tasks, headline_k, headline, reasons, fruitless),
+        per_accepted=(
+            _pooled(tasks, headline_k, pool, reasons)
+            if chain
+            else _per_accepted(tasks, headline_k, headline, reasons, fruitless)
+        ),
         retry=retry,
         pool=pool,
         waste_share=waste_share,
@@ -612,6 +618,43 @@ def _per_accepted(
         lower_bound_energy_j=bounds[0],
         lower_bound_co2e_g=bounds[1],
     )
+
+
+def _totals(tasks: Sequence[_Task]) -> list[float] | None:
+    """Grams of all of each task's attempts."""
+    grams = _all(task.co2e_g for task in tasks)
+    return None if grams is None else [c.c * c.accepted + (c.n - c.c) * c.failed for c in grams]
+
+
+def _pooled(tasks: Sequence[_Task], k: int | None, pool: Pool, reasons: Sequence[str]) -> PerAccepted:
+    """The headline of a chain: R_pool, with the interval over tasks."""
+    totals = None if reasons else _totals(tasks)
+    interval = ratio_interval(totals, [float(task.c) for task in tasks]) if totals and len(tasks) > 1 else None
+    reason = "; ".join(reasons) or None
+    why = None if interval else ("no headline" if reasons else "fewer than 2 tasks" if len(tasks) < 2 else "no spread")
+    return PerAccepted(
+        energy_j=None if reasons else pool.energy_j_per_accepted,
+        co2e_g=None if reasons else pool.co2e_g_per_accepted,
+        interval=interval,
+        interval_reason=why,
+        this_benchmark=None,
+        this_benchmark_reason="the attempts of a chain cannot be redrawn",
+        confidence=CONFIDENCE,
+        attempts=k,
+        reason=reason,
+        lower_bound_energy_j=None,
+        lower_bound_co2e_g=None,
+    )
+
+
+def _pooled_shares(tasks: Sequence[_Task]) -> tuple[float | None, float | None]:
+    """`_shares` of what was spent."""
+    grams, totals = _all(task.co2e_g for task in tasks), _totals(tasks)
+    if grams is None or not totals or not (total := math.fsum(totals)) > 0:
+        return None, None
+    useful = math.fsum(costs.c * costs.accepted for costs in grams)
+    unsolved = math.fsum(spent for costs, spent in zip(grams, totals, strict=True) if not costs.c)
+    return 1 - useful / total, unsolved / total
 
 
 def _shares(tasks: Sequence[_Task], k: int) -> tuple[float | None, float | None]:

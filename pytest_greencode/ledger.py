@@ -66,11 +66,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """An execution, and the attempt (sample, suite) on whose behalf it is looked for."""
+    """An execution, and the attempt (sample, suite) on whose behalf it is looked for.
+
+    `provisional`: whether it is the attempt's own is known only by its verdict, so the attempt is assigned to it later.
+    """
 
     program_key: str
     attempt: tuple[Sample, str]
     extraction: str
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,13 +208,18 @@ class Ledger:
                 [(run_id, each.program_key, each.attempt[0].task_id, at) for each in started],
             )
             for each in started:
-                self._assign(connection, run_id, each)
+                if not each.provisional:
+                    self._assign(connection, run_id, each)
 
-    def finish(self, run_id: str, finished: Sequence[tuple[str, Finished]], at: float) -> None:
-        """Executions have come to an end: (program key, outcome)."""
+    def finish(
+        self, run_id: str, finished: Sequence[tuple[str, Finished]], at: float, assign: Sequence[Started] = ()
+    ) -> None:
+        """Executions have ended: (program key, outcome); `assign`: what is now known to be an attempt's own."""
         with self._writing() as connection:
             for program_key, outcome in finished:
                 self._finish(connection, run_id, program_key, outcome, at)
+            for each in assign:
+                self._assign(connection, run_id, each)
 
     @staticmethod
     def _finish(connection: sqlite3.Connection, run_id: str, program_key: str, outcome: Finished, at: float) -> None:

@@ -273,14 +273,15 @@ class Runner:
             for task, sample, gold in work
         ]
         outcomes = self._execute(slot, claims)
-        if not self._policy.extract:
-            return outcomes
         # What runs as it is stays as it is; only a text that is no program is searched for one.
-        again = {
-            index: extracted
-            for index, (outcome, (task, sample, gold)) in enumerate(zip(outcomes, work, strict=True))
-            if outcome.verdict is Verdict.MALFORMED and (extracted := self._extracted(task, sample, gold)) is not None
-        }
+        again: dict[int, _Claim] = {}
+        for index, (claim, outcome) in enumerate(zip(claims, outcomes, strict=True)):
+            if not _is_own(claim.started, outcome.verdict):
+                extracted = self._extracted(*work[index])
+                if extracted is None:
+                    self._ledger.assign(self._run_id, claim.started)
+                else:
+                    again[index] = extracted
         for index, outcome in zip(again, self._execute(slot, list(again.values())), strict=True):
             outcomes[index] = outcome
         return outcomes
@@ -345,7 +346,12 @@ class Runner:
             mine = outcome is None
             if outcome is None:
                 outcome = self._claims[key] = Future()
-        started = Started(program_key=key, attempt=(sample, task.suite), extraction=extraction)
+        started = Started(
+            program_key=key,
+            attempt=(sample, task.suite),
+            extraction=extraction,
+            provisional=self._policy.extract and extraction == "as-is",
+        )
         return _Claim(task=task, text=text, gold=gold, started=started, outcome=outcome, mine=mine)
 
     def _execute(self, slot: _Slot, claims: Sequence[_Claim]) -> list[Finished]:
@@ -362,10 +368,11 @@ class Runner:
                         self._claims.pop(claim.started.program_key, None)
                     claim.outcome.set_exception(error)
             raise
-        for claim in claims:
-            if not claim.mine:
+        outcomes = [claim.outcome.result() for claim in claims]
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            if not claim.mine and _is_own(claim.started, outcome.verdict):
                 self._ledger.assign(self._run_id, claim.started)
-        return [claim.outcome.result() for claim in claims]
+        return outcomes
 
     def _settle_all(self, slot: _Slot, claims: Sequence[_Claim]) -> None:
         """Run, and write down what finished as it comes, whatever happens to the rest."""
@@ -403,7 +410,8 @@ class Runner:
             for _, execution in finished
         ]
         keys = [claim.started.program_key for claim, _ in finished]
-        self._ledger.finish(self._run_id, list(zip(keys, outcomes, strict=True)), time.time())
+        own = [claim.started for claim, execution in finished if _is_own(claim.started, execution.verdict)]
+        self._ledger.finish(self._run_id, list(zip(keys, outcomes, strict=True)), time.time(), own)
         for (claim, _), outcome in zip(finished, outcomes, strict=True):
             claim.outcome.set_result(outcome)
 
@@ -491,3 +499,8 @@ class Runner:
                 f"no sandbox can be started any more: {error}; what finished is in {self._ledger.path} "
                 "(continue with --greencode-resume)"
             ) from error
+
+
+def _is_own(started: Started, verdict: Verdict) -> bool:
+    """Whether an execution's verdict is its attempt's: not while a malformed text may have a program in it."""
+    return not (started.provisional and verdict is Verdict.MALFORMED)

@@ -142,7 +142,10 @@ class _Samples:
     def _known_tasks(self, task_id: str) -> str:
         known = self.task_ids or []
         nearest = difflib.get_close_matches(task_id[:100], known, n=1, cutoff=0.0)
-        return f"one of the {len(known)} known tasks" + "".join(f" (nearest: {name!r})" for name in nearest)
+        hint = "".join(f" (nearest: {name!r})" for name in nearest)
+        if task_id.startswith("Mbpp/") and not any(name.startswith("Mbpp/") for name in known):
+            hint = "; MBPP's come with --greencode-suite mbpp=PATH"
+        return f"one of the {len(known)} known tasks{hint}"
 
 
 # --- JSON Lines -------------------------------------------------------------------------------------------------

@@ -109,6 +109,8 @@ class GreencodeSession:
             last = ledger.last_run()
             if last is None:
                 self._notices.append(f"nothing to resume in {self.options.ledger}: a new run")
+            else:
+                self._notices.append(f"resuming: {len(ledger.finished(last))} executions are taken over")
             self.run_id = last or self.run_id
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
@@ -360,6 +362,8 @@ class GreencodeSession:
         for line in render_terminal(self.account, width=min(80, terminalreporter._tw.fullwidth)):
             terminalreporter.line(line)
         if self._ledger is not None:
+            ledger = os.path.relpath(self.options.ledger, self.config.invocation_params.dir)
+            terminalreporter.line(f"ledger       {ledger}")
             facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
             for kind, path in self.options.reports:
                 self._write_report(terminalreporter, kind, path, facts)

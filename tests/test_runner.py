@@ -285,6 +285,14 @@ def test_a_malformed_reply_is_run_as_the_code_in_it(bench: Bench, extract: bool,
     assert (record.extraction == "as-is") is not extract
 
 
+def test_a_malformed_reply_has_no_verdict_before_it_was_searched_for_code(bench: Bench) -> None:
+    kind = FakeKind({"Sure": [executed(V.MALFORMED, dirty=True)]})
+    kind.starts_left = 1
+    with pytest.raises(SandboxError):
+        bench.results(bench.runner(kind), unit(REPLY))
+    assert [record.verdict for record in bench.records()] == [None]
+
+
 def test_what_runs_as_it_is_is_never_searched_for_code(bench: Bench) -> None:
     kind = FakeKind({"Sure": [V.CRASHED], "from a reply": [V.ACCEPTED]})
     assert bench.results(bench.runner(kind), unit(REPLY)) == [[V.CRASHED]]
