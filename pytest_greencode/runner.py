@@ -274,19 +274,26 @@ class Runner:
         ]
         outcomes = self._execute(slot, claims)
         # What runs as it is stays as it is; only a text that is no program is searched for one.
-        again: dict[int, _Claim] = {}
+        found: dict[int, tuple[str, str]] = {}
         for index, (claim, outcome) in enumerate(zip(claims, outcomes, strict=True)):
             if not _is_own(claim.started, outcome.verdict):
-                extracted = self._extracted(*work[index])
+                task, sample, _ = work[index]
+                extracted = self._extracted(task, sample)
                 if extracted is None:
                     self._ledger.assign(self._run_id, claim.started)
                 else:
-                    again[index] = extracted
-        for index, outcome in zip(again, self._execute(slot, list(again.values())), strict=True):
+                    found[index] = extracted
+        # Claimed only now, with nothing in between that could fail and leave others waiting for the claim.
+        again = []
+        for index, (text, rule) in found.items():
+            task, sample, gold = work[index]
+            again.append(self._claim(task, text, gold, sample, rule))
+        for index, outcome in zip(found, self._execute(slot, again), strict=True):
             outcomes[index] = outcome
         return outcomes
 
-    def _extracted(self, task: Task, sample: Sample, gold: Gold) -> _Claim | None:
+    def _extracted(self, task: Task, sample: Sample) -> tuple[str, str] | None:
+        """The program in a chat reply and the rule that found it."""
         from pytest_greencode.extraction import extract  # few runs need it
 
         reply = sample.completion if sample.completion is not None else sample.solution or ""
@@ -296,7 +303,7 @@ class Runner:
             return None
         code = extracted.code
         text = program(task, None, code) if extracted.is_program else program(task, code, None)
-        return self._claim(task, text, gold, sample, extracted.rule)
+        return text, extracted.rule
 
     def _limits(self, task: Task) -> Limits:
         return Limits(cpu_s=self._policy.timeout_s or task.timeout_s, memory_bytes=self._policy.memory_bytes)

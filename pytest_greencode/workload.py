@@ -49,7 +49,7 @@ class Workload:
     """Read once, before the first attempt: a broken file raises SampleFormatError and nothing is run."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
-        self._config, self._options = config, options
+        self._config = config
         suites = load_suites(config, options)
         self._suite_of = {task_id: suite for suite in suites for task_id in suite.tasks}
         self._tasks: dict[str, Task] = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}

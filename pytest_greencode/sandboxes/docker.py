@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import struct
-import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -96,8 +95,6 @@ class DockerKind:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
         self._session = uuid.uuid4().hex
-        self._containers: set[str] = set()
-        self._lock = threading.Lock()
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
         self._source = worker_source(for_this_python=image is None)
@@ -132,14 +129,10 @@ class DockerKind:
             container = self._create()
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise SandboxLost(f"Docker cannot start a container: {error}") from error
-        with self._lock:
-            self._containers.add(container["Id"])
 
         def remove() -> None:
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 self._client.api.kill(container["Id"])  # which removes it, by auto_remove
-            with self._lock:
-                self._containers.discard(container["Id"])
 
         try:
             # Attached before the start, so that no byte is lost.

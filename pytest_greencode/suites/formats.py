@@ -33,7 +33,6 @@ PLUS_TIMEOUT_S = 10.0
 PROGRAM_END = "\n"
 
 _TEXTS = {"prompt", "test", "entry_point", "canonical_solution", "code"}
-KNOWN_NAMES = ("humaneval", "humanevalplus", "mbpp", "mbppplus")
 _DISPLAY = {"humaneval": "HumanEval", "humanevalplus": "HumanEval+", "mbpp": "MBPP", "mbppplus": "MBPP+"}
 
 
