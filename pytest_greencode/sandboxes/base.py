@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
+import contextlib
 import hashlib
 import importlib.resources
 import itertools
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from pytest_greencode.errors import SandboxLost
 from pytest_greencode.model import Limits, Reading, Task, Verdict
+from pytest_greencode.sandboxes.cache import cached
 
 FRAME = struct.Struct("<I")
 # The wall limit stands behind the CPU limit and is generous, so that a busy machine does not flip a verdict.
@@ -25,40 +26,54 @@ ANSWER_GRACE_S = 60.0
 
 
 _INSIDE = f"{__package__}.inside"
-_MODULES = ("codec", "lockdown", "wire", "solution", "oracle")
+_MODULES = ("codec", "lockdown", "wire", "solution", "oracle", "supervisor")
+
+# The program that a sandbox's Python is started with: it takes the worker's modules from standard input and calls the
+# last one's `main`. They do not come with the command line, because Python keeps several wide copies of that, which
+# every fork would carry. With `-c` the first entry of the path is the current directory, which solutions can write.
+BOOTSTRAP = """
+import sys
+sys.path[:] = [entry for entry in sys.path if entry.startswith("/")]
+import marshal, os, types, zlib
+def receive(size):
+    data = b""
+    while len(data) < size:
+        data += os.read(0, size - len(data)) or sys.exit("no worker came")
+    return data
+for name, code in marshal.loads(zlib.decompress(receive(int.from_bytes(receive(4), "little")))):
+    sys.modules[name] = types.ModuleType(name)
+    exec(code, sys.modules[name].__dict__)
+del code
+sys.modules[name].main()
+"""
 
 
 def worker_texts() -> dict[str, str]:
     """The modules of the program inside, by the names under which they import each other; the last is the program."""
     directory = importlib.resources.files(__package__) / "inside"
-    return {
-        name: (directory / f"{name.rpartition('.')[2]}.py").read_text(encoding="utf-8")
-        for name in (*(f"{_INSIDE}.{module}" for module in _MODULES), f"{_INSIDE}.supervisor")
-    }
+    return {f"{_INSIDE}.{name}": (directory / f"{name}.py").read_text(encoding="utf-8") for name in _MODULES}
 
 
-def worker_source(*, for_this_python: bool) -> str:
-    """The program inside as one text for `python -c`.
+def worker_for(python: str | None) -> bytes:
+    """What BOOTSTRAP takes: the modules, compiled where the sandbox has this very `python` (a name of its version).
 
-    `for_this_python`: compiled, which saves every sandbox the time, but only an interpreter of this version reads it.
+    Compiling takes a while on either side; what this side compiles is kept in the user's cache.
     """
-    packages = [_INSIDE.rsplit(".", count)[0] for count in range(_INSIDE.count("."), -1, -1)]
-    # Before anything else: with `-c` the first entry of the path is the current directory, which solutions can write.
-    source = "import sys, types\nsys.path[:] = [entry for entry in sys.path if entry.startswith('/')]\n"
-    source += "".join(f"sys.modules[{name!r}] = types.ModuleType({name!r})\n" for name in packages)
     texts = worker_texts()
-    if for_this_python:
-        codes = [compile(text, f"<{name.rpartition('.')[2]}>", "exec", optimize=2) for name, text in texts.items()]
-        packed = binascii.b2a_base64(zlib.compress(marshal.dumps(codes)), newline=False).decode()
-        source += (
-            f"import binascii, marshal, zlib\ncodes = marshal.loads(zlib.decompress(binascii.a2b_base64({packed!r})))\n"
-        )
-    else:
-        source += f"codes = [compile(text, '<worker>', 'exec') for text in {list(texts.values())!r}]\n"
-    for index, name in enumerate(list(texts)[:-1]):
-        source += f"sys.modules[{name!r}] = types.ModuleType({name!r})\n"
-        source += f"exec(codes[{index}], sys.modules[{name!r}].__dict__)\n"
-    return source + "exec(codes[-1])\n"
+    packages = [(_INSIDE.rsplit(".", count)[0], "") for count in range(_INSIDE.count("."), -1, -1)]
+    if python is None:
+        return _packed([*packages, *texts.items()])
+
+    def compiled() -> bytes:
+        codes = ((name, compile(text, f"<{name}>", "exec", optimize=2)) for name, text in texts.items())
+        return _packed([*packages, *codes])
+
+    return cached(f"worker-{digest(python, *texts.values())[:16]}", compiled)
+
+
+def _packed(modules: list[Any]) -> bytes:
+    body = zlib.compress(marshal.dumps(modules))
+    return FRAME.pack(len(body)) + body
 
 
 def digest(*parts: str) -> str:
@@ -120,9 +135,12 @@ class WorkerSandbox:
     Raises SandboxLost from every method when the worker dies or stops answering; then only `close` may follow.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, worker: bytes) -> None:
+        """`worker`: what the program at the other end, BOOTSTRAP, is waiting for."""
         self._transport = transport
         self._known_tasks: set[str] = set()
+        with contextlib.suppress(OSError):  # one that is gone already is asked for its last words below
+            transport.write(worker)
         self.facts: Mapping[str, Any] = self._receive(START_TIMEOUT_S)
 
     def run(self, key: str, task: Task, program: str, limits: Limits, oracle_cpu_s: float) -> Execution:

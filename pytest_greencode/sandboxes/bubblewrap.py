@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
-from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source, worker_texts
+from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
 from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime
 
 REMEDY = (
@@ -108,7 +108,7 @@ class BubblewrapKind:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
         self._runtime = host_runtime()
-        self._source = worker_source(for_this_python=True)
+        self._worker = worker_for(host_runtime().version)
         self.identity = digest("bubblewrap", self._runtime.label, *worker_texts().values())
 
     def describe(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class BubblewrapKind:
 
     def start(self) -> WorkerSandbox:
         try:
-            sandbox = WorkerSandbox(ProcessStream(self._command(), {}))
+            sandbox = WorkerSandbox(ProcessStream(self._command(), {}), self._worker)
         except OSError as error:
             raise SandboxError(f"{self._bwrap} does not start: {error}") from error
         except SandboxLost as error:
@@ -149,7 +149,7 @@ class BubblewrapKind:
             command += ["--ro-bind", source, target]
         command += ["--proc", "/proc", "--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/w"]
         command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/w"]
-        return [*command, str(runtime.python), "-s", "-S", "-B", "-c", self._source]
+        return [*command, str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP]
 
     def close(self) -> None:
         """Workers die with their transports."""
@@ -173,7 +173,7 @@ class UnsandboxedKind:
             raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
-        self._source = worker_source(for_this_python=True)
+        self._worker = worker_for(host_runtime().version)
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
         self.identity = digest("none", sys.version, *worker_texts().values())
 
@@ -199,7 +199,7 @@ class UnsandboxedKind:
             environment["GREENCODE_PACKAGES"] = str(runtime.packages[0].parent)
         try:
             return WorkerSandbox(
-                ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", self._source], environment)
+                ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP], environment), self._worker
             )
         except (OSError, SandboxLost) as error:
             raise SandboxError(f"the worker does not start: {error}") from error

@@ -17,7 +17,7 @@ import requests
 from docker.types import Ulimit
 
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
-from pytest_greencode.sandboxes.base import Cores, WorkerSandbox, digest, worker_source, worker_texts
+from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
 from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
 
 REPOSITORY = "greencode-worker"
@@ -97,7 +97,7 @@ class DockerKind:
         self._session = uuid.uuid4().hex
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
-        self._source = worker_source(for_this_python=image is None)
+        self._worker = worker_for(host_runtime().version if image is None else None)
         self._python, self._image = self._find_image(image, notify)
         self.identity = digest("docker", self._image, *worker_texts().values())
 
@@ -146,7 +146,7 @@ class DockerKind:
                 f"--greencode-image: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
             ) from error
         try:
-            sandbox = WorkerSandbox(AttachedStream(attached, remove))
+            sandbox = WorkerSandbox(AttachedStream(attached, remove), self._worker)
         except SandboxLost as error:
             raise SandboxUnavailable(f"--greencode-image: the worker does not start: {error}\n{_NEEDS}") from error
         self._check_promises(sandbox)
@@ -173,7 +173,7 @@ class DockerKind:
         memory_bytes = self._memory_bytes + HARNESS_MEMORY_BYTES
         arguments: dict[str, Any] = {
             "image": self._image,
-            "command": [self._python, "-s", "-S", "-B", "-c", self._source, "own-cgroup"],
+            "command": [self._python, "-s", "-S", "-B", "-c", BOOTSTRAP, "own-cgroup"],
             "stdin_open": True,
             "tty": False,
             "user": "0:0",

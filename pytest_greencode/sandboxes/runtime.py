@@ -6,7 +6,6 @@ list fills a container image and a bubblewrap file system.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib.util
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_greencode.errors import SandboxUnavailable
+from pytest_greencode.sandboxes.cache import cached
 
 PACKAGES = "/opt/greencode/packages"
 LAYOUT = 3
@@ -51,20 +51,10 @@ class Runtime:
     def libraries(self) -> dict[str, Path]:
         """Found by `ldd`, which takes a while, so kept in the user's cache. Raises SandboxUnavailable."""
         key = hashlib.sha256(f"{self.label} {self.python} {self.python.stat().st_mtime_ns}".encode()).hexdigest()[:16]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode" / f"libraries-{key}.json"
-        with contextlib.suppress(OSError, ValueError):
-            known = {name: Path(path) for name, path in json.loads(cache.read_text(encoding="utf-8")).items()}
-            if known and all(path.exists() for path in known.values()):
-                return known
-        found = self._find_libraries()
-        with contextlib.suppress(OSError):
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            temporary = cache.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps({name: str(path) for name, path in found.items()}), encoding="utf-8")
-            temporary.replace(cache)
-        return found
+        listing = cached(f"libraries-{key}", lambda: json.dumps(self._find_libraries()).encode(), good=_all_there)
+        return {name: Path(path) for name, path in json.loads(listing).items()}
 
-    def _find_libraries(self) -> dict[str, Path]:
+    def _find_libraries(self) -> dict[str, str]:
         objects = [self.python, *_shared_objects(self.standard_library)]
         for package in self.packages:
             objects += _shared_objects(package)
@@ -79,8 +69,16 @@ class Runtime:
         for match in re.finditer(r"(?:=> )?(/[^\s()]+) \(0x", listing):
             name = os.path.normpath(match.group(1))
             if not name.startswith(inside):
-                libraries[name] = Path(os.path.realpath(name))
+                libraries[name] = os.path.realpath(name)
         return libraries
+
+
+def _all_there(listing: bytes) -> bool:
+    try:
+        paths = json.loads(listing).values()
+        return bool(paths) and all(map(os.path.exists, paths))
+    except (ValueError, AttributeError, TypeError):
+        return False
 
 
 def _numpy_version() -> str:

@@ -150,18 +150,27 @@ def sandbox_filter() -> Filter:
     return Filter(_program(actions))
 
 
-def solution_filter() -> Filter:
-    """For a solution: threads yes; processes, signals and other processes' limits no."""
+def zygote_filter() -> Filter:
+    """What neither the zygote nor a solution needs: signals, other processes' limits, memory that no limit counts."""
     column, _ = _MACHINES[platform.machine()]
     actions = {pair[column]: _REFUSE for pair in FORBIDDEN_TO_SOLUTION.values()}
     if column == 0:
         actions |= dict.fromkeys(FORK_AND_VFORK.values(), _REFUSE)
-    actions[CLONE[column]] = _on_argument(0, _refuse_masks([(CLONE_THREAD, False)]))
     for pair, argument, values in FORBIDDEN_VALUES:
         checks = [_instruction(_JUMP_EQUAL, value, 0, 1) + _REFUSE for value in values]
         actions[pair[column]] = _on_argument(argument, checks)
     actions[MMAP[column]] = _on_argument(MMAP_FLAGS, _refuse_masks([(MAP_SHARED_OR_GROWSDOWN, True)]))
     return Filter(_program(actions))
+
+
+def solution_filter() -> Filter:
+    """For a solution, besides the zygote's that it inherits: threads yes, processes no.
+
+    No look at the architecture, no word about clone3: the filters before it have seen to that.
+    """
+    column, _ = _MACHINES[platform.machine()]
+    clone = _on_argument(0, _refuse_masks([(CLONE_THREAD, False)]))
+    return Filter(_instruction(_LOAD, _NUMBER) + _search([(CLONE[column], clone)]))
 
 
 def no_new_privileges() -> None:

@@ -16,7 +16,7 @@ import time
 from typing import Any, NoReturn
 
 from pytest_greencode.sandboxes.inside.codec import decode, encode
-from pytest_greencode.sandboxes.inside.lockdown import Filter
+from pytest_greencode.sandboxes.inside.lockdown import Filter, solution_filter, zygote_filter
 from pytest_greencode.sandboxes.inside.wire import (
     HELLO,
     SOLUTION_USER,
@@ -41,7 +41,7 @@ _CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
 bare_libc = ctypes.PyDLL(None)
 
 
-def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memory_bytes: int) -> NoReturn:
+def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int) -> NoReturn:
     """Fork a solution for each three descriptors that come. Never returns.
 
     By the system call alone, without the interpreter's handlers around a fork: they seed `random` again and rebuild the
@@ -57,7 +57,10 @@ def zygote(inherited: socket.socket, narrow: Filter, separate_users: bool, memor
         limit(resource.RLIMIT_NPROC, MAX_THREADS)
     clone, number, flags = bare_libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
     space = socket.CMSG_SPACE(DESCRIPTORS.size)
+    zygote_filter().install()
+    narrow = solution_filter()
     warm_up()
+    bare_libc.malloc_trim(0)
     gc.collect()
     gc.freeze()
     while True:

@@ -45,7 +45,6 @@ from pytest_greencode.sandboxes.inside.lockdown import (
     no_new_privileges,
     not_dumpable,
     sandbox_filter,
-    solution_filter,
 )
 from pytest_greencode.sandboxes.inside.oracle import oracle
 from pytest_greencode.sandboxes.inside.solution import PID, bare_libc, zygote
@@ -152,7 +151,7 @@ class Supervisor:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            zygote(other, solution_filter(), separate_users, memory_bytes)
+            zygote(other, separate_users, memory_bytes)
         other.close()
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
@@ -527,7 +526,3 @@ def main() -> None:
         }
     )
     supervisor.serve()
-
-
-if __name__ == "__main__":
-    main()

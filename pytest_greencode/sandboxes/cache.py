@@ -1,0 +1,27 @@
+"""Bytes that take a while to make, kept in the user's cache directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def cached(name: str, make: Callable[[], bytes], *, good: Callable[[bytes], bool] = bool) -> bytes:
+    """What `make` gave under this name before, if it is still `good`, else what it gives now.
+
+    A cache that cannot be read or written is as good as none.
+    """
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode" / name
+    with contextlib.suppress(OSError):
+        known = path.read_bytes()
+        if good(known):
+            return known
+    made = make()
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(made)
+        temporary.replace(path)
+    return made
