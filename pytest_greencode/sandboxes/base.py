@@ -9,7 +9,6 @@ import itertools
 import json
 import marshal
 import struct
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,13 +33,13 @@ _MODULES = ("codec", "lockdown", "wire", "solution", "oracle", "supervisor")
 BOOTSTRAP = """
 import sys
 sys.path[:] = [entry for entry in sys.path if entry.startswith("/")]
-import marshal, os, types, zlib
+import marshal, os, types
 def receive(size):
     data = b""
     while len(data) < size:
         data += os.read(0, size - len(data)) or sys.exit("no worker came")
     return data
-for name, code in marshal.loads(zlib.decompress(receive(int.from_bytes(receive(4), "little")))):
+for name, code in marshal.loads(receive(int.from_bytes(receive(4), "little"))):
     sys.modules[name] = types.ModuleType(name)
     exec(code, sys.modules[name].__dict__)
 del code
@@ -68,11 +67,11 @@ def worker_for(python: str | None) -> bytes:
         codes = ((name, compile(text, f"<{name}>", "exec", optimize=2)) for name, text in texts.items())
         return _packed([*packages, *codes])
 
-    return cached(f"worker-{digest(python, *texts.values())[:16]}", compiled)
+    return cached(f"worker-{digest(python, BOOTSTRAP, *texts.values())[:16]}", compiled)
 
 
 def _packed(modules: list[Any]) -> bytes:
-    body = zlib.compress(marshal.dumps(modules))
+    body = marshal.dumps(modules)
     return FRAME.pack(len(body)) + body
 
 
