@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode.errors import LedgerError
-from pytest_greencode.model import AttemptRecord, Configuration, Generation, Method, Reading, Sample, Verdict
+from pytest_greencode.model import (
+    AttemptRecord,
+    Configuration,
+    Generation,
+    Method,
+    Reading,
+    Sample,
+    Verdict,
+    Window,
+    Work,
+)
 
 SCHEMA = 1
 _TABLES = """
@@ -38,13 +48,22 @@ CREATE TABLE IF NOT EXISTS execution (
     energy_j REAL, harness_energy_j REAL, energy_method TEXT, energy_source TEXT,
     PRIMARY KEY (run_id, program_key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS window (
+    run_id TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, duration_s REAL NOT NULL,
+    package_uj INTEGER, dram_uj INTEGER, idle_w REAL, busy_cpu_s REAL, reserved_share REAL NOT NULL, meter TEXT,
+    invalid TEXT
+);
+CREATE TABLE IF NOT EXISTS overhead (
+    run_id TEXT NOT NULL, kind TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, cpu_s REAL NOT NULL
+);
 CREATE TABLE IF NOT EXISTS gold (
     gold_key TEXT PRIMARY KEY, task_id TEXT NOT NULL, verdict TEXT NOT NULL, detail TEXT NOT NULL, oracle_cpu_s REAL
 ) WITHOUT ROWID;
 """
 _READING = ("cpu_s", "wall_s", "peak_memory_bytes", "oracle_cpu_s", "harness_cpu_s", "energy_j", "harness_energy_j",
             "energy_method", "energy_source")  # fmt: skip
-
+_WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "idle_w", "busy_cpu_s",
+           "reserved_share", "meter", "invalid")  # fmt: skip
 
 _FINISH = (
     "UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, "  # noqa: S608
@@ -75,6 +94,20 @@ class Started:
     attempt: tuple[Sample, str]
     extraction: str
     provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """CPU seconds that no attempt answers for, between two moments (seconds since the epoch).
+
+    `kind`: "host" (this package's own process), "start" (a sandbox), "gold" (a canonical solution), "repeated" (the run
+    before the one that counts).
+    """
+
+    kind: str
+    started_at: float
+    finished_at: float
+    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +344,43 @@ class Ledger:
             "SELECT DISTINCT task_id, skipped FROM attempt WHERE run_id = ? AND skipped LIKE 'quarantined: %'", run_id
         )
         return {task_id: reason.partition(": ")[2] for task_id, reason in rows}
+
+    def note(self, run_id: str, windows: Sequence[Window] = (), overheads: Sequence[Overhead] = ()) -> None:
+        """What was read of the machine, and what the harness used for itself."""
+        places = ", ".join("?" * (1 + len(_WINDOW)))
+        with self._writing() as connection:
+            connection.executemany(
+                f"INSERT INTO window (run_id, {', '.join(_WINDOW)}) VALUES ({places})",  # noqa: S608
+                [(run_id, *(getattr(window, name) for name in _WINDOW)) for window in windows],
+            )
+            connection.executemany(
+                "INSERT INTO overhead (run_id, kind, started_at, finished_at, cpu_s) VALUES (?, ?, ?, ?, ?)",
+                [(run_id, each.kind, each.started_at, each.finished_at, each.cpu_s) for each in overheads],
+            )
+
+    def set_idle_power(self, run_id: str, idle_w: float, since: float) -> None:
+        """Idle power, W, of the windows that began at `since` or later: it is known better at the end of a session."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE window SET idle_w = ? WHERE run_id = ? AND started_at >= ?", (idle_w, run_id, since)
+            )
+
+    def windows(self, run_id: str) -> list[Window]:
+        rows = self._rows(f"SELECT {', '.join(_WINDOW)} FROM window WHERE run_id = ?", run_id)  # noqa: S608
+        return [Window(**dict(zip(_WINDOW, row, strict=True))) for row in rows]
+
+    def work(self, run_id: str) -> list[Work]:
+        """All CPU time that the run is known to have used: its executions', and the harness's own."""
+        executions = self._rows(
+            "SELECT program_key, max(started_at, finished_at - wall_s), finished_at, cpu_s,"
+            " oracle_cpu_s + harness_cpu_s FROM execution WHERE run_id = ? AND wall_s IS NOT NULL",
+            run_id,
+        )
+        overheads = self._rows("SELECT NULL, started_at, finished_at, 0.0, cpu_s FROM overhead WHERE run_id = ?", run_id)
+        return [
+            Work(key=key, started_at=started, finished_at=finished, cpu_s=cpu_s, harness_cpu_s=harness_cpu_s)
+            for key, started, finished, cpu_s, harness_cpu_s in (*executions, *overheads)
+        ]
 
     def gold(self, gold_key: str) -> Gold | None:
         rows = self._rows("SELECT verdict, detail, oracle_cpu_s FROM gold WHERE gold_key = ?", gold_key)

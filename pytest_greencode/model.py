@@ -163,6 +163,44 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of a run between two readings of the machine, over all its processes.
+
+    `started_at` and `finished_at` are seconds since the epoch, `duration_s` is by a clock that nobody sets.
+    `package_uj` and `dram_uj`: what the energy counters went on by, uJ; None without a counter, and where `invalid`
+    says why it cannot be known. `idle_w`: the packages' power when nothing runs, W, None where it was not measured.
+    `busy_cpu_s`: CPU seconds of the whole machine, None where the system does not tell. `reserved_share`: the part of
+    the machine's cores that the run keeps for itself, 0 to 1. `meter` names the counters.
+    """
+
+    started_at: float
+    finished_at: float
+    duration_s: float
+    package_uj: int | None = None
+    dram_uj: int | None = None
+    idle_w: float | None = None
+    busy_cpu_s: float | None = None
+    reserved_share: float = 0.0
+    meter: str | None = None
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """CPU time that this run used between two moments (seconds since the epoch): an execution, or the harness alone.
+
+    `key` is the execution's program key; None for what no execution has to answer for: starting sandboxes, checking
+    canonical solutions, the first run of what timed out, pytest itself.
+    """
+
+    key: str | None
+    started_at: float
+    finished_at: float
+    cpu_s: float
+    harness_cpu_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intensity:
     """Carbon intensity of a grid, location-based."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
-from pytest_greencode.ledger import Finished, Gold, Ledger, Started
+from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
 from pytest_greencode.suites.formats import canonical_program, program
@@ -197,7 +197,7 @@ class Runner:
 
     def _loop(self, slot: _Slot) -> None:
         try:
-            slot.sandbox = self._kind.start()  # ahead of the first unit: collection goes on meanwhile
+            slot.sandbox = self._started()  # ahead of the first unit: collection goes on meanwhile
             problem = None
         except GreencodeError as error:
             problem = error
@@ -331,6 +331,7 @@ class Runner:
                     request = Request(self._task_key(task), task, text, limits, GOLD_ORACLE_CPU_S)
                     with self._alone.shared():
                         execution = self._run(slot, request, Verdict.HARNESS_ERROR)
+                    self._note_run("gold", execution)
                     gold = Gold(
                         verdict=execution.verdict,
                         detail=execution.detail,
@@ -390,6 +391,7 @@ class Runner:
             for claim, execution in zip(claims, self._run_all(slot, claims), strict=True):
                 if execution.verdict is Verdict.TIMEOUT:
                     timed_out.append(claim)
+                    self._note_run("repeated", execution)
                     continue
                 finished.append((claim, execution))
                 if time.monotonic() - saved_s > SAVE_EVERY_S:
@@ -498,9 +500,25 @@ class Runner:
             energy_source=self._meter.source,
         )
 
+    def _started(self) -> WorkerSandbox:
+        begun_at = time.time()
+        sandbox = self._kind.start()
+        self._note("start", begun_at, sandbox.facts["cpu_s"])
+        return sandbox
+
+    def _note(self, kind: str, begun_at: float, cpu_s: float) -> None:
+        """CPU time that no attempt answers for."""
+        overhead = Overhead(kind=kind, started_at=begun_at, finished_at=time.time(), cpu_s=cpu_s)
+        self._ledger.note(self._run_id, overheads=[overhead])
+
+    def _note_run(self, kind: str, execution: Execution) -> None:
+        reading = execution.reading
+        cpu_s = reading.cpu_s + reading.oracle_cpu_s + reading.harness_cpu_s
+        self._note(kind, time.time() - reading.wall_s, cpu_s)
+
     def _start(self) -> WorkerSandbox:
         try:
-            return self._kind.start()
+            return self._started()
         except SandboxError as error:
             raise SandboxError(
                 f"no sandbox can be started any more: {error}; what finished is in {self._ledger.path} "

@@ -523,6 +523,7 @@ def main() -> None:
             "landlock_abi": landlock_abi() if landlocked else 0,
             "network_interfaces": interfaces,
             "cgroup_cpu": supervisor.counter.descriptor is not None,
+            "cpu_s": sum(supervisor.spent[1:]),
         }
     )
     supervisor.serve()
