@@ -30,13 +30,12 @@ def open_counters(
     what to do.
     """
     openers = openers if openers is not None else _openers(psys)
-    names = AUTO if backend == "auto" else (backend,)
     failures: dict[str, MeterUnavailable] = {}
-    for name in names:
-        try:
-            return _working(openers[name]())
-        except MeterUnavailable as failure:
-            failures[name] = failure
+    for name in AUTO if backend == "auto" else (backend,):
+        found = _opened(openers[name])
+        if isinstance(found, EnergyCounters):
+            return found
+        failures[name] = found
     raise MeterUnavailable(_reasons(failures), _remedies(failures))
 
 
@@ -54,21 +53,25 @@ def _pyrapl(psys: bool) -> CounterSource:
     return PyRaplSource()
 
 
-def _working(source: CounterSource) -> EnergyCounters:
+def _opened(opener: Open) -> EnergyCounters | MeterUnavailable:
+    """Counters that work, or why there are none."""
+    try:
+        source = opener()
+    except MeterUnavailable as failure:
+        return failure
     try:
         counters = EnergyCounters(source)
-        for domain in counters.stuck():
-            if domain.kind != "dram":
-                raise MeterUnavailable(
-                    f"{domain.name} is there but stands still: no working counter, as in many virtual machines"
-                )
-            counters.ignore(domain, "stands still")
+        stuck = counters.stuck()
     except (OSError, ValueError) as error:
         source.close()
-        raise MeterUnavailable(f"the counters cannot be read: {error}") from error
-    except MeterUnavailable:
-        source.close()
-        raise
+        return MeterUnavailable(f"the counters cannot be read: {error}")
+    for domain in stuck:
+        if domain.kind != "dram":
+            source.close()
+            return MeterUnavailable(
+                f"{domain.name} is there but stands still: no working counter, as in many virtual machines"
+            )
+        counters.ignore(domain, "stands still")
     return counters
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import platform
 import re
@@ -33,10 +34,12 @@ _ATTRIBUTES = struct.Struct("=IIQQ40x")
 _EVENTS: Mapping[Kind, str] = {"package": "energy-pkg", "dram": "energy-ram", "psys": "energy-psys"}
 
 REMEDY = """\
-Events of a whole CPU need CAP_PERFMON or kernel.perf_event_paranoid of 0 or less. The latter lets every
-user of this machine profile it; for the time until the next boot:
+Events of a whole CPU need CAP_PERFMON, or kernel.perf_event_paranoid of 0 or less:
 
-    sudo sysctl kernel.perf_event_paranoid=0"""
+    sudo sysctl kernel.perf_event_paranoid=0
+
+That holds until the next boot and lets every user of this machine profile it, a sandbox's too unless
+seccomp keeps it from perf_event_open (as Docker's profile does)."""
 
 # (type, config, CPU) -> descriptor
 OpenEvent = Callable[[int, int, int], int]
@@ -115,22 +118,21 @@ class PerfSource:
             )
         self._counters: list[_Counter] = []
         domains: list[Domain] = []
-        try:
-            for cpu, package in _packages(cpus, listed).items():
-                for kind, event in events.items():
-                    name = {"package": package, "dram": f"{package}/dram", "psys": "psys"}[kind]
-                    if kind == "psys" and domains:
-                        self._ignored[f"psys of {package}"] = "one platform has one psys"
-                        continue
-                    self._counters.append(
-                        _Counter(name=name, file=open_event(type_, event.config, cpu), unit_uj=event.unit_uj)
-                    )
-                    domains.append(
-                        Domain(kind=kind, name=name, range_uj=int(2**64 * event.unit_uj), plausible_w=PLAUSIBLE_W[kind])
-                    )
-        except OSError as error:
-            self.close()
-            raise _refused(pmu, error) from error
+        packages = _packages(cpus, listed[:1] if psys else listed)  # one platform has one psys
+        for (cpu, package), (kind, event) in itertools.product(packages.items(), events.items()):
+            name = {"package": package, "dram": f"{package}/dram", "psys": "psys"}[kind]
+            try:
+                file = open_event(type_, event.config, cpu)
+            except OSError as error:
+                # A machine without one of its packages would look frugal; without DRAM it merely tells less.
+                if kind != "dram":
+                    self.close()
+                    raise _refused(pmu, error) from error
+                self._ignored[name] = f"cannot be opened: {error.strerror}"
+                continue
+            self._counters.append(_Counter(name=name, file=file, unit_uj=event.unit_uj))
+            range_uj = int(2**64 * event.unit_uj)
+            domains.append(Domain(kind=kind, name=name, range_uj=range_uj, plausible_w=PLAUSIBLE_W[kind]))
         self._domains = tuple(domains)
 
     @property
@@ -181,7 +183,9 @@ def _events(pmu: Path, wanted: Sequence[Kind]) -> tuple[dict[Kind, _Event], dict
         if kind in wanted:
             found[kind] = event
         else:
-            ignored[name] = "psys is read instead" if "psys" in wanted else "read only when asked for, instead of all"
+            ignored[name] = (
+                "psys is read instead" if "psys" in wanted else "the whole platform, read only when asked for"
+            )
     for path in (pmu / "events").glob("energy-*"):
         if "." not in path.name and path.name not in _EVENTS.values():
             ignored[path.name] = "part of the package"

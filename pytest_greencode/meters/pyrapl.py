@@ -24,9 +24,12 @@ from ..errors import MeterUnavailable
 from . import powercap
 from .counters import PLAUSIBLE_W, Domain, Kind
 
-INSTALL = """\
+OWN_READER = "The plugin's own readers, perf and powercap, need no pyRAPL and cope with more machines: use those."
+INSTALL = f"""\
+{OWN_READER}
+To have pyRAPL nevertheless:
+
     pip install 'pytest-greencode[pyrapl]'"""
-OWN_READER = "This plugin's own reader of powercap needs no pyRAPL, and copes with more machines."
 
 # pyRAPL's list of energies goes by socket, and within a socket by these.
 _KINDS: tuple[Kind, ...] = ("package", "dram")
@@ -96,9 +99,7 @@ def _import() -> Any:
         with _quiet():
             return importlib.import_module("pyRAPL")
     except ImportError as error:
-        raise MeterUnavailable(
-            f"pyRAPL cannot be imported ({error}); it comes with\n\n{INSTALL}", OWN_READER
-        ) from error
+        raise MeterUnavailable(f"pyRAPL cannot be imported: {error}", INSTALL) from error
 
 
 @contextlib.contextmanager
