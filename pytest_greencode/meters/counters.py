@@ -24,7 +24,7 @@ PLAUSIBLE_W: Mapping[Kind, float] = {"package": 500.0, "dram": 250.0, "psys": 10
 IMPLAUSIBLE_FACTOR = 3.0
 # Counters move in steps (of up to 1 J: psys of Sapphire Rapids), so a step may fall into a gap of microseconds.
 STEP_ALLOWANCE_S = 1.0
-# The smallest range of Linux' RAPL drivers: 2^32 - 1 units of 15258 pJ. Assumed where a domain hides its range.
+# The smallest range of Linux' RAPL drivers: 2^32 - 1 units of 15.258 uJ. Assumed where a domain hides its range.
 SMALLEST_RANGE_UJ = 65_532_610_987
 HEARTBEAT_MAX_S = 30.0
 # Clocks are read one after the other; a suspended machine is away for longer than this.

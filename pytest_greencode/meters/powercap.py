@@ -132,7 +132,7 @@ class PowercapSource:
         except OSError as error:
             raise MeterUnavailable(
                 f"{root} cannot be listed ({error.strerror}): this system shows no powercap, as is usual in virtual "
-                "machines, in containers and on hosted CI runners; energy is counted on the machine below"
+                "machines, in containers and on hosted CI runners; measure on the machine itself"
             ) from error
         wanted = ("psys",) if psys else ("package", "dram")
         self._files: dict[str, int] = {}
