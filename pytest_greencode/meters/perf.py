@@ -36,10 +36,10 @@ _EVENTS: Mapping[Kind, str] = {"package": "energy-pkg", "dram": "energy-ram", "p
 REMEDY = """\
 Events of a whole CPU need CAP_PERFMON, or kernel.perf_event_paranoid of 0 or less:
 
-    sudo sysctl kernel.perf_event_paranoid=0
+sudo sysctl kernel.perf_event_paranoid=0
 
-That holds until the next boot and lets every user of this machine profile it, a sandbox's too unless
-seccomp keeps it from perf_event_open (as Docker's profile does)."""
+That holds until the next boot and lets every user of this machine profile it, a sandbox's too
+unless seccomp keeps it from perf_event_open (as Docker's profile does)."""
 
 # (type, config, CPU) -> descriptor
 OpenEvent = Callable[[int, int, int], int]

@@ -24,19 +24,23 @@ _PACKAGE = re.compile(r"package-[0-9]+(-die-[0-9]+)?")
 # A limit beyond this stands for "none".
 _LIMIT_MAX_W = 1000.0
 
-REMEDY = """\
-Since CVE-2020-8694 (PLATYPUS) only root may read these counters, as they leak what other programs compute.
-Give them to a group of their own, for every boot, with:
+# Not indented, as it is to be pasted: the end of a here document stands at the start of its line.
+COMMANDS = """\
+sudo groupadd --system rapl
+sudo usermod --append --groups rapl "$USER"
+sudo tee /etc/udev/rules.d/70-rapl.rules <<'END'
+ACTION=="add", SUBSYSTEM=="powercap", KERNEL=="intel-rapl*:*", \\
+  RUN+="/bin/chgrp rapl /sys%p/energy_uj /sys%p/max_energy_range_uj", \\
+  RUN+="/bin/chmod g+r /sys%p/energy_uj /sys%p/max_energy_range_uj"
+END
+sudo udevadm control --reload
+sudo udevadm trigger --action=add --subsystem-match=powercap"""
 
-    sudo groupadd --system rapl
-    sudo usermod --append --groups rapl "$USER"
-    sudo tee /etc/udev/rules.d/70-rapl.rules <<'END'
-    ACTION=="add", SUBSYSTEM=="powercap", KERNEL=="intel-rapl*:*", \\
-      RUN+="/bin/chgrp rapl /sys%p/energy_uj /sys%p/max_energy_range_uj", \\
-      RUN+="/bin/chmod g+r /sys%p/energy_uj /sys%p/max_energy_range_uj"
-    END
-    sudo udevadm control --reload
-    sudo udevadm trigger --action=add --subsystem-match=powercap
+REMEDY = f"""\
+Since CVE-2020-8694 (PLATYPUS) only root may read these counters, as they leak what other programs
+compute. Give them to a group of their own, for every boot, with:
+
+{COMMANDS}
 
 and log in again. Do not make them readable for all (chmod a+r): model-written code could then read
 them too. For the same reason keep the user that a sandbox runs as out of the group."""

@@ -29,7 +29,7 @@ INSTALL = f"""\
 {OWN_READER}
 To have pyRAPL nevertheless:
 
-    pip install 'pytest-greencode[pyrapl]'"""
+pip install 'pytest-greencode[pyrapl]'"""
 
 # pyRAPL's list of energies goes by socket, and within a socket by these.
 _KINDS: tuple[Kind, ...] = ("package", "dram")
