@@ -49,7 +49,7 @@ class Machine:
     """Powers are of the whole machine; package n of N has n / (1 + ... + N) of them, so that no two are alike.
 
     A counter moves in units every `tick_s` +- `jitter_s` and wraps at 2^counter_bits units; it starts at `start_uj`.
-    With `dies`, each package shows its one counter as so many dies.
+    With `dies`, each package shows its one counter as so many dies. `limit_w` is the limit that a package names.
     """
 
     packages: tuple[int, ...] = (0,)
@@ -67,6 +67,7 @@ class Machine:
     dram_unit_nj: int = 15_300
     counter_bits: int = 32
     start_uj: int = 123_456_789
+    limit_w: float = 500.0
 
     def package_uj(self, elapsed_ns: int, busy_ns: int) -> float:
         return (self.idle_w * elapsed_ns + self.busy_w * busy_ns) / 1e3
@@ -188,7 +189,7 @@ def _zones(machine: Machine) -> list[Zone]:
     dram = (Zone(name="dram", energy_uj="", range_uj=machine.dram_range_uj),) if machine.dram else ()
     parts = (Zone(name="core", energy_uj=0, range_uj=machine.range_uj), *dram)
     zones = [
-        Zone(name=name, energy_uj="", range_uj=machine.range_uj, limits_w=(500.0,), children=parts)
+        Zone(name=name, energy_uj="", range_uj=machine.range_uj, limits_w=(machine.limit_w,), children=parts)
         for package in machine.packages
         for name in _names(machine, package)
     ]
@@ -313,6 +314,7 @@ def enter(machine: Machine, state: Path) -> None:
         classes = POWERCAP.parent
         _mount(classes, old, None, _BIND)
         _mount("tmpfs", classes, "tmpfs")
+        classes.chmod(0o755)
         for entry in old.iterdir():
             (classes / entry.name).mkdir()
             _mount(entry, classes / entry.name, None, _BIND)
