@@ -151,7 +151,7 @@ def test_the_heartbeat_keeps_ten_wraps_while_nobody_reads() -> None:
     start = counters.read()
     with counters:
         assert enough.wait(30), "no heartbeat"
-    window = counters.between(start, counters.read())
+        window = counters.between(start, counters.read())
     assert window.invalid is None
     assert window.package_uj == script.total - opened_uj - 400 > 10 * 1000
     assert script.closed
@@ -326,6 +326,15 @@ def test_counters_that_cannot_be_read_at_all_are_an_error() -> None:
     unreadable(script)
     with pytest.raises(OSError, match="Input/output"):
         script.open()
+
+
+def test_closed_counters_have_no_energy() -> None:
+    script = Ticking()
+    counters = script.open()
+    start = counters.read()
+    counters.close()
+    counters.close()
+    assert "closed" in str(counters.between(start, counters.read()).invalid)
 
 
 def test_a_window_ends_after_it_starts() -> None:

@@ -131,7 +131,7 @@ def test_psys_is_no_cpu_and_stands_instead_of_all_when_asked_for(
 def test_counts_are_scaled_without_rounding(tmp_path: Path, kernel: Kernel, source: Callable[..., PerfSource]) -> None:
     sys = Sys(tmp_path, "energy-pkg", "energy-ram", scales={"energy-ram": DRAM_SCALE})
     opened = source(sys)
-    count = 2**63 + 1  # a double has 53 bits
+    count = 9214055920048429572  # a double, of 53 bits, would be off by one
     kernel.count(PKG, 0, count)
     kernel.count(RAM, 0, 65536 * 3)
     assert opened.read_uj() == [count * 10**6 // 2**32, 3_000_000]

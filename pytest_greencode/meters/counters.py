@@ -285,6 +285,8 @@ class EnergyCounters:
     def _read(self) -> CounterReading:
         at_s, suspended_s = self._clock(), self._suspended_s()
         try:
+            if self._stop.is_set():
+                raise ValueError("they are closed")
             raw = self._source.read_uj()
         except (OSError, ValueError) as error:
             self._note(f"the counters could not be read: {error}")

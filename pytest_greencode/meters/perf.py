@@ -160,7 +160,8 @@ def _count_uj(counter: _Counter) -> int:
     data = os.read(counter.file, 8)
     if len(data) != 8:
         raise ValueError(f"{counter.name}: its event has stopped, as when its CPU is taken offline")
-    return int(int.from_bytes(data, "little") * counter.unit_uj)
+    # As unit_uj * count would be, but without a fraction reduced at every read.
+    return int.from_bytes(data, "little") * counter.unit_uj.numerator // counter.unit_uj.denominator
 
 
 def _cpu_list(text: str) -> list[int]:
