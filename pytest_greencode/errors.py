@@ -3,6 +3,7 @@
 GreencodeError
   UsageProblem            the user can mend it: a flag, a file, a permission (pytest exit code 4)
     SampleFormatError     a samples file: file, line, field, expected, found
+    MeterUnavailable      no energy counter of the CPU can be read here; why, and what to paste
   SandboxError            the harness failed, never the model
     SandboxUnavailable    no such sandbox here; the message carries the remedy
     SandboxLost           the sandbox died under an attempt; the attempt may be run again elsewhere
@@ -28,6 +29,14 @@ class SampleFormatError(UsageProblem):
         what = "" if field is None else f" field {field!r}:"
         super().__init__(f"{where}:{what} expected {expected}, found {found}")
         self.path, self.line, self.field, self.expected, self.found = path, line, field, expected, found
+
+
+class MeterUnavailable(UsageProblem):
+    """No energy counter can be had on this machine: `reason` says why, `remedy` what to do ("" if nothing helps)."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(f"{reason}\n{remedy}" if remedy else reason)
+        self.reason, self.remedy = reason, remedy
 
 
 class SandboxError(GreencodeError):

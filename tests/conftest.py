@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import docker
 import pytest
@@ -65,10 +65,15 @@ def require_sandbox(name: str) -> str:
     """`name`, or the test is skipped; failed where GREENCODE_REQUIRE_SANDBOXES=1 promises all sandboxes."""
     reason = missing_sandbox(name)
     if reason is not None:
-        if os.environ.get("GREENCODE_REQUIRE_SANDBOXES") == "1":
-            pytest.fail(f"GREENCODE_REQUIRE_SANDBOXES=1, but {name}: {reason}", pytrace=False)
-        pytest.skip(f"{name}: {reason}")
+        skip_or_fail(name, reason)
     return name
+
+
+def skip_or_fail(name: str, reason: str) -> NoReturn:
+    """Skip a test for what this machine lacks, but fail it where nothing may be lacking."""
+    if os.environ.get("GREENCODE_REQUIRE_SANDBOXES") == "1":
+        pytest.fail(f"GREENCODE_REQUIRE_SANDBOXES=1, but {name}: {reason}", pytrace=False)
+    pytest.skip(f"{name}: {reason}")
 
 
 @pytest.fixture(
