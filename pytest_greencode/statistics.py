@@ -1,4 +1,4 @@
-"""Student's t, and intervals for a ratio of sums. Standard library only.
+"""Student's t, and intervals for a mean and for a ratio of sums. Standard library only.
 
 Two questions, two intervals (the metric's section "Intervals"): `ratio_interval` treats tasks as the sample of "tasks
 like these"; `noise_interval` takes the tasks as given and asks only for the sampling noise of their attempts.
@@ -17,6 +17,20 @@ Interval = tuple[float, float]
 
 _SMALLEST_TAIL = 1e-100
 _LARGE_DF = 1e5
+
+
+def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Confidence interval of the mean of independent values, in their unit: mean -+ t * s / sqrt(m), t on m-1 degrees.
+
+    None for fewer than two values (Student 1908).
+    """
+    m = len(values)
+    if m < 2:
+        return None
+    mean = math.fsum(values) / m
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    half = student_t_quantile((1 + confidence) / 2, m - 1) * math.sqrt(squares / (m - 1) / m)
+    return mean - half, mean + half
 
 
 def ratio_interval(

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from pytest_greencode.statistics import noise_interval, ratio_interval, student_t_quantile
+from pytest_greencode.statistics import mean_interval, noise_interval, ratio_interval, student_t_quantile
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,10 @@ def test_the_interval_over_tasks_covers():
         interval = ratio_interval(costs, passes)
         covered += interval is not None and interval[0] <= 4 <= interval[1]
     assert 0.92 <= covered / trials <= 0.98
+
+
+def test_mean_interval_by_hand():
+    half = student_t_quantile(0.975, 2) / math.sqrt(3)
+    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - half, 2 + half))
+    assert mean_interval([2.0, 2.0]) == (2.0, 2.0)
+    assert mean_interval([1.0]) is None
