@@ -22,11 +22,14 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from .model import AttemptRecord, Configuration, Factors, Intensity, Method, Verdict
+from .model import OWN_GRID, AttemptRecord, Configuration, Factors, Intensity, Method, Verdict
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
 
 J_PER_KWH = 3.6e6
 AS_IS = "as-is"
+# With fewer tasks an interval often does not exist, as none was solved, and promises nothing for those that do; and it
+# commonly spans a factor of ten and more, with 2 or 3 tasks of many thousands.
+MIN_TASKS = 10
 
 Number = TypeVar("Number", Fraction, float)
 
@@ -155,7 +158,7 @@ class Completeness:
 
     attempts_planned: int
     attempts_finished: int
-    attempts_lost: int
+    attempts_unfinished: int
     harness_errors: int
     generation_missing: int
     execution_missing: int
@@ -166,7 +169,7 @@ class Completeness:
     def complete(self) -> bool:
         """Whether every planned attempt is in the headline, at its full cost."""
         return not (
-            self.attempts_lost
+            self.attempts_unfinished
             or self.harness_errors
             or self.generation_missing
             or self.execution_missing
@@ -204,7 +207,7 @@ class CostMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """One task: n and c, the verdict of every planned attempt in sample order (None: lost), and mean costs."""
+    """One task: n and c, the verdict of every planned attempt in sample order (None: not finished), and mean costs."""
 
     task_id: str
     attempts: int
@@ -495,7 +498,7 @@ def _retry(tasks: Sequence[_Task], k: int) -> Retry:
     if grams is not None:
         expected = [costs.expected(k) for costs in grams]
         co2e_g = math.fsum(expected)
-        interval = ratio_interval(expected, passes)
+        interval = _interval(expected, passes)
         if passed and all(task.n > k for task in tasks):
             variances = [costs.residual_variance(k, co2e_g / passed) for costs in grams]
             this_benchmark = noise_interval(co2e_g, passed, variances, [task.n - 1 for task in tasks])
@@ -510,6 +513,14 @@ def _retry(tasks: Sequence[_Task], k: int) -> Retry:
         this_benchmark=this_benchmark,
         correctness_coefficient=_ratio(attempts, passed),
     )
+
+
+def _interval(costs: Sequence[float], passes: Sequence[float]) -> Interval | None:
+    return ratio_interval(costs, passes) if len(costs) >= MIN_TASKS else None
+
+
+def _too_few(tasks: Sequence[_Task]) -> str | None:
+    return f"too few tasks: {len(tasks)}, an interval needs {MIN_TASKS}" if len(tasks) < MIN_TASKS else None
 
 
 # One configuration on one suite.
@@ -601,7 +612,7 @@ def _per_accepted(
     unknown = None if shown else "no headline"
     not_positive = "the cost is not positive"
     interval = shown.interval if shown else None
-    interval_reason = unknown or ("fewer than 2 tasks" if len(tasks) < 2 else not_positive)
+    interval_reason = unknown or _too_few(tasks) or not_positive
     this_benchmark = shown.this_benchmark if shown else None
     enough = k is not None and all(task.n > k for task in tasks)
     this_reason = unknown or (not_positive if enough else "needs more attempts of every task than the k allowed")
@@ -629,9 +640,9 @@ def _totals(tasks: Sequence[_Task]) -> list[float] | None:
 def _pooled(tasks: Sequence[_Task], k: int | None, pool: Pool, reasons: Sequence[str]) -> PerAccepted:
     """The headline of a chain: R_pool, with the interval over tasks."""
     totals = None if reasons else _totals(tasks)
-    interval = ratio_interval(totals, [float(task.c) for task in tasks]) if totals and len(tasks) > 1 else None
+    interval = _interval(totals, [float(task.c) for task in tasks]) if totals else None
     reason = "; ".join(reasons) or None
-    why = None if interval else ("no headline" if reasons else "fewer than 2 tasks" if len(tasks) < 2 else "no spread")
+    why = None if interval else ("no headline" if reasons else _too_few(tasks) or "the cost is not positive")
     return PerAccepted(
         energy_j=None if reasons else pool.energy_j_per_accepted,
         co2e_g=None if reasons else pool.co2e_g_per_accepted,
@@ -684,11 +695,11 @@ def _carbon(costs: Sequence[_Cost]) -> Carbon:
 
 
 def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], costs: Sequence[_Cost]) -> Completeness:
-    lost = sum(record.verdict is None for record in records)
+    unfinished = sum(record.verdict is None for record in records)
     return Completeness(
         attempts_planned=len(records),
-        attempts_finished=len(records) - lost,
-        attempts_lost=lost,
+        attempts_finished=len(records) - unfinished,
+        attempts_unfinished=unfinished,
         harness_errors=sum(record.verdict is Verdict.HARNESS_ERROR for record in records),
         generation_missing=sum(cost.generation_j is None for cost in costs),
         execution_missing=sum(cost.execution_j is None for cost in costs),
@@ -722,7 +733,9 @@ _WEAKEST_LAST = list(Method)
 
 
 def describe_intensity(intensity: Intensity) -> str:
-    """One grid factor in words: "world 481 g/kWh (2024, Ember)"."""
+    """One grid factor in words: "world 481 g/kWh (2024, Ember)", "56 g/kWh (given by the user)"."""
+    if intensity.region == OWN_GRID:
+        return f"{intensity.g_per_kwh:g} g/kWh (given by the user)"
     year = "" if intensity.year is None else f"{intensity.year}, "
     return f"{intensity.region} {intensity.g_per_kwh:g} g/kWh ({year}{intensity.source})"
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from .data import rows
 from .errors import UsageProblem
-from .model import Intensity
+from .model import OWN_GRID, Intensity
 
 WORLD = "WOR"
 _NUMBER = re.compile(r"[-+]?\.?\d")
@@ -80,7 +80,7 @@ def parse_region(text: str, *, flag: str = "--greencode-region") -> Intensity:
             f"{flag}: expected an intensity in gCO2e/kWh above 0, such as 56 or 56g, found {text!r}. "
             "A life-cycle, location-based intensity is never 0; certificates and offsets do not count"
         )
-    return Intensity(g_per_kwh=g_per_kwh, region="user", year=None, source="user")
+    return Intensity(g_per_kwh=g_per_kwh, region=OWN_GRID, year=None, source=OWN_GRID)
 
 
 def _nearest(code: str) -> list[str]:

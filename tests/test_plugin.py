@@ -37,6 +37,7 @@ from conftest import (
     wrong,
 )
 
+from pytest_greencode.cli import main as greencode
 from pytest_greencode.sandboxes.bubblewrap import find_bwrap
 
 Pytester = pytest.Pytester
@@ -173,8 +174,11 @@ def test_the_header_says_where_and_how_attempts_are_made(everything: Everything,
 def account_lines(output: str) -> list[str]:
     lines = output.splitlines()
     begin = next(number for number, line in enumerate(lines) if re.fullmatch(r"=+ greencode =+", line))
-    end = next(number for number, line in enumerate(lines) if number > begin and line.startswith("report "))
-    return lines[begin + 1 : end]
+    return lines[begin + 1 : -1]
+
+
+def test_an_empty_line_stands_before_the_last_rule(everything: Everything) -> None:
+    assert [line[:7] for line in account_lines(everything.output)[-2:]] == ["report ", ""]
 
 
 def test_the_table_has_at_most_80_columns_on_any_terminal(everything: Everything) -> None:
@@ -299,16 +303,55 @@ def test_last_failed_runs_only_what_was_rejected(run: Callable[..., Run]) -> Non
 def test_exitfirst_stops_at_the_first_rejected_task(run: Callable[..., Run]) -> None:
     path = samples("m.jsonl", right(0), wrong(1), right(2), right(3))
     found = run(path, "-x", "--greencode-rejected", "fail")
+    assert "lost" not in found.text
     assert found.result.ret == 1
     assert found.result.parseoutcomes() == {"passed": 1, "failed": 1}
     assert "stopping after 1 failures" in found.text
 
 
-def test_quiet_shows_no_header(run: Callable[..., Run]) -> None:
+def test_no_line_has_more_than_80_columns(run: Callable[..., Run]) -> None:
+    path = samples("m.jsonl", right(0), wrong(1, completion=f"    raise LookupError('{'many words ' * 20}')\n"))
+    found = run(path, "--greencode-rejected", "fail", "-rN")
+    own = [line for line in found.result.outlines if not line.startswith("rootdir: ")]
+    assert [line for line in own if len(line) > 80] == []
+
+
+def test_quiet_shows_the_table_and_what_needs_attention(run: Callable[..., Run]) -> None:
     found = run(samples("m.jsonl", right(0)), "-q")
     assert found.result.ret == 0
     assert "sandbox" not in found.text
     assert any(line.startswith("m ") for line in found.result.outlines)
+    assert "generation energy missing for 1 of 1 attempts" in found.text
+    assert not any(line.startswith(("headline", "execution", "ledger")) for line in found.result.outlines)
+
+
+def test_not_even_quiet_hides_that_a_run_was_resumed(run: Callable[..., Run]) -> None:
+    path = samples("m.jsonl", right(0), right(1))
+    run(f"{path}::HumanEval/0")
+    found = run(path, "-qq", "--greencode-resume")
+    assert "resumed      1 execution is of an earlier session" in found.text
+    assert "greencode ==" not in found.text
+
+
+def test_reports_are_named_as_who_asked_for_them_would(
+    run: Callable[..., Run], pytester: Pytester, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples("m.jsonl", right(0))
+    away = tmp_path / "away.json"
+    pytester.makeini("[pytest]")
+    (pytester.path / "below").mkdir()
+    os.chdir(pytester.path / "below")
+    found = run("../m.jsonl", "--greencode-report", "json:here/report.json", "--greencode-report", f"json:{away}")
+    ledger = pytester.path / LEDGER
+    found.result.stdout.fnmatch_lines(
+        [f"ledger       {ledger}", "report       here/report.json", f"report       {away}"]
+    )
+    capsys.readouterr()
+    assert greencode(["report"]) == 0  # finds the ledger above
+    assert capsys.readouterr().out.splitlines()[-1] == f"ledger       {ledger}"
+    os.chdir("/")
+    assert greencode(["report"]) == USAGE_ERROR
+    assert "no .greencode/ledger.sqlite in / or above" in capsys.readouterr().err
 
 
 def test_collect_only_starts_no_sandbox_and_writes_no_ledger(
@@ -359,13 +402,23 @@ def test_a_task_is_not_rejected_if_one_attempt_is_accepted(run: Callable[..., Ru
     found.result.assert_outcomes(passed=1)
 
 
+def test_attempts_beyond_those_allowed_do_not_decide_a_task(run: Callable[..., Run]) -> None:
+    path = samples("m.jsonl", wrong(1), right(1), wrong(1, model="n"), right(1, model="n"), right(2), wrong(2))
+    found = run(path, "--greencode-attempts", "1")
+    assert found.result.parseoutcomes() == {"passed": 1, "rejected": 1}
+    failing = run(path, "--greencode-attempts", "1", "--greencode-rejected", "fail", "--greencode-resume")
+    assert failing.result.parseoutcomes() == {"passed": 1, "failed": 1}
+    assert "rejected: 2 attempts: 2 rejected" in failing.text
+    assert run(path, "--greencode-attempts", "2").result.parseoutcomes() == {"passed": 2}
+
+
 @pytest.mark.parametrize(("mode", "outcome"), [("auto", "passed"), ("none", "rejected")])
 def test_chat_replies_are_reduced_to_code_unless_samples_are_taken_as_they_are(
     run: Callable[..., Run], mode: str, outcome: str
 ) -> None:
     found = run(samples("m.jsonl", chat(0), chat(1)), "--greencode-extract", mode)
     assert found.result.parseoutcomes() == {outcome: 2}
-    assert ("2 of 2 replies needed extraction" in found.text) is (mode == "auto")
+    assert ("2 of 2 replies had to be reduced to their code" in found.text) is (mode == "auto")
 
 
 def test_stop_at_accepted_makes_no_attempt_after_it(run: Callable[..., Run]) -> None:
@@ -443,7 +496,7 @@ def test_a_killed_worker_loses_only_what_it_had_under_way(pytester: Pytester, an
     assert result.ret == 1
     assert re.search(r"worker 'gw\d' crashed while running 'm.jsonl::HumanEval/3'", text)
     assert result.parseoutcomes() == {"passed": 5, "failed": 1}
-    assert "1 of 6 attempts lost; tasks left out: HumanEval/3" in " ".join(text.split())
+    assert "1 of 6 attempts not run, or not to the end; tasks left out (1): HumanEval/3" in " ".join(text.split())
     assert [verdict for _, verdict in executions(LEDGER).values()].count("accepted") == 5
 
 
@@ -505,12 +558,22 @@ def test_an_interrupted_run_leaves_nothing_behind_and_can_be_resumed(tmp_path: P
     interrupt_and_resume(tmp_path, sandbox)
 
 
+def test_so_does_a_terminated_one(tmp_path: Path, sandbox: str) -> None:
+    interrupt_and_resume(tmp_path, sandbox, stop=signal.SIGTERM)
+
+
+def test_a_handler_of_sigterm_is_left_as_it_was(run: Callable[..., Run]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run(samples("m.jsonl", right(0)))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_so_does_an_interrupted_run_on_two_workers(tmp_path: Path, any_sandbox: str) -> None:
     pytest.importorskip("xdist")
     interrupt_and_resume(tmp_path, any_sandbox, "-n2")
 
 
-def interrupt_and_resume(tmp_path: Path, sandbox: str, *workers: str) -> None:
+def interrupt_and_resume(tmp_path: Path, sandbox: str, *workers: str, stop: int = signal.SIGINT) -> None:
     total = 10
     path = write_samples(tmp_path / "m.jsonl", *(sleepy(number, 0.5) for number in range(total)))
     arguments = ["--greencode-memory", f"{ODD_MEMORY}m", "--greencode-jobs", "2", *workers, path.name]
@@ -518,9 +581,10 @@ def interrupt_and_resume(tmp_path: Path, sandbox: str, *workers: str) -> None:
     with background(tmp_path, *with_sandbox(sandbox, *arguments)) as process:
         wait_for(lambda: started_a_few(ledger, 2), "two attempts were finished")
         children = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, stop)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
+    assert re.search(r"^incomplete +\d of 10 attempts not run, or not to the end", output, re.MULTILINE)
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
     assert children or sandbox == "docker"
@@ -650,7 +714,7 @@ def test_without_a_daemon_docker_is_refused_with_the_remedy(
     path = samples("m.jsonl", right(0))
     more = ["-n2"] if workers == "xdist" else []
     result = pytester.runpytest_inprocess("-p", workers, *more, *with_sandbox("docker", path))
-    text = result.stderr.str()
+    text = " ".join(result.stderr.str().split())
     assert result.ret == USAGE_ERROR
     assert "no Docker daemon answers at unix:///nonexistent" in text
     assert "--greencode-sandbox bubblewrap" in text
@@ -708,7 +772,7 @@ def test_a_sandbox_that_does_not_start_is_refused_with_the_remedy(
     pytester: Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
     result = run_with_breaking_bubblewrap(pytester, monkeypatch, 0, *workers)
-    text = result.stdout.str() + result.stderr.str()
+    text = " ".join((result.stdout.str() + result.stderr.str()).split())
     assert result.ret == USAGE_ERROR
     assert "no namespaces for you" in text
     assert "unprivileged_userns" in text

@@ -4,6 +4,7 @@ import json
 import math
 import unicodedata
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -160,35 +161,48 @@ def test_percent():
     assert [text.percent(x) for x in (0, 1e-9, 0.5, 0.9999, 1)] == ["0", "<0.1", "50.0", ">99.9", "100"]
 
 
+def test_long_words_of_messages_stay_whole():
+    path = "/a/path/of/more/columns/than/the/line/has"
+    assert list(text.message("run `a b c d e` or else `f g`", 12)) == ["run", "`a b c d e`", "or else", "`f g`"]
+    assert list(text.message(f"a \x1b\n{path} end", 20, first="x: ")) == [r"x: a \x1b", path, "end"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/a/b/c.json", "c.json"), ("/a/d.json", "/a/d.json"), ("/a/b/e\n", r"e\n")]
+)
+def test_paths_are_shown_from_where_one_stands(path, shown):
+    assert text.shown_path(Path(path), Path("/a/b")) == shown
+
+
 # The terminal.
 
 
 def test_the_table():
-    rows = [*records("dear", [A, R], 40.0), *records("cheap", [A, R], 20.0), *records("hopeless", [R, R])]
-    rows += records("unknown", [A, A], None)
-    lines = render_terminal(account(rows, FACTORS, quarantined={"HumanEval/7": "its own solution fails"}))
+    rows = [*records("dear", [A, R], 40.0, tasks=10), *records("cheap", [A, R], 20.0, tasks=10)]
+    rows += [*records("hopeless", [R, R], tasks=10), *records("unknown", [A, A], None, tasks=10)]
+    lines = render_terminal(account(rows, FACTORS, quarantined={"HumanEval/77": "its own solution fails"}))
     assert lines == [
-        "humaneval: 3 tasks, up to 2 attempts per task",
+        "humaneval: 10 tasks, up to 2 attempts per task",
         "",
         "           accepted  pass@1  pass@2  mgCO2e per accepted     J per  waste",
         "model     /attempts       %       %      [95 % interval]  accepted      %",
         "-" * 73,
-        "cheap           3/6    50.0     100    4.09 [3.99, 4.19]      30.6   33.3",
-        "dear            3/6    50.0     100    8.10 [8.00, 8.20]      60.6   33.3",
-        "hopeless        0/6       0       0   >6.93                  >51.9    100",
-        "unknown         6/6     100     100       ?                      ?      ?",
+        "cheap         10/20    50.0     100    4.23 [4.14, 4.32]      31.6   33.3",
+        "dear          10/20    50.0     100    8.24 [8.15, 8.32]      61.6   33.3",
+        "hopeless       0/20       0       0   >20.3                   >152    100",
+        "unknown       20/20     100     100       ?                      ?      ?",
         "",
         "headline     operational gCO2e of all attempts, failed ones too, per accepted",
         "             solution",
         "interval     95 %, over tasks like these",
         "unknown      hopeless: none accepted (> is the 95 % lower bound)",
-        "             unknown: generation energy missing for 6 of 6 attempts",
+        "             unknown: generation energy missing for 20 of 20 attempts",
         "generation   cheap, dear, hopeless: energy measured: nvml (gpu)",
         "             unknown: energy missing",
         "execution    energy estimated: cpu-tdp",
         "factors      grid: world 481 g/kWh (2024, Ember/OWID); PUE 1.0; operational",
         "             carbon only, embodied not included",
-        "quarantined  HumanEval/7: its own solution fails",
+        "quarantined  HumanEval/77: its own solution fails",
     ]
 
 
@@ -198,11 +212,49 @@ def test_footnotes():
     rows += records("m", [Verdict.HARNESS_ERROR], tasks=1, changes={"sample_id": 6})
     rows += records("m", [None], tasks=1, changes={"sample_id": 7, "task_id": "lost", "reading": None})
     shown = " ".join(terminal(rows).split())
-    assert "1 of 9 attempts lost; 1 attempt failed by the harness, not counted; tasks left out: lost" in shown
-    assert "1 of 7 replies needed extraction (block 1); accepted as they are 3" in shown
+    assert "1 of 9 attempts not run, or not to the end; 1 attempt failed by the harness, not counted" in shown
+    assert "not counted; tasks left out (1): lost" in shown
+    assert "1 of 7 replies had to be reduced to their code (1 block); accepted: 1 of these, 3 of the others" in shown
     assert "flaky 1 attempt gave different verdicts when repeated" in shown
     assert "retries only waste" in terminal(records("m", [A, A], changes={"program_key": "same"}))
     assert terminal([]) == "no attempts"
+
+
+def test_too_few_tasks_have_no_interval():
+    lines = terminal(records("m", [A, R], 20.0)).splitlines()
+    assert lines[3].endswith("[95 % interval]  accepted      %")
+    assert lines[5].split()[-5:] == ["too", "few", "tasks", "30.6", "33.3"]
+    assert "interval     too few tasks: 3, an interval needs 10" in lines
+    many = [*records("m", [A, R], 20.0), *records("n", [A, R], 20.0, tasks=10)]
+    assert "interval     95 %, over tasks like these\n             m: too few tasks" in terminal(many)
+
+
+def test_what_was_not_run_is_said_in_words():
+    nothing = {"verdict": None, "reading": None}
+    lines = terminal(records("m", [None], changes=nothing)).splitlines()
+    assert lines == [
+        "humaneval: no attempt has finished, so there is nothing to account for",
+        "incomplete   3 of 3 attempts not run, or not to the end",
+    ]
+    lines = terminal([*records("m", [None], changes=nothing), *records("n", [A], tasks=7)]).splitlines()
+    assert lines[0] == "humaneval: 7 tasks, 1 attempt per task"
+    assert not any(line.startswith("m ") for line in lines)
+    assert "incomplete   m: 3 of 3 attempts not run, or not to the end" in lines
+
+
+def test_quiet_reports_have_what_needs_attention():
+    rows = [*records("m", [A, R]), *records("unknown", [A, A], None)]
+    rows += records("m", [None], tasks=1, changes={"sample_id": 7, "reading": None})
+    accounted = account(rows, FACTORS, quarantined={"HumanEval/7": "its own solution fails"})
+
+    def keys(verbosity):
+        lines = render_terminal(accounted, verbosity=verbosity, notes=[("resumed", "a few")])
+        return [line.split()[0] for line in lines[lines.index("", 2) :] if line[:1].strip()]
+
+    assert keys(0)[:2] == ["headline", "interval"]
+    assert keys(0)[-2:] == ["quarantined", "resumed"]
+    assert keys(-1) == ["unknown", "incomplete", "quarantined", "resumed"]
+    assert keys(-2) == ["incomplete", "quarantined", "resumed"]
 
 
 def test_suites_are_never_mixed():
@@ -286,7 +338,7 @@ def test_any_account_is_a_valid_report(drawn):
 
 
 def test_report():
-    loaded = report([*records("m", [A, R], temperature=0.2), *records("z", [R], None)], {"host": "here"})
+    loaded = report([*records("m", [A, R], tasks=10, temperature=0.2), *records("z", [R], None)], {"host": "here"})
     first, second = loaded["configurations"]
     assert loaded["schema"] == 1
     assert loaded["run"] == {"host": "here"}

@@ -14,7 +14,7 @@ import pytest
 from pytest_greencode.errors import SandboxError, SandboxLost
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import AttemptRecord, Configuration, Limits, Method, Reading, Sample, Task, Verdict
-from pytest_greencode.runner import MAX_PROGRAM_BYTES, Policy, Runner, Stopped, Unit
+from pytest_greencode.runner import MAX_PROGRAM_BYTES, SAVE_EVERY_S, Policy, Runner, Stopped, Unit
 from pytest_greencode.sandboxes.base import Execution, Request
 
 GOLD = "    return 'gold'\n"
@@ -322,6 +322,30 @@ def test_a_bug_of_the_harness_reaches_whoever_waits(bench: Bench) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         bench.results(runner, unit(body("bug")))
     assert bench.results(runner, unit(body("fine"), number=1)) == [[V.ACCEPTED]]
+    assert [sandbox.closed for sandbox in kind.sandboxes] == [True, False]  # it might have answered the wrong question
+
+
+def test_a_result_does_not_wait_for_the_rest_of_its_batch(bench: Bench) -> None:
+    entered, released = threading.Event(), threading.Event()
+
+    def slow() -> Verdict:
+        time.sleep(2 * SAVE_EVERY_S)
+        return V.ACCEPTED
+
+    def hang() -> Verdict:
+        entered.set()
+        assert released.wait(10)
+        return V.REJECTED
+
+    units = [unit(body(word), number=number) for number, word in enumerate(["slow", "slow", "hangs", *["other"] * 5])]
+    kind = FakeKind({"slow": [slow], "hangs": [hang]})
+    runner = bench.runner(kind)
+    runner.submit(units)
+    assert [outcome.verdict for outcome in runner.result(units[0]).outcomes] == [V.ACCEPTED]
+    assert entered.wait(10)
+    assert not released.is_set()
+    released.set()
+    assert [outcome.verdict for outcome in runner.result(units[2]).outcomes] == [V.REJECTED]
 
 
 def test_a_run_goes_on_where_the_ledger_ends(bench: Bench) -> None:

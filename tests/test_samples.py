@@ -135,7 +135,10 @@ def test_a_byte_order_mark_and_carriage_returns(write: Callable[..., Path]) -> N
 BROKEN: dict[str, tuple[Any, str]] = {
     "not UTF-8": (b'{"task_id": "\xff"}', "expected UTF-8, found byte 0xff at byte 14"),
     "not JSON": (b"{'task_id': 1}", "expected JSON (expecting property name enclosed in double quotes, column 2)"),
-    "cut JSON": (b'{"task_id": "Hum', "expected JSON (unterminated string starting, column 13), found '\"Hum'"),
+    "cut JSON": (b'{"task_id": "Hum', "JSON (strings that end on their line, column 13), found '\"Hum' without an end"),
+    "line end in a string": (b'{"task_id": "Hum\n"}', "(strings that end on their line, column 13), found '\"Hum'"),
+    "tab in a string": (b'{"task_id": "\t"}', r"JSON (control characters in strings escaped, column 14), found"),
+    "nothing after a colon": (b'{"task_id":', "expected JSON (expecting value, column 12), found the end of the text"),
     "two objects": (b"{} {}", "expected JSON (extra data, column 4), found '{}'"),
     "deep JSON": (b"[" * 10**5, "found nesting too deep"),
     "long integer": (b'{"task_id": ' + b"1" * 5000 + b"}", "expected JSON with finite numbers, found"),

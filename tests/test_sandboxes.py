@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from test_attacks import Ground, start_kind
+from conftest import Ground
+
+ENTRY_POINTS = ("f",)
 
 # name: (program, tests)
 HONEST = {
@@ -79,22 +79,6 @@ ARRAYS = {
     "matrix": ("def f(x): return x @ x.T", "assert (f(np.eye(20)) == np.eye(20)).all()"),
 }
 LOOP = "def f(n):\n    x = 0\n    for i in range(n): x += i * i\n    return 1\n"
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
-    ],
-)
-def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
-    kind = start_kind(request.param)
-    ground = Ground(kind)
-    ground.entry_points = ("f",)
-    yield ground
-    ground.replace()
-    kind.close()
 
 
 @pytest.mark.parametrize("name", HONEST)

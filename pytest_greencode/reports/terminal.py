@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from ..accounting import Account, ConfigurationAccount
+from ..accounting import MIN_TASKS, Account, ConfigurationAccount
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 _UNKNOWN = "?"
@@ -16,6 +16,9 @@ _NARROWEST_NAME = 12
 _LONGEST_LABEL = 40
 _KEY_WIDTH = 11
 _MOST_QUARANTINED = 10
+# How quiet pytest may be (its -q is -1) until a note goes. Most say where numbers come from and go first; those that
+# say of which attempts the numbers are stay.
+_QUIETEST = {"unknown": -1, "flaky": -1, "same sample": -1, "incomplete": -99, "quarantined": -99, "resumed": -99}
 
 
 class _Column(NamedTuple):
@@ -31,31 +34,39 @@ class _Column(NamedTuple):
         return max(map(columns, (self.top, self.bottom, *self.cells)))
 
 
-def render_terminal(account: Account, *, width: int = 80) -> list[str]:
+def render_terminal(
+    account: Account, *, width: int = 80, verbosity: int = 0, notes: Iterable[tuple[str, str]] = ()
+) -> list[str]:
     """Lines of at most `width` columns (at least 40): for each suite a table, best configuration first, and footnotes.
 
+    `verbosity` as pytest counts it: with -1 only notes that need attention, with -2 only those without which the
+    numbers would be taken for others than they are. `notes` are further ones, (key, text).
     Every name from a model or a file is escaped: a line is one line and contains nothing a terminal would obey.
     """
     width = max(width, 40)
     lines: list[str] = []
     for suite, members in groupby(account.configurations, key=lambda configuration: configuration.suite):
-        configurations = sorted(members, key=_rank)
-        rows = _rows(configurations)
+        rows = _rows(sorted(members, key=_rank))
+        finished = [row for row in rows if row.configuration.attempts]
         if lines:
             lines.append("")
-        lines += [*wrap(_title(suite, configurations), width), "", *_table(rows, width), ""]
-        lines += _keyed(_footnotes(rows), width)
-    lines += _keyed(_quarantined(account.quarantined), width)
-    return lines or ["no attempts"]
+        lines += wrap(_title(suite, [row.configuration for row in finished]), width)
+        if finished:
+            lines += ["", *_table(finished, width), ""]
+        lines += keyed(_footnotes(rows), width, verbosity)
+    if not account.configurations:
+        lines.append("no attempts")
+    return [*lines, *keyed([*_quarantined(account.quarantined), *notes], width, verbosity)]
 
 
-def _keyed(notes: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+def keyed(notes: Iterable[tuple[str, str]], width: int, verbosity: int = 0) -> Iterator[str]:
     """Notes behind their keys, a repeated key shown once."""
     indent = " " * (_KEY_WIDTH + 2)
     last = ""
     for key, text in notes:
-        yield from wrap(text, width, first=indent if key == last else left(key, len(indent)), rest=indent)
-        last = key
+        if verbosity >= _QUIETEST.get(key, 0):
+            yield from wrap(text, width, first=indent if key == last else left(key, len(indent)), rest=indent)
+            last = key
 
 
 def _rank(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
@@ -66,15 +77,22 @@ def _rank(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
 
 
 def _title(suite: str, configurations: Sequence[ConfigurationAccount]) -> str:
+    """What the table is of; without a configuration, why there is none."""
+    if not configurations:
+        return f"{escape(suite)}: no attempt has finished, so there is nothing to account for"
     tasks = sorted({configuration.tasks for configuration in configurations})
     counts = f"{tasks[0]}" if len(tasks) == 1 else f"{tasks[0]} to {tasks[-1]}"
     ks = {configuration.per_accepted.attempts for configuration in configurations} - {None}
-    allowed = f", up to {_attempts(ks.pop() or 0)} per task" if len(ks) == 1 else ""
+    allowed = f", {_up_to(ks.pop() or 1)} per task" if len(ks) == 1 else ""
     return f"{escape(suite)}: {counts} task{'s' if counts != '1' else ''}{allowed}"
 
 
 def _attempts(count: int) -> str:
     return f"{count} attempt{'s' if count != 1 else ''}"
+
+
+def _up_to(count: int) -> str:
+    return f"{'up to ' if count > 1 else ''}{_attempts(count)}"
 
 
 # Names.
@@ -184,18 +202,29 @@ def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> _Column:
     costs = [c.per_accepted for c in configurations]
     unit, grams = mass_unit(c for cost in costs for c in (cost.co2e_g, cost.lower_bound_co2e_g) if c is not None)
     estimates, intervals = [], []
-    for cost in costs:
+    for configuration in configurations:
+        cost = configuration.per_accepted
         estimate = _UNKNOWN
         if cost.co2e_g is not None:
             estimate = significant(cost.co2e_g / grams)
         elif cost.lower_bound_co2e_g is not None:
             estimate = f">{significant(cost.lower_bound_co2e_g / grams)}"
         estimates.append(estimate)
-        interval = cost.interval
-        intervals.append("" if interval is None else f"[{', '.join(significant(end / grams) for end in interval)}]")
+        intervals.append(_interval(configuration, grams))
     first, second = max(map(len, estimates)), max(map(len, intervals))
     cells = [f"{e:>{first}}" + f" {i:>{second}}" * (second > 0) for e, i in zip(estimates, intervals, strict=True)]
     return _Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9)
+
+
+def _interval(configuration: ConfigurationAccount, grams: float) -> str:
+    cost = configuration.per_accepted
+    if cost.interval is not None:
+        return f"[{', '.join(significant(end / grams) for end in cost.interval)}]"
+    return "too few tasks" if _has_too_few(configuration) else ""
+
+
+def _has_too_few(configuration: ConfigurationAccount) -> bool:
+    return configuration.per_accepted.co2e_g is not None and configuration.tasks < MIN_TASKS
 
 
 def _pass(configuration: ConfigurationAccount, k: int) -> str:
@@ -217,10 +246,17 @@ def _or_unknown(value: float | None, shown: Callable[[float], str]) -> str:
 
 
 def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
-    """(key, text) of what the table's numbers mean and leave out; empty ones do not appear."""
+    """(key, text) of what the table's numbers mean and leave out; empty ones do not appear.
+
+    Of a configuration without an attempt there is only to say that it has none.
+    """
     labels = _distinct([row.label for row in rows], _LONGEST_LABEL)
 
-    def noted(key: str, note: Callable[[ConfigurationAccount], str]) -> Iterator[tuple[str, str]]:
+    finished = [row for row in rows if row.configuration.attempts]
+
+    def noted(
+        key: str, note: Callable[[ConfigurationAccount], str], rows: Sequence[_Row] = finished
+    ) -> Iterator[tuple[str, str]]:
         """The note of each configuration, said once where all say the same."""
         by_text: dict[str, list[str]] = {}
         for row in rows:
@@ -229,13 +265,15 @@ def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
             if text:
                 yield key, text if len(by_text) == 1 else f"{', '.join(names)}: {text}"
 
-    yield "headline", "operational gCO2e of all attempts, failed ones too, per accepted solution"
-    if any(row.configuration.per_accepted.interval for row in rows):
+    if finished:
+        yield "headline", "operational gCO2e of all attempts, failed ones too, per accepted solution"
+    if any(row.configuration.per_accepted.interval for row in finished):
         yield "interval", "95 %, over tasks like these"
-    if len({row.configuration.per_accepted.attempts for row in rows}) > 1:
-        yield from noted("allowed (k)", lambda c: f"up to {_attempts(c.per_accepted.attempts or 0)} per task")
+    yield from noted("interval", _too_few)
+    if len({row.configuration.per_accepted.attempts for row in finished}) > 1:
+        yield from noted("allowed (k)", lambda c: f"{_up_to(c.per_accepted.attempts or 1)} per task")
     yield from noted("unknown", _unknown)
-    yield from noted("incomplete", _incomplete)
+    yield from noted("incomplete", _incomplete, rows)
     yield from noted("extraction", _extraction)
     yield from noted(
         "flaky", lambda c: f"{_attempts(c.flaky)} gave different verdicts when repeated" if c.flaky else ""
@@ -246,6 +284,10 @@ def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
     yield from noted("factors", _factors)
 
 
+def _too_few(configuration: ConfigurationAccount) -> str:
+    return configuration.per_accepted.interval_reason or "" if _has_too_few(configuration) else ""
+
+
 def _unknown(configuration: ConfigurationAccount) -> str:
     cost = configuration.per_accepted
     bounded = "" if cost.lower_bound_co2e_g is None else " (> is the 95 % lower bound)"
@@ -254,11 +296,14 @@ def _unknown(configuration: ConfigurationAccount) -> str:
 
 def _incomplete(configuration: ConfigurationAccount) -> str:
     facts = configuration.completeness
+    unfinished = facts.attempts_unfinished
     left_out = [escape(task_id) for task_id in facts.tasks_left_out]
     parts = [
-        f"{facts.attempts_lost} of {facts.attempts_planned} attempts lost" if facts.attempts_lost else "",
+        f"{unfinished} of {_attempts(facts.attempts_planned)} not run, or not to the end" if unfinished else "",
         f"{_attempts(facts.harness_errors)} failed by the harness, not counted" if facts.harness_errors else "",
-        f"tasks left out: {', '.join(left_out[:5])}{' ...' if len(left_out) > 5 else ''}" if left_out else "",
+        f"tasks left out ({len(left_out)}): {', '.join(left_out[:3])}{' ...' if len(left_out) > 3 else ''}"
+        if left_out and configuration.attempts
+        else "",
     ]
     return "; ".join(filter(None, parts))
 
@@ -267,9 +312,11 @@ def _extraction(configuration: ConfigurationAccount) -> str:
     counts = configuration.extraction
     if not counts.needed:
         return ""
-    rules = ", ".join(f"{escape(rule)} {count}" for rule, count in counts.rules.items())
-    replies = f"{counts.needed} of {configuration.attempts} replies needed extraction ({rules})"
-    return f"{replies}; accepted as they are {counts.accepted_as_is}"
+    rules = ", ".join(f"{count} {escape(rule)}" for rule, count in counts.rules.items())
+    return (
+        f"{counts.needed} of {configuration.attempts} replies had to be reduced to their code ({rules}); "
+        f"accepted: {counts.accepted_extracted} of these, {counts.accepted_as_is} of the others"
+    )
 
 
 def _deterministic(configuration: ConfigurationAccount) -> str:

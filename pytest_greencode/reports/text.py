@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from statistics import median_low
 
 ELLIPSIS = "…"
 
 _UNITS = (("kg", 1e3), ("g", 1.0), ("mg", 1e-3), ("µg", 1e-6), ("ng", 1e-9))
 _MOST_MARKS = 2
+_GLUE = "\0"  # in no escaped text
 
 
 def escape(text: str) -> str:
@@ -77,8 +80,11 @@ def shorten(text: str, width: int) -> str:
     return front + ELLIPSIS + text[start:]
 
 
-def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> Iterator[str]:
-    """Lines of at most `width` columns, split at spaces where possible, behind `first` and then `rest`."""
+def wrap(text: str, width: int, *, first: str = "", rest: str = "", split_words: bool = True) -> Iterator[str]:
+    """Lines of at most `width` columns, split at spaces where possible, behind `first` and then `rest`.
+
+    Without `split_words` a longer word keeps its line to itself: half a path is of no use to who would copy it.
+    """
     line, indent, empty = first, columns(rest), True
     for word in text.split(" "):
         if not empty and columns(line) + 1 + columns(word) > width:
@@ -86,11 +92,28 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> Iterator[
             line, empty = rest, True
         line += word if empty else f" {word}"
         empty = False
-        while columns(line) > width > indent + 2:
+        while split_words and columns(line) > width > indent + 2:
             part = head(line, width)
             yield part
             line = rest + line[len(part) :]
     yield line.rstrip()
+
+
+def message(text: str, width: int = 80, *, first: str = "", rest: str = "") -> Iterator[str]:
+    """A message of one or more lines, escaped and wrapped, behind `first` and then `rest`.
+
+    A command in backticks stays on one line, so that it can be pasted.
+    """
+    for line in text.splitlines():
+        glued = re.sub("`[^`]*`", lambda command: command[0].replace(" ", _GLUE), escape(line))
+        for part in wrap(glued, width, first=first, rest=rest, split_words=False):
+            yield part.replace(_GLUE, " ")
+        first = rest
+
+
+def shown_path(path: Path, base: Path) -> str:
+    """A path as who stands in `base` would write it: relative below it, else absolute."""
+    return escape(str(path.relative_to(base) if path.is_relative_to(base) else path))
 
 
 def significant(value: float, digits: int = 3) -> str:
