@@ -22,7 +22,19 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from .model import OWN_GRID, AttemptRecord, Configuration, Factors, Intensity, Method, Verdict
+from .attribution import Balance
+from .green_capacity import RESOLUTION, RESOLUTION_OF_MEANS, Cost, GreenCapacity, TaskCosts, green_capacity
+from .model import (
+    OWN_GRID,
+    AttemptRecord,
+    Configuration,
+    Factors,
+    Intensity,
+    Measured,
+    Method,
+    Reading,
+    Verdict,
+)
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
 
 J_PER_KWH = 3.6e6
@@ -241,16 +253,34 @@ class ConfigurationAccount:
     chain: bool
     deterministic: bool
     flaky: int
+    green_capacity: GreenCapacity | None
     task_rows: tuple[TaskRow, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRow:
+    """One program measured alone: whose it is (model, settings, sample_id), and whether it is the task's own."""
+
+    suite: str
+    task_id: str
+    samples: tuple[tuple[str, str, int], ...]
+    reference: bool
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """All configurations, sorted by suite, model and settings; never summed over suites."""
+    """All configurations, sorted by suite, model and settings; never summed over suites.
+
+    `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.
+    `measured`: the programs that were measured alone.
+    """
 
     configurations: tuple[ConfigurationAccount, ...]
     factors: Factors
     quarantined: Mapping[str, str]
+    balance: Balance | None = None
+    measured: tuple[MeasuredRow, ...] = ()
 
 
 def account(
@@ -260,12 +290,16 @@ def account(
     attempts_allowed: int | None = None,
     quarantined: Mapping[str, str] = MappingProxyType({}),
     intensity_for: Callable[[str], Intensity | None] | None = None,
+    balance: Balance | None = None,
+    references: Iterable[AttemptRecord] = (),
+    measured: Mapping[str, Measured] = MappingProxyType({}),
 ) -> Account:
     """The account of ledger records, which may come in any order.
 
     `attempts_allowed` is the headline's k; without it, each configuration's smallest number of attempts of a task.
     `quarantined` maps task ids to reasons; their attempts are left out. `intensity_for` gives the grid of a
-    generation's own region, and `factors.generation` stands in where it gives none.
+    generation's own region, and `factors.generation` stands in where it gives none. `references` are executions of the
+    tasks' own solutions, which Green Capacity compares with; `measured` are programs measured alone, by program key.
     ValueError when `attempts_allowed` is below 1 or a factor is not a sensible number.
     """
     if attempts_allowed is not None and attempts_allowed < 1:
@@ -275,10 +309,13 @@ def account(
     for record in records:
         if record.task_id not in quarantined:
             groups[record.suite, record.configuration].append(record)
+    known = {(record.suite, record.task_id): record for record in references}
     return Account(
-        configurations=tuple(_configuration(groups[key], pricing, attempts_allowed) for key in sorted(groups)),
+        configurations=tuple(_configuration(groups[key], pricing, attempts_allowed, known) for key in sorted(groups)),
         factors=factors,
         quarantined=dict(sorted(quarantined.items())),
+        balance=balance,
+        measured=_measured_rows(groups, known, measured),
     )
 
 
@@ -527,7 +564,10 @@ def _too_few(tasks: Sequence[_Task]) -> str | None:
 
 
 def _configuration(
-    records: Sequence[AttemptRecord], pricing: _Pricing, attempts_allowed: int | None
+    records: Sequence[AttemptRecord],
+    pricing: _Pricing,
+    attempts_allowed: int | None,
+    references: Mapping[tuple[str, str], AttemptRecord],
 ) -> ConfigurationAccount:
     by_task: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
     for record in records:
@@ -593,7 +633,65 @@ def _configuration(
         chain=chain,
         deterministic=smallest > 1 and all(len({r.program_key for r in task.counted}) == 1 for task in tasks),
         flaky=sum(record.flaky for record in records),
+        green_capacity=_green_capacity(tasks, references),
         task_rows=tuple(task.row() for task in tasks),
+    )
+
+
+def _green_capacity(
+    tasks: Sequence[_Task], references: Mapping[tuple[str, str], AttemptRecord]
+) -> GreenCapacity | None:
+    """None where no reference was run."""
+    if not references:
+        return None
+    costs = []
+    alone = True
+    for task in tasks:
+        reference = references.get((task.records[0].suite, task.task_id))
+        accepted = [r.reading for r in task.counted if r.verdict is Verdict.ACCEPTED and r.reading is not None]
+        compared = [*accepted, reference.reading] if reference and reference.reading and accepted else []
+        alone = alone and all(reading.energy_method is Method.MEASURED for reading in compared)
+        costs.append(
+            TaskCosts(
+                task_id=task.task_id,
+                attempts=task.n,
+                accepted=[_indicators(reading) for reading in accepted],
+                reference=_indicators(reference.reading) if reference and reference.reading else None,
+            )
+        )
+    return green_capacity(costs, resolution=RESOLUTION_OF_MEANS if alone else RESOLUTION)
+
+
+def _indicators(reading: Reading) -> Cost:
+    # FLOPs come with a counter of instructions, which no meter here has yet.
+    return Cost(
+        run_time_s=reading.cpu_s,
+        peak_memory_bytes=reading.peak_memory_bytes,
+        energy_j=_known(reading.energy_j),
+    )
+
+
+def _measured_rows(
+    groups: Mapping[tuple[str, Configuration], Sequence[AttemptRecord]],
+    references: Mapping[tuple[str, str], AttemptRecord],
+    measured: Mapping[str, Measured],
+) -> tuple[MeasuredRow, ...]:
+    owners: defaultdict[tuple[str, str, str], list[tuple[str, str, int]]] = defaultdict(list)
+    for (suite, configuration), records in groups.items():
+        for record in records:
+            if record.program_key in measured:
+                owner = (configuration.model, configuration.settings, record.sample_id)
+                owners[suite, record.task_id, record.program_key].append(owner)
+    own = {(r.suite, r.task_id, r.program_key) for r in references.values() if r.program_key in measured}
+    return tuple(
+        MeasuredRow(
+            suite=suite,
+            task_id=task_id,
+            samples=tuple(sorted(owners.get((suite, task_id, key), []))),
+            reference=(suite, task_id, key) in own,
+            measured=measured[key],
+        )
+        for suite, task_id, key in sorted({*owners, *own}, key=lambda each: (each[0], _natural(each[1]), each[2]))
     )
 
 

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .model import AttemptRecord, Method, Reading, Window, Work
+from .model import AttemptRecord, Measured, Method, Reading, Window, Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +24,11 @@ class Balance:
 
     `other_processes_uj` is dynamic energy of what else ran on the machine. `idle_reserved_uj` belongs to the cores that
     the run had to itself, `idle_rest_uj` to the others. `dram_uj` is apart: a counter of its own, or None.
-    `duration_s` and `invalid` are of the valid windows and of those left out, by reason.
+    `duration_s` and `invalid` are of the valid windows and of those left out, by reason. `meter` names the counters, or
+    the model that stands in for them.
     """
 
+    meter: str
     counter_uj: int
     solutions_uj: int
     harness_uj: int
@@ -64,7 +66,6 @@ class Attribution:
     shares: Mapping[str, Share]
     balance: Balance
     w_per_cpu: float | None
-    meter: str
 
 
 def attribute(windows: Sequence[Window], work: Sequence[Work]) -> Attribution | None:
@@ -107,6 +108,7 @@ def attribute(windows: Sequence[Window], work: Sequence[Work]) -> Attribution | 
     if not meters:
         return None
     balance = Balance(
+        meter=", ".join(sorted(meters)),
         counter_uj=counter_uj,
         solutions_uj=sum(solution_uj.values()),
         harness_uj=sum(harness_uj.values()),
@@ -126,7 +128,6 @@ def attribute(windows: Sequence[Window], work: Sequence[Work]) -> Attribution | 
         },
         balance=balance,
         w_per_cpu=(counter_uj - idle_uj) * 1e-6 / busy_s if busy_s else None,
-        meter=", ".join(sorted(meters)),
     )
 
 
@@ -209,7 +210,7 @@ def _with_energy(reading: Reading, attribution: Attribution, key: str) -> Readin
             energy_j=share.solution_uj * 1e-6,
             harness_energy_j=share.harness_uj * 1e-6,
             energy_method=Method.ATTRIBUTED,
-            energy_source=f"{attribution.meter}, above idle, by CPU time",
+            energy_source=f"{attribution.balance.meter}, above idle, by CPU time",
         )
     if w is None:
         return reading
@@ -218,5 +219,29 @@ def _with_energy(reading: Reading, attribution: Attribution, key: str) -> Readin
         energy_j=reading.cpu_s * w,
         harness_energy_j=(reading.oracle_cpu_s + reading.harness_cpu_s) * w,
         energy_method=Method.ESTIMATED,
-        energy_source=f"{attribution.meter}: this run's mean, {w:.3g} W per busy CPU, where a window was not valid",
+        energy_source=f"{attribution.balance.meter}: no valid window, so this run's mean of {w:.3g} W per busy CPU",
+    )
+
+
+def with_measured(
+    records: Iterable[AttemptRecord], measured: Mapping[str, Measured], meter: str
+) -> list[AttemptRecord]:
+    """The records with energy, CPU time and memory of programs measured alone, where energy stands out of noise."""
+    return [
+        replace(record, reading=_with_measured(record.reading, found, meter))
+        if record.reading is not None and (found := measured.get(record.program_key)) is not None and found.above_noise
+        else record
+        for record in records
+    ]
+
+
+def _with_measured(reading: Reading, found: Measured, meter: str) -> Reading:
+    return replace(
+        reading,
+        energy_j=found.energy_j,
+        harness_energy_j=found.harness_energy_j,
+        cpu_s=reading.cpu_s if found.cpu_s is None else found.cpu_s,
+        peak_memory_bytes=found.peak_memory_bytes or reading.peak_memory_bytes,
+        energy_method=Method.MEASURED,
+        energy_source=f"{meter}, above idle, alone and repeated",
     )

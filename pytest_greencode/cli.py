@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_greencode import __version__, carbon
-from pytest_greencode.accounting import account
 from pytest_greencode.errors import GreencodeError, SandboxUnavailable, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.estimated import EstimatedMeter
 from pytest_greencode.model import Factors
 from pytest_greencode.reports.json import render_json
-from pytest_greencode.reports.terminal import render_terminal
+from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import message, shown_path
+from pytest_greencode.run_account import account_of_run
 
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
 _MEMORY_BYTES = 1 << 30
@@ -80,16 +80,12 @@ def _report(options: argparse.Namespace) -> int:
     if not records or run_id is None:
         raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
     grid = carbon.parse_region(options.region, flag="--region")
-    result = account(
-        records,
-        Factors(generation=grid, execution=grid),
-        attempts_allowed=options.attempts,
-        quarantined=ledger.quarantined(run_id),
-    )
+    factors = Factors(generation=grid, execution=grid)
+    result = account_of_run(ledger, run_id, factors, attempts_allowed=options.attempts)
     if options.json:
         _say(render_json(result, ledger.facts(run_id)))
     else:
-        for line in render_terminal(result):
+        for line in render_terminal(result, notes=cautions(ledger.facts(run_id))):
             _say(line)
         _say(f"{'ledger':<13}{shown_path(path, Path.cwd())}")
     return 0

@@ -18,7 +18,10 @@ class GreencodeError(Exception):
 
 
 class UsageProblem(GreencodeError):
-    """The user can mend it; the text says what happened, where, what was expected and what to do."""
+    """The user can mend it; the text says what happened, where, what was expected and what to do.
+
+    A line that begins with a tab is a command to paste; whoever shows the text shows it whole.
+    """
 
 
 class SampleFormatError(UsageProblem):

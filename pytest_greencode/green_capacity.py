@@ -97,6 +97,12 @@ RESOLUTION: Mapping[str, Resolution] = MappingProxyType(
     }
 )
 
+# For means over the repetitions of an exclusive measurement, hundreds or more: noise of CPU time averages out, the
+# clock behind it counts nanoseconds.
+RESOLUTION_OF_MEANS: Mapping[str, Resolution] = MappingProxyType(
+    {**RESOLUTION, "run_time_s": Resolution(absolute=1e-5, relative=0.02)}
+)
+
 
 class Relation(str, enum.Enum):
     """The sample against its reference (Pareto), over the indicators that both have."""

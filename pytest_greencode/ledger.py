@@ -21,6 +21,7 @@ from pytest_greencode.model import (
     AttemptRecord,
     Configuration,
     Generation,
+    Measured,
     Method,
     Reading,
     Sample,
@@ -56,6 +57,16 @@ CREATE TABLE IF NOT EXISTS window (
 CREATE TABLE IF NOT EXISTS overhead (
     run_id TEXT NOT NULL, kind TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, cpu_s REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS reference (
+    run_id TEXT NOT NULL, suite TEXT NOT NULL, task_id TEXT NOT NULL, program_key TEXT NOT NULL,
+    PRIMARY KEY (run_id, suite, task_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS measured (
+    run_id TEXT NOT NULL, program_key TEXT NOT NULL, energy_j REAL, low_j REAL, high_j REAL, confidence REAL NOT NULL,
+    noise_floor_j REAL, harness_energy_j REAL, cpu_s REAL, peak_memory_bytes INTEGER, windows INTEGER NOT NULL,
+    runs INTEGER NOT NULL, discarded TEXT NOT NULL, stopped_by TEXT NOT NULL,
+    PRIMARY KEY (run_id, program_key)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gold (
     gold_key TEXT PRIMARY KEY, task_id TEXT NOT NULL, verdict TEXT NOT NULL, detail TEXT NOT NULL, oracle_cpu_s REAL
 ) WITHOUT ROWID;
@@ -64,6 +75,9 @@ _READING = ("cpu_s", "wall_s", "peak_memory_bytes", "oracle_cpu_s", "harness_cpu
             "energy_method", "energy_source")  # fmt: skip
 _WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "idle_w", "busy_cpu_s",
            "reserved_share", "meter", "invalid")  # fmt: skip
+
+_MEASURED = ("energy_j", "low_j", "high_j", "confidence", "noise_floor_j", "harness_energy_j", "cpu_s",
+             "peak_memory_bytes", "windows", "runs", "discarded", "stopped_by")  # fmt: skip
 
 _FINISH = (
     "UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, "  # noqa: S608
@@ -85,13 +99,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """An execution, and the attempt (sample, suite) on whose behalf it is looked for.
+    """An execution, and the attempt (sample, suite) on whose behalf it is looked for; None for a reference solution.
 
     `provisional`: whether it is the attempt's own is known only by its verdict, so the attempt is assigned to it later.
     """
 
     program_key: str
-    attempt: tuple[Sample, str]
+    task_id: str
+    attempt: tuple[Sample, str] | None
     extraction: str
     provisional: bool = False
 
@@ -101,7 +116,7 @@ class Overhead:
     """CPU seconds that no attempt answers for, between two moments (seconds since the epoch).
 
     `kind`: "host" (this package's own process), "start" (a sandbox), "gold" (a canonical solution), "repeated" (the run
-    before the one that counts).
+    before the one that counts), "alone" (the repetitions of what is measured alone).
     """
 
     kind: str
@@ -193,9 +208,13 @@ class Ledger:
                 (run_id, started_at, json.dumps(facts)),
             )
 
-    def end(self, run_id: str, finished_at: str) -> None:
+    def end(self, run_id: str, finished_at: str, meter: Mapping[str, Any] | None = None) -> None:
+        """`meter`: the facts about it as they are known in the end."""
+        facts = json.dumps({**self.facts(run_id), "meter": meter})
         with self._writing() as connection:
-            connection.execute("UPDATE run SET finished_at = ? WHERE run_id = ?", (finished_at, run_id))
+            connection.execute(
+                "UPDATE run SET finished_at = ?, facts = ? WHERE run_id = ?", (finished_at, facts, run_id)
+            )
 
     def last_run(self) -> str | None:
         """The latest run in which anything finished."""
@@ -238,7 +257,7 @@ class Ledger:
         with self._writing() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
-                [(run_id, each.program_key, each.attempt[0].task_id, at) for each in started],
+                [(run_id, each.program_key, each.task_id, at) for each in started],
             )
             for each in started:
                 if not each.provisional:
@@ -279,6 +298,8 @@ class Ledger:
 
     @staticmethod
     def _assign(connection: sqlite3.Connection, run_id: str, started: Started) -> None:
+        if started.attempt is None:
+            return
         connection.execute(
             "UPDATE attempt SET program_key = ?, extraction = ?, skipped = NULL WHERE run_id = ? AND model = ?"
             " AND settings = ? AND suite = ? AND task_id = ? AND sample_id = ?",
@@ -365,6 +386,58 @@ class Ledger:
                 "UPDATE window SET idle_w = ? WHERE run_id = ? AND started_at >= ?", (idle_w, run_id, since)
             )
 
+    def refer(self, run_id: str, references: Iterable[tuple[str, str, str]]) -> None:
+        """Executions of tasks' own solutions: (suite, task id, program key)."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO reference (run_id, suite, task_id, program_key) VALUES (?, ?, ?, ?)",
+                [(run_id, *reference) for reference in references],
+            )
+
+    def references(self, run_id: str) -> list[AttemptRecord]:
+        """The tasks' own solutions that finished in a run, as records of a configuration "reference"."""
+        outcomes = self.finished(run_id)
+        rows = self._rows("SELECT suite, task_id, program_key FROM reference WHERE run_id = ?", run_id)
+        return [
+            AttemptRecord(
+                suite=suite,
+                task_id=task_id,
+                configuration=Configuration(model="reference"),
+                sample_id=0,
+                path="",
+                program_key=program_key,
+                verdict=outcomes[program_key].verdict,
+                reading=outcomes[program_key].reading,
+            )
+            for suite, task_id, program_key in rows
+            if program_key in outcomes
+        ]
+
+    def remember_measured(self, run_id: str, measured: Mapping[str, Measured]) -> None:
+        """Programs that were measured alone, by program key."""
+        places = ", ".join("?" * (2 + len(_MEASURED)))
+        rows = []
+        for program_key, each in measured.items():
+            fields = {name: getattr(each, name) for name in _MEASURED} | {"discarded": json.dumps(dict(each.discarded))}
+            rows.append((run_id, program_key, *fields.values()))
+        with self._writing() as connection:
+            connection.executemany(
+                f"INSERT OR REPLACE INTO measured (run_id, program_key, {', '.join(_MEASURED)})"  # noqa: S608
+                f" VALUES ({places})",
+                rows,
+            )
+
+    def measured(self, run_id: str) -> dict[str, Measured]:
+        rows = self._rows(
+            f"SELECT program_key, {', '.join(_MEASURED)} FROM measured WHERE run_id = ?",  # noqa: S608
+            run_id,
+        )
+        found = {}
+        for program_key, *values in rows:
+            fields = dict(zip(_MEASURED, values, strict=True))
+            found[program_key] = Measured(**fields | {"discarded": json.loads(fields["discarded"])})
+        return found
+
     def windows(self, run_id: str) -> list[Window]:
         rows = self._rows(f"SELECT {', '.join(_WINDOW)} FROM window WHERE run_id = ?", run_id)  # noqa: S608
         return [Window(**dict(zip(_WINDOW, row, strict=True))) for row in rows]
@@ -376,7 +449,9 @@ class Ledger:
             " oracle_cpu_s + harness_cpu_s FROM execution WHERE run_id = ? AND wall_s IS NOT NULL",
             run_id,
         )
-        overheads = self._rows("SELECT NULL, started_at, finished_at, 0.0, cpu_s FROM overhead WHERE run_id = ?", run_id)
+        overheads = self._rows(
+            "SELECT NULL, started_at, finished_at, 0.0, cpu_s FROM overhead WHERE run_id = ?", run_id
+        )
         return [
             Work(key=key, started_at=started, finished_at=finished, cpu_s=cpu_s, harness_cpu_s=harness_cpu_s)
             for key, started, finished, cpu_s, harness_cpu_s in (*executions, *overheads)

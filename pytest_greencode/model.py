@@ -189,6 +189,34 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One program measured alone, repeated: means per run above idle, J, s and bytes; None where not known.
+
+    `low_j` and `high_j` hold the mean at `confidence`. An energy closer to 0 than `noise_floor_j` is not told from
+    idling. `windows` of repeated runs were used, `runs` runs in all; `discarded` windows were not, by reason.
+    `stopped_by`: "precision", "baseline" (the idle power is not known well enough for more) or "cap".
+    """
+
+    energy_j: float | None
+    low_j: float | None
+    high_j: float | None
+    confidence: float
+    noise_floor_j: float | None
+    harness_energy_j: float | None
+    cpu_s: float | None
+    peak_memory_bytes: int | None
+    windows: int
+    runs: int
+    discarded: Mapping[str, int]
+    stopped_by: str
+
+    @property
+    def above_noise(self) -> bool:
+        known = self.energy_j is not None and self.noise_floor_j is not None
+        return known and self.energy_j >= self.noise_floor_j  # type: ignore[operator]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """CPU time that this run used between two moments (seconds since the epoch): an execution, or the harness alone.
 

@@ -20,7 +20,21 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ("memory", None, "1g", "memory that a solution may use, such as 512m or 1g (default: 1g)"),
     ("image", None, "", "container image for the docker sandbox (default: made from this Python)"),
     ("extract", ("auto", "none"), "auto", "reduce chat replies to their code, or take samples as they are"),
-    ("meter", ("auto", "estimated", "none"), "auto", "where the energy of execution comes from (default: auto)"),
+    (
+        "meter",
+        ("auto", "rapl", "pyrapl", "estimated", "none"),
+        "auto",
+        "where the energy of execution comes from (default: auto, the CPU's counters or an estimate from CPU time)",
+    ),
+    (
+        "attribution",
+        ("attributed", "exclusive"),
+        "attributed",
+        "share a counter's energy by CPU time, or measure accepted solutions alone as well (default: attributed)",
+    ),
+    ("precision", None, "5", "half the 95 % interval that exclusive measurement asks for, in percent (default: 5)"),
+    ("measure-time", None, "60", "seconds that measuring one solution alone may take (default: 60)"),
+    ("idle", None, "5", "seconds for which the idle machine is measured, before and after, by a counter (default: 5)"),
     ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
     ("region", None, "WOR", "grid of the test site: ISO3 code, or g/kWh as a number (default: world average)"),
     (
@@ -50,6 +64,7 @@ _LIST_OPTIONS = (
 )
 _FLAGS = (
     ("stop-at-accepted", "stop a task's attempts at the first accepted one"),
+    ("green-capacity", "run each task's canonical solution too, and compare accepted samples with it"),
     ("resume", "continue the ledger's last run: run only what is missing"),
     ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
 )
@@ -87,6 +102,11 @@ class Options:
     image: str | None
     extract: bool
     meter: str
+    idle_s: float
+    exclusive: bool
+    precision: float
+    measure_s: float
+    green_capacity: bool
     attempts: int | None
     region: str
     generation_region: str
@@ -114,6 +134,8 @@ class Options:
                 "--greencode-sandbox none runs model-written code as you, on this machine; if you trust it, add "
                 "--greencode-i-trust-this-code, else use docker or bubblewrap"
             )
+        if texts["attribution"] == "exclusive":
+            _check_exclusive(config, texts)
         base = config.invocation_params.dir
         return cls(
             sandbox=texts["sandbox"],
@@ -123,6 +145,11 @@ class Options:
             image=texts["image"] or None,
             extract=texts["extract"] == "auto",
             meter=texts["meter"],
+            idle_s=_seconds("idle", texts["idle"]) or 0.0,
+            exclusive=texts["attribution"] == "exclusive",
+            precision=_precision(texts["precision"]),
+            measure_s=_seconds("measure-time", texts["measure-time"]) or 0.0,
+            green_capacity=flags["green-capacity"] or texts["attribution"] == "exclusive",
             attempts=_whole_number("attempts", texts["attempts"]),
             region=texts["region"],
             generation_region=texts["generation-region"] or texts["region"],
@@ -136,6 +163,26 @@ class Options:
             stop_at_accepted=flags["stop-at-accepted"],
             resume=flags["resume"],
             trusted=flags["i-trust-this-code"],
+        )
+
+
+def _check_exclusive(config: pytest.Config, texts: dict[str, str]) -> None:
+    """Nothing else may run while a solution is measured alone."""
+    flag = "--greencode-attribution exclusive"
+    if texts["jobs"] not in ("", "1"):
+        raise pytest.UsageError(
+            f"{flag} measures one solution at a time, but --greencode-jobs is {texts['jobs']}; leave it out, or share "
+            "energy by CPU time: --greencode-attribution attributed"
+        )
+    if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
+        raise pytest.UsageError(
+            f"{flag} measures one solution at a time, but pytest-xdist runs several workers; leave -n out (`-n0`, "
+            "`-p no:xdist`), or share energy by CPU time: --greencode-attribution attributed"
+        )
+    if texts["meter"] in ("estimated", "none"):
+        raise pytest.UsageError(
+            f"{flag} needs the CPU's energy counters, but --greencode-meter is {texts['meter']}; expected auto, "
+            "rapl or pyrapl"
         )
 
 
@@ -180,6 +227,13 @@ def _seconds(name: str, text: str) -> float | None:
     if not 0 < value <= 3600:
         raise _expected(name, "seconds above 0 and up to 3600", text)
     return value
+
+
+def _precision(text: str) -> float:
+    value = _number(text.strip().removesuffix("%"))
+    if not 0.1 <= value <= 50:
+        raise _expected("precision", "percent from 0.1 to 50", text)
+    return value / 100
 
 
 def _pue(name: str, text: str) -> float:

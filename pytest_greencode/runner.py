@@ -10,17 +10,20 @@ import itertools
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
 from pytest_greencode.suites.formats import canonical_program, program
+
+if TYPE_CHECKING:
+    from pytest_greencode.meters.exclusive import Spent
 
 GOLD_ORACLE_CPU_S = 300.0
 MIN_ORACLE_CPU_S = 5.0
@@ -63,6 +66,8 @@ class Policy:
     """How attempts are made. `timeout_s` None: the task's own limit.
 
     `stop_at_accepted` ends a configuration's attempts at a task with the first accepted one, or with the `attempts`-th.
+    `references`: each task's own solution is run in the same run, to compare with. `exclusive`: what is accepted is
+    kept, to be measured alone afterwards.
     """
 
     timeout_s: float | None = None
@@ -70,6 +75,12 @@ class Policy:
     extract: bool = True
     stop_at_accepted: bool = False
     attempts: int | None = None
+    references: bool = False
+    exclusive: bool = False
+
+
+class VerdictChanged(GreencodeError):
+    """A program that was accepted is not any more."""
 
 
 class Stopped(GreencodeError):
@@ -148,6 +159,9 @@ class Runner:
         self._claims: dict[str, Future[Finished]] = {}
         self._gold: dict[str, Future[Gold]] = {}
         self._task_keys: dict[tuple[str, str], str] = {}
+        self._referred: set[str] = set()
+        self._references: dict[str, dict[str, Request]] = {}
+        self._accepted: dict[str, dict[str, Request]] = {}
         for program_key, outcome in ledger.finished(run_id).items():
             future: Future[Finished] = Future()
             future.set_result(outcome)
@@ -179,6 +193,41 @@ class Runner:
         """Wait for a unit (queued now if it was not). Raises GreencodeError when the harness failed."""
         self.submit([unit])
         return self._futures[unit.name].result()
+
+    def accepted_programs(self) -> list[dict[str, Request]]:
+        """What was accepted and the task's reference, by program key: a group for each task. For `workload`."""
+        return [self._references.get(task, {}) | programs for task, programs in self._accepted.items()]
+
+    def workload(self, request: Request, peaks_bytes: list[int]) -> Callable[[int], Spent]:
+        """Runs a program so many times, one run after the other, in one sandbox. To be used when all units are done.
+
+        `peaks_bytes` takes each run's peak memory. The workload raises VerdictChanged when a run is not accepted.
+        """
+        slot = self._slots[0]
+
+        def run(repeats: int) -> Spent:
+            from pytest_greencode.meters.exclusive import Spent  # few runs need it
+
+            cpu_s = harness_cpu_s = 0.0
+            begun_at, start_s, start_cpu_s = time.time(), time.monotonic(), time.process_time()
+            for first in range(0, repeats, MAX_BATCH):
+                for execution in self._sandbox(slot).run_all([request] * min(MAX_BATCH, repeats - first)):
+                    reading = execution.reading
+                    if execution.verdict is not Verdict.ACCEPTED or execution.dirty:
+                        self._give_up(slot)
+                        raise VerdictChanged(f"{request.task.task_id}: {execution.verdict.value} when repeated")
+                    cpu_s += reading.cpu_s
+                    harness_cpu_s += reading.oracle_cpu_s + reading.harness_cpu_s
+                    if reading.peak_memory_bytes is not None:
+                        peaks_bytes.append(reading.peak_memory_bytes)
+            self._note("alone", begun_at, cpu_s + harness_cpu_s)
+            return Spent(
+                cpu_s=cpu_s,
+                harness_cpu_s=harness_cpu_s + time.process_time() - start_cpu_s,
+                wall_s=time.monotonic() - start_s,
+            )
+
+        return run
 
     def stop(self) -> None:
         """End now: running attempts are abandoned (the ledger knows them as started), sandboxes are removed."""
@@ -243,6 +292,8 @@ class Runner:
             attempts = [(sample, unit.task.suite) for sample in unit.attempts]
             self._ledger.skip(self._run_id, attempts, f"quarantined: {reason}")
             future.set_result(UnitResult(quarantined=reason))
+        if self._policy.references:
+            self._run_references(slot, [(unit.task, gold) for unit, _, gold in checked])
         if self._policy.stop_at_accepted:
             for unit, future, gold in checked:
                 future.set_result(UnitResult(outcomes=self._until_accepted(slot, unit, gold)))
@@ -257,6 +308,20 @@ class Runner:
                 future.set_result(UnitResult(outcomes=tuple(outcomes)))
                 waiting.popleft()
                 outcomes = []
+
+    def _run_references(self, slot: _Slot, tasks: Sequence[tuple[Task, Gold]]) -> None:
+        claims = []
+        for task, gold in tasks:
+            with self._claims_lock:
+                known = self._task_key(task) in self._referred
+                self._referred.add(self._task_key(task))
+            if not known:
+                claims.append(self._claim(task, canonical_program(task), gold, None, "as-is"))
+        for _ in self._execute(slot, claims):
+            pass
+        self._ledger.refer(
+            self._run_id, [(each.task.suite, each.task.task_id, each.started.program_key) for each in claims]
+        )
 
     def _until_accepted(self, slot: _Slot, unit: Unit, gold: Gold) -> tuple[Finished, ...]:
         outcomes: list[Finished] = []
@@ -360,7 +425,7 @@ class Runner:
                 raise
         return future.result()
 
-    def _claim(self, task: Task, text: str, gold: Gold, sample: Sample, extraction: str) -> _Claim:
+    def _claim(self, task: Task, text: str, gold: Gold, sample: Sample | None, extraction: str) -> _Claim:
         key = digest(self._task_key(task), text, str(self._limits(task)), self._kind.identity)
         with self._claims_lock:
             outcome = self._claims.get(key)
@@ -369,7 +434,8 @@ class Runner:
                 outcome = self._claims[key] = Future()
         started = Started(
             program_key=key,
-            attempt=(sample, task.suite),
+            task_id=task.task_id,
+            attempt=(sample, task.suite) if sample is not None else None,
             extraction=extraction,
             provisional=self._policy.extract and extraction == "as-is",
         )
@@ -397,6 +463,9 @@ class Runner:
 
     def _outcome(self, claim: _Claim) -> Finished:
         outcome = claim.outcome.result()
+        if self._policy.exclusive and outcome.verdict is Verdict.ACCEPTED:
+            accepted = self._references if claim.started.attempt is None else self._accepted
+            accepted.setdefault(self._task_key(claim.task), {})[claim.started.program_key] = self._request(claim)
         if not claim.mine and _is_own(claim.started, outcome.verdict):
             self._ledger.assign(self._run_id, claim.started)
         return outcome
@@ -550,4 +619,4 @@ class Runner:
 
 def _is_own(started: Started, verdict: Verdict) -> bool:
     """Whether an execution's verdict is its attempt's: not while a malformed text may have a program in it."""
-    return not (started.provisional and verdict is Verdict.MALFORMED)
+    return started.attempt is not None and not (started.provisional and verdict is Verdict.MALFORMED)

@@ -6,6 +6,7 @@ it is given and writes them into the same ledger. A serial session does both.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
@@ -15,14 +16,14 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
 import pytest_greencode
 from pytest_greencode import carbon
-from pytest_greencode.accounting import Account, account
+from pytest_greencode.accounting import Account
 from pytest_greencode.collection import (
     ATTEMPTS,
     MARKER,
@@ -35,16 +36,20 @@ from pytest_greencode.collection import (
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
-from pytest_greencode.meters.estimated import EstimatedMeter
-from pytest_greencode.model import OWN_GRID, Factors, Intensity, Sample
+from pytest_greencode.meters.metering import Metering
+from pytest_greencode.model import OWN_GRID, Factors, Sample
 from pytest_greencode.options import Options
 from pytest_greencode.reports.json import render_json
-from pytest_greencode.reports.terminal import render_terminal
+from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
+from pytest_greencode.run_account import account_of_run
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
 from pytest_greencode.sandboxes.base import SandboxKind
 from pytest_greencode.sandboxes.choice import choose_sandbox
-from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths
+from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
+
+if TYPE_CHECKING:
+    from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
 
@@ -97,7 +102,13 @@ class GreencodeSession:
         self.fail_rejected = options.fail_rejected
         self.attempts_allowed = options.attempts
         self.factors = _factors(options)
-        self.meter = None if options.meter == "none" else EstimatedMeter.of_host()
+        self._metering = Metering(
+            options.meter if worker is None else worker["greencode_meter"],
+            idle_s=options.idle_s,
+            reserved_cores=self._reserved_cores(),
+            reads_machine=worker is None,
+            exclusive=options.exclusive,
+        )
         self.workload: Workload | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
@@ -107,6 +118,8 @@ class GreencodeSession:
         self._session: pytest.Session | None = None
         self._notices: list[str] = []
         self._taken_over = 0
+        self._alone: Alone | None = None
+        self._notices_after: list[tuple[str, str]] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
         expand_globs(config)
@@ -120,6 +133,8 @@ class GreencodeSession:
                 self._ledger.begin(self.run_id, _now(), self._facts())
         except BaseException:
             self._close()
+            with contextlib.suppress(GreencodeError):
+                self._stop_metering(measure_idle=False)
             raise
 
     # -- before the first attempt --------------------------------------------------------------------------------------
@@ -137,6 +152,8 @@ class GreencodeSession:
                 self._taken_over = len(ledger.finished(last))
                 self._notices.append(f"resuming the last run: finished executions taken over: {self._taken_over}")
             self.run_id = last or self.run_id
+        # Before the first sandbox, while the machine is idle.
+        self._metering.start(lambda windows, overheads: ledger.note(self.run_id, windows, overheads))
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
         chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
@@ -169,11 +186,11 @@ class GreencodeSession:
             },
             "host": platform.node(),
             "platform": platform.platform(),
-            "cpu": self.meter.cpu if self.meter is not None else platform.processor(),
+            "cpu": self._metering.cpu,
             "cpu_count": os.cpu_count(),
             "memory_bytes": memory.total,
             "sandbox": self._kind.describe() if self._kind is not None else None,
-            "meter": self.meter.describe() if self.meter is not None else None,
+            "meter": self._metering.describe(),
             "suites": [
                 {"name": suite.name, "version": suite.version, "sha256": suite.sha256}
                 for suite in (self.workload.suites if self.workload is not None else ())
@@ -185,6 +202,8 @@ class GreencodeSession:
                 "extract": "auto" if self.options.extract else "none",
                 "attempts": self.options.attempts,
                 "stop_at_accepted": self.options.stop_at_accepted,
+                "attribution": "exclusive" if self.options.exclusive else "attributed",
+                "precision": self.options.precision,
             },
             "command": [escape(argument) for argument in self.config.invocation_params.args],
             "started_at": _now(),
@@ -200,7 +219,13 @@ class GreencodeSession:
     def _jobs(self) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if self._is_worker else 1
-        return self.options.jobs or max(1, cores // workers)
+        return 1 if self.options.exclusive else self.options.jobs or max(1, cores // workers)
+
+    def _reserved_cores(self) -> int:
+        if not self._has_workers:
+            return self._jobs()
+        workers = getattr(self.config.option, "numprocesses", None) or len(getattr(self.config.option, "tx", ())) or 1
+        return int(workers) * self.options.jobs if self.options.jobs else self._jobs()
 
     def _start_runner(self) -> Runner:
         if self._runner is None:
@@ -217,8 +242,10 @@ class GreencodeSession:
                     extract=self.options.extract,
                     stop_at_accepted=self.options.stop_at_accepted,
                     attempts=self.options.attempts,
+                    references=self.options.green_capacity,
+                    exclusive=self.options.exclusive,
                 ),
-                meter=self.meter,
+                meter=self._metering.estimated,
             )
         return self._runner
 
@@ -249,20 +276,20 @@ class GreencodeSession:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if self.workload is not None and file_path in self.workload:
-            return SamplesFile.from_parent(parent, path=file_path)
+            return SamplesFile.from_parent(parent, path=file_path, nodeid=node_id(file_path, self.config))
         return None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if self.workload is not None and path in self.workload:
-            return SamplesDirectory.from_parent(parent, path=path)
+            return SamplesDirectory.from_parent(parent, path=path, nodeid=node_id(path, self.config))
         return None
 
     def pytest_report_header(self) -> list[str]:
         if not self.workload:
             return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
-        meter = "none" if self.meter is None else self.meter.method.value
+        meter = {"counters": "RAPL"}.get(self._metering.kind, self._metering.kind)
         grid = self.factors.execution
         region = "" if grid.region == OWN_GRID else f"{grid.region} "
         facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"
@@ -286,8 +313,8 @@ class GreencodeSession:
             self._declared = []
             raise _usage_error(error) from None
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         # A worker's trouble is told by its items; raising here would look like its crash.
         if self._declared and self._runner is not None and not self._is_worker:
             try:
@@ -297,6 +324,37 @@ class GreencodeSession:
                 raise _usage_error(error) from None
             except GreencodeError as error:
                 raise pytest.exit.Exception(_reason_to_stop(error), HARNESS_EXIT_CODE) from None
+        result = yield
+        if self._declared and self._runner is not None and self.options.exclusive:
+            try:
+                self._measure_alone(self._runner)
+            except GreencodeError as error:
+                self._failure = error
+                raise pytest.exit.Exception(_reason_to_stop(error), HARNESS_EXIT_CODE) from None
+        return result
+
+    def _measure_alone(self, runner: Runner) -> None:
+        from pytest_greencode.meters.alone import Alone
+        from pytest_greencode.meters.exclusive import Plan
+
+        assert self._ledger is not None
+        ledger, terminal = self._ledger, self.config.pluginmanager.get_plugin("terminalreporter")
+        plan = Plan(precision=self.options.precision, max_wall_s=self.options.measure_s)
+        self._alone = Alone(self._metering, plan, lambda measured: ledger.remember_measured(self.run_id, measured))
+        tasks, programs = self._alone.count(runner)
+        if terminal is not None:
+            terminal.ensure_newline()
+            terminal.line(
+                f"greencode: measuring {programs} accepted solutions and references of {tasks} tasks alone, "
+                f"{_duration(self._alone.least_s(programs))} or more"
+            )
+        for problem in self._alone.run(runner):
+            if terminal is not None:
+                terminal.write("m" if problem is None else "x", flush=True)
+            if problem is not None:
+                self._notices_after.append(("not measured", problem))
+        if terminal is not None:
+            terminal.line("")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -344,6 +402,7 @@ class GreencodeSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["greencode_run_id"] = self.run_id
+        node.workerinput["greencode_meter"] = self._metering.kind
         node.workerinput["greencode_sandbox"] = self.options.sandbox if self._kind is None else self._kind.name
 
     @pytest.hookimpl(optionalhook=True)
@@ -356,22 +415,32 @@ class GreencodeSession:
         self._declare()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         self._close()
-        if self._ledger is None or self._is_worker or not self._declared:
+        if self._ledger is None:
             return
         try:
-            self._ledger.end(self.run_id, _now())
-            self.account = account(
-                self._ledger.records(self.run_id),
-                self.factors,
-                attempts_allowed=self.options.attempts,
-                quarantined=self._ledger.quarantined(self.run_id),
-                intensity_for=_intensity_of_region,
+            self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and bool(self._declared))
+            if self._is_worker or not self._declared:
+                return
+            self._ledger.end(self.run_id, _now(), self._metering.describe())
+            self.account = account_of_run(
+                self._ledger, self.run_id, self.factors, attempts_allowed=self.options.attempts
             )
             self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
         except GreencodeError as error:
             self._failure = error
+
+    def _stop_metering(self, *, measure_idle: bool) -> None:
+        try:
+            idle = self._metering.stop(measure_idle=measure_idle)
+            if idle is not None and self._ledger is not None:
+                idle_w, since = idle
+                self._ledger.set_idle_power(self.run_id, idle_w, since)
+                if self._alone is not None:
+                    self._alone.settle()
+        finally:
+            self._metering.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._failure is not None:
@@ -390,9 +459,9 @@ class GreencodeSession:
                 problems.append(f"greencode: {option}: {problem}; the ledger has everything")
         if verbosity >= -1:
             terminalreporter.write_sep("=", "greencode")
-        for line in render_terminal(
-            self.account, width=min(80, terminalreporter._tw.fullwidth), verbosity=verbosity, notes=self._resumed()
-        ):
+        notes = [*self._notices_after, *cautions(facts), *self._resumed()]
+        width = min(80, terminalreporter._tw.fullwidth)
+        for line in render_terminal(self.account, width=width, verbosity=verbosity, notes=notes):
             terminalreporter.line(line)
         if verbosity >= 0:
             for key, path in places:
@@ -424,6 +493,10 @@ class GreencodeSession:
             self._ledger.close()
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
@@ -435,10 +508,3 @@ def _factors(options: Options) -> Factors:
         generation_pue=options.generation_pue,
         execution_pue=options.execution_pue,
     )
-
-
-def _intensity_of_region(region: str) -> Intensity | None:
-    try:
-        return carbon.grid_intensity(region)
-    except UsageProblem:
-        return None

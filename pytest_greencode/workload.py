@@ -99,9 +99,17 @@ class Workload:
         wanted = set(node_ids)
         found = []
         for path in self._samples:
-            prefix = os.path.relpath(path, self._config.rootpath).replace(os.sep, "/")
+            prefix = node_id(path, self._config)
             found += [unit for unit in self.units(path) if f"{prefix}::{escape(unit.task.task_id)}" in wanted]
         return found
+
+
+def node_id(path: Path, config: pytest.Config) -> str:
+    """What the items of a samples file are called before their "::", as pytest does for files below its root.
+
+    Files elsewhere have no name in pytest, and two of them would be one.
+    """
+    return os.path.relpath(path, config.rootpath).replace(os.sep, "/")
 
 
 def in_order(samples: Sequence[Sample]) -> tuple[Sample, ...]:

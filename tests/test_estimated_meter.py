@@ -135,7 +135,6 @@ METER = EstimatedMeter.of_host(NOWHERE)
 
 def test_nothing_costs_nothing():
     assert METER.energy_j(0) == 0
-    assert METER.idle_energy_j(0, 4) == METER.idle_energy_j(10, 0) == 0
 
 
 @given(AMOUNTS, AMOUNTS)
@@ -144,20 +143,10 @@ def test_energy_is_linear_and_monotone(a, b):
     assert (METER.energy_j(a) <= METER.energy_j(b)) == (a <= b) or METER.energy_j(a) == METER.energy_j(b)
 
 
-@given(AMOUNTS, AMOUNTS)
-def test_full_load_draws_the_maximum(wall_s, vcpu):
-    total_j = METER.energy_j(wall_s * vcpu) + METER.idle_energy_j(wall_s, vcpu)
-    assert total_j == pytest.approx(wall_s * vcpu * METER.max_w_per_vcpu)
-
-
 @pytest.mark.parametrize("amount", [-1.0, math.nan, math.inf])
 def test_no_energy_of_an_impossible_amount(amount):
     with pytest.raises(ValueError, match="finite"):
         METER.energy_j(amount)
-    with pytest.raises(ValueError, match="finite"):
-        METER.idle_energy_j(1, amount)
-    with pytest.raises(ValueError, match="finite"):
-        METER.idle_energy_j(amount, 1)
 
 
 def test_the_ccf_table_is_well_formed():

@@ -14,7 +14,17 @@ import pytest_greencode
 ROOT = Path(pytest_greencode.__file__).parent
 FLOORS = {
     1: ("model", "statistics", "errors", "records"),
-    2: ("carbon", "attribution", "accounting", "green_capacity", "ledger", "samples", "extraction", "data"),
+    2: (
+        "carbon",
+        "attribution",
+        "accounting",
+        "green_capacity",
+        "ledger",
+        "run_account",
+        "samples",
+        "extraction",
+        "data",
+    ),
     3: ("runner", "sandboxes", "meters", "suites", "reports"),
     4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli"),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -17,7 +16,6 @@ Open = Callable[[], CounterSource]
 BACKENDS = ("perf", "powercap", "pyrapl")
 # pyRAPL is asked for by name: it reads the same files as powercap, on fewer machines.
 AUTO = ("perf", "powercap")
-COLUMNS = 100
 
 
 def open_counters(
@@ -76,9 +74,8 @@ def _opened(opener: Open) -> EnergyCounters | MeterUnavailable:
 
 
 def _reasons(failures: Mapping[str, MeterUnavailable]) -> str:
-    wrap = partial(textwrap.fill, width=COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    told = [wrap(f"{name}: {failure.reason}") for name, failure in failures.items()]
-    return "\n".join(["no energy counter of the CPU can be read on this machine.", *told])
+    told = [f"{name}: {failure.reason}" for name, failure in failures.items()]
+    return "\n".join(["no energy counter of the CPU can be read on this machine", *told])
 
 
 def _remedies(failures: Mapping[str, MeterUnavailable]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import platform
 import re
 from collections.abc import Mapping
@@ -111,18 +112,12 @@ class EstimatedMeter:
         """
         return _amount(cpu_s) * (self.max_w_per_vcpu - self.min_w_per_vcpu)
 
-    def idle_energy_j(self, wall_s: float, reserved_vcpu: float) -> float:
-        """Energy, J, of `reserved_vcpu` vCPUs held for `wall_s` seconds, idle or not: reserved_vcpu * wall_s * P_min.
-
-        ValueError unless both are finite and >= 0.
-        """
-        return _amount(wall_s) * _amount(reserved_vcpu) * self.min_w_per_vcpu
-
     def describe(self) -> dict[str, str | float]:
         """The facts a run records about its meter."""
         return {
             "method": self.method.value,
             "cpu": self.cpu,
+            "cpus": os.cpu_count() or 1,
             "basis": self.basis,
             "min_w_per_vcpu": self.min_w_per_vcpu,
             "max_w_per_vcpu": self.max_w_per_vcpu,

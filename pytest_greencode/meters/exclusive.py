@@ -395,22 +395,53 @@ class _Series(Generic[R]):
         return estimate(self._kept, self._stand.baseline, first=plan.first_windows, confidence=plan.confidence)
 
     def result(self) -> Measurement:
-        idle_w = self._stand.baseline.mean_w
-        found = self._current()
-        runs = sum(window.runs for window in self._kept)
-        harness_j = math.fsum((1 - w.share) * w.dynamic_j(idle_w) for w in self._kept)
-        return Measurement(
-            energy_j=found.energy_j if found else None,
-            interval=found.interval_j if found else None,
-            confidence=self._stand.plan.confidence,
-            noise_floor_j=found.noise_floor_j if found else None,
-            below_noise_floor=abs(found.energy_j) < found.noise_floor_j if found else None,
-            harness_energy_j=harness_j / runs if found else None,
-            cpu_s=math.fsum(w.cpu_s for w in self._kept) / runs if found else None,
-            windows=len(self._kept),
-            discarded=dict(sorted(self._discarded.items())),
-            runs=runs,
+        return _measurement(
+            self._kept,
+            self._stand.baseline,
+            self._stand.plan,
+            discarded=self._discarded,
             contention_known=self._contention_known,
             stopped_by=self.stopped_by or "cap",
-            kept=tuple(self._kept),
         )
+
+
+def again(measurement: Measurement, baseline: Baseline, plan: Plan | None = None) -> Measurement:
+    """The same windows with an idle power that is known better, as from a baseline taken afterwards as well."""
+    plan = plan or Plan()
+    return _measurement(
+        measurement.kept,
+        baseline,
+        plan,
+        discarded=measurement.discarded,
+        contention_known=measurement.contention_known,
+        stopped_by=measurement.stopped_by,
+    )
+
+
+def _measurement(
+    kept: Sequence[Window],
+    baseline: Baseline,
+    plan: Plan,
+    *,
+    discarded: Mapping[str, int],
+    contention_known: bool,
+    stopped_by: str,
+) -> Measurement:
+    found = estimate(kept, baseline, first=plan.first_windows, confidence=plan.confidence)
+    runs = sum(window.runs for window in kept)
+    harness_j = math.fsum((1 - w.share) * w.dynamic_j(baseline.mean_w) for w in kept)
+    return Measurement(
+        energy_j=found.energy_j if found else None,
+        interval=found.interval_j if found else None,
+        confidence=plan.confidence,
+        noise_floor_j=found.noise_floor_j if found else None,
+        below_noise_floor=abs(found.energy_j) < found.noise_floor_j if found else None,
+        harness_energy_j=harness_j / runs if found else None,
+        cpu_s=math.fsum(w.cpu_s for w in kept) / runs if found else None,
+        windows=len(kept),
+        discarded=dict(sorted(discarded.items())),
+        runs=runs,
+        contention_known=contention_known,
+        stopped_by=stopped_by,
+        kept=tuple(kept),
+    )

@@ -33,13 +33,12 @@ _ATTRIBUTES = struct.Struct("=IIQQ40x")
 
 _EVENTS: Mapping[Kind, str] = {"package": "energy-pkg", "dram": "energy-ram", "psys": "energy-psys"}
 
-REMEDY = """\
-Events of a whole CPU need CAP_PERFMON, or kernel.perf_event_paranoid of 0 or less:
-
-sudo sysctl kernel.perf_event_paranoid=0
-
-That holds until the next boot and lets every user of this machine profile it, a sandbox's too
-unless seccomp keeps it from perf_event_open (as Docker's profile does)."""
+REMEDY = (
+    "Events of a whole CPU need CAP_PERFMON, or kernel.perf_event_paranoid of 0 or less:\n\n"
+    "\tsudo sysctl kernel.perf_event_paranoid=0\n\n"
+    "That holds until the next boot and lets every user of this machine profile it, a sandbox's too unless seccomp "
+    "keeps it from perf_event_open (as Docker's profile does)."
+)
 
 # (type, config, CPU) -> descriptor
 OpenEvent = Callable[[int, int, int], int]

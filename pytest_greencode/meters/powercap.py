@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +37,13 @@ END
 sudo udevadm control --reload
 sudo udevadm trigger --action=add --subsystem-match=powercap"""
 
-REMEDY = f"""\
-Since CVE-2020-8694 (PLATYPUS) only root may read these counters, as they leak what other programs
-compute. Give them to a group of their own, for every boot, with:
-
-{COMMANDS}
-
-and log in again. Do not make them readable for all (chmod a+r): model-written code could then read
-them too. For the same reason keep the user that a sandbox runs as out of the group."""
+REMEDY = (
+    "Since CVE-2020-8694 (PLATYPUS) only root may read these counters, as they leak what other programs compute. Give "
+    "them to a group of their own, for every boot, with:\n\n"
+    + textwrap.indent(COMMANDS, "\t")
+    + "\n\nand log in again. Do not make them readable for all (chmod a+r): model-written code could then read them "
+    "too. For the same reason keep the user that a sandbox runs as out of the group."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from .window import machine_busy_cpu_s
 
 # A machine less idle than this disturbs its own measurement (Green Metrics Tool checks for the same).
-IDLE_LOAD_SHARE = 0.05
+IDLE_LOAD_SHARE = 0.1
 HOT_C = 85.0
 STEAL_SHARE = 0.01
 
@@ -141,7 +141,7 @@ def _cautions(environment: Environment) -> Iterator[Caution]:
             remedy="For the measurement: echo off | sudo tee /sys/devices/system/cpu/smt/control.",
         )
     load, cpus = environment.load_1min, environment.cpus
-    if load is not None and cpus and load > max(IDLE_LOAD_SHARE * cpus, 0.1):
+    if load is not None and cpus and load > max(IDLE_LOAD_SHARE * cpus, 0.5):
         yield Caution(
             what=f"The load was {load:g} on {cpus} CPUs.",
             why="What else runs is in the idle baseline or in the workload's energy, and it changes.",

@@ -25,11 +25,7 @@ from . import powercap
 from .counters import PLAUSIBLE_W, Domain, Kind
 
 OWN_READER = "The plugin's own readers, perf and powercap, need no pyRAPL and cope with more machines: use those."
-INSTALL = f"""\
-{OWN_READER}
-To have pyRAPL nevertheless:
-
-pip install 'pytest-greencode[pyrapl]'"""
+INSTALL = f"{OWN_READER}\nTo have pyRAPL nevertheless:\n\n\tpip install 'pytest-greencode[pyrapl]'"
 
 # pyRAPL's list of energies goes by socket, and within a socket by these.
 _KINDS: tuple[Kind, ...] = ("package", "dram")

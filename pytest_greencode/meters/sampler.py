@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ..errors import GreencodeError
 from ..ledger import Overhead
 from ..model import Window
 from .counters import CounterReading, EnergyCounters, between
@@ -17,7 +19,7 @@ WINDOW_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a window is read from. `counters` None: CPU time only. `idle_w` is what is known of it when the run begins."""
+    """What a window is read from. `counters` None: CPU time only. `idle_w`: what is known of it when the run begins."""
 
     busy_cpu_s: Callable[[], float | None]
     counters: EnergyCounters | None = None
@@ -56,10 +58,9 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._stop.wait(self._window_s):
-            try:
+            # Whoever runs attempts meets the same ledger, and says so.
+            with contextlib.suppress(GreencodeError):
                 self._sample()
-            except Exception:  # noqa: S112 - whoever runs attempts meets the same ledger, and says so
-                continue
 
     def _sample(self) -> None:
         before, after = self._last, self._read(time.time())

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from ..accounting import Account, ConfigurationAccount
+from ..accounting import Account, ConfigurationAccount, MeasuredRow
 
 SCHEMA = 1
 
@@ -26,7 +26,9 @@ def render_json(account: Account, run_facts: Mapping[str, object]) -> str:
         "run": _plain(run_facts),
         "factors": _plain(account.factors),
         "quarantined": _plain(account.quarantined),
+        "energy_balance": _plain(account.balance),
         "configurations": [_configuration(configuration) for configuration in account.configurations],
+        "measured_alone": [_measured(row) for row in account.measured],
         "comparisons": [],
         "gate": None,
     }
@@ -35,7 +37,21 @@ def render_json(account: Account, run_facts: Mapping[str, object]) -> str:
 
 def _configuration(configuration: ConfigurationAccount) -> dict[str, Any]:
     plain: dict[str, Any] = _plain(configuration)
-    return plain | {"settings": _settings(configuration.settings), "green_capacity": None}
+    return plain | {"settings": _settings(configuration.settings)}
+
+
+def _measured(row: MeasuredRow) -> dict[str, Any]:
+    samples = [
+        {"model": _plain(model), "settings": _settings(settings), "sample_id": sample_id}
+        for model, settings, sample_id in row.samples
+    ]
+    return {
+        "suite": _plain(row.suite),
+        "task_id": _plain(row.task_id),
+        "reference": row.reference,
+        "samples": samples,
+        **_plain(row.measured),
+    }
 
 
 def _settings(text: str) -> object:

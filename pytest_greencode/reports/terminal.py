@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..accounting import MIN_TASKS, Account, ConfigurationAccount
+from ..attribution import Balance
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 _UNKNOWN = "?"
@@ -18,7 +19,15 @@ _KEY_WIDTH = 11
 _MOST_QUARANTINED = 10
 # How quiet pytest may be (its -q is -1) until a note goes. Most say where numbers come from and go first; those that
 # say of which attempts the numbers are stay.
-_QUIETEST = {"unknown": -1, "flaky": -1, "same sample": -1, "incomplete": -99, "quarantined": -99, "resumed": -99}
+_QUIETEST = {
+    "unknown": -1,
+    "flaky": -1,
+    "same sample": -1,
+    "not counted": -1,
+    "incomplete": -99,
+    "quarantined": -99,
+    "resumed": -99,
+}
 
 
 class _Column(NamedTuple):
@@ -53,10 +62,13 @@ def render_terminal(
         lines += wrap(_title(suite, [row.configuration for row in finished]), width)
         if finished:
             lines += ["", *_table(finished, width), ""]
+        if any(row.configuration.green_capacity is not None for row in finished):
+            lines += [*_green_capacity(finished, width), ""]
         lines += keyed(_footnotes(rows), width, verbosity)
     if not account.configurations:
         lines.append("no attempts")
-    return [*lines, *keyed([*_quarantined(account.quarantined), *notes], width, verbosity)]
+    more = [*_quarantined(account.quarantined), *_balance(account.balance), *notes]
+    return [*lines, *keyed(more, width, verbosity)]
 
 
 def keyed(notes: Iterable[tuple[str, str]], width: int, verbosity: int = 0) -> Iterator[str]:
@@ -242,6 +254,43 @@ def _or_unknown(value: float | None, shown: Callable[[float], str]) -> str:
     return _UNKNOWN if value is None else shown(value)
 
 
+# Green Capacity.
+
+_INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "energy_j": "energy", "flops": "FLOPs"}
+
+
+def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
+    """Accepted samples beside the tasks' own solutions: reference / sample per indicator, and who dominates whom."""
+    yield from wrap(
+        "Green Capacity: canonical solution / accepted sample, geometric mean over tasks; above 1 the sample is leaner",
+        width,
+    )
+    yield ""
+    heads = ["accepted", *_INDICATOR_TITLES.values(), "leaner", "heavier", "mixed", "same"]
+    table = [_green_cells(row.configuration) for row in rows]
+    widths = [max(map(columns, (head, *cells))) for head, *cells in zip(heads, *table, strict=True)]
+    longest = max(len("model"), *(columns(row.name) for row in rows))
+    name_width = max(_NARROWEST_NAME, min(longest, width - sum(widths) - len(widths)))
+    names = _distinct([row.name for row in rows], name_width)
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        return " ".join([left(name, name_width), *map(right, cells, widths)]).rstrip()
+
+    yield line("model", heads)
+    yield "-" * (name_width + sum(widths) + len(widths))
+    for row, cells in zip(rows, table, strict=True):
+        yield line(names[row.name], cells)
+
+
+def _green_cells(configuration: ConfigurationAccount) -> list[str]:
+    found = configuration.green_capacity
+    if found is None:
+        return [_UNKNOWN] * (5 + len(_INDICATOR_TITLES))
+    ratios = [_or_unknown(found.log_ratio[name].ratio, significant) for name in _INDICATOR_TITLES]
+    relations = [str(found.relations[relation]) for relation in ("dominates", "dominated", "incomparable", "equal")]
+    return [_or_unknown(found.correctness, lambda share: f"{percent(share)} %"), *ratios, *relations]
+
+
 # The footnotes.
 
 
@@ -338,3 +387,28 @@ def _quarantined(quarantined: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "quarantined", f"{escape(task_id)}: {escape(reason)}"
     if (more := len(quarantined) - _MOST_QUARANTINED) > 0:
         yield "quarantined", f"and {more} more"
+
+
+def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
+    """Where the machine's energy went while the run went on."""
+    if balance is None:
+        return
+    parts = {
+        "solutions": balance.solutions_uj,
+        "harness": balance.harness_uj,
+        "other processes": balance.other_processes_uj,
+        "idle, cores of this run": balance.idle_reserved_uj,
+        "idle, other cores": balance.idle_rest_uj,
+    }
+    shown = ", ".join(f"{name} {significant(uj * 1e-6)} J" for name, uj in parts.items() if uj)
+    dram = f"; DRAM {significant(balance.dram_uj * 1e-6)} J besides" if balance.dram_uj is not None else ""
+    total = f"{significant(balance.counter_uj * 1e-6)} J in {significant(balance.duration_s)} s"
+    yield "machine", f"{total} by {escape(balance.meter)}: {shown}{dram}"
+    for reason, count in balance.invalid.items():
+        yield "not counted", f"{count} window{'s' * (count != 1)}: {escape(reason)}"
+
+
+def cautions(run_facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Notes on what makes a run's measured energy less certain than it looks; the JSON report says more of each."""
+    meter = run_facts.get("meter") or {}
+    return [("caution", escape(caution["what"])) for caution in meter.get("cautions", ())]

@@ -102,9 +102,13 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "", split_words:
 def message(text: str, width: int = 80, *, first: str = "", rest: str = "") -> Iterator[str]:
     """A message of one or more lines, escaped and wrapped, behind `first` and then `rest`.
 
-    A command in backticks stays on one line, so that it can be pasted.
+    A command can be pasted: it stays on one line when it is in backticks, and is shown as it is when its line begins
+    with a tab.
     """
     for line in text.splitlines():
+        if line.startswith("\t"):
+            yield escape(line[1:])
+            continue
         glued = re.sub("`[^`]*`", lambda command: command[0].replace(" ", _GLUE), escape(line))
         for part in wrap(glued, width, first=first, rest=rest, split_words=False):
             yield part.replace(_GLUE, " ")

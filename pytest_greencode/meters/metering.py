@@ -1,0 +1,216 @@
+"""The meter of one session, from the idle machine before the first sandbox to the idle machine after the last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import psutil
+
+from ..errors import MeterUnavailable
+from ..ledger import Overhead
+from ..model import Method, Window
+from .baseline import Baseline, compare_baselines, measure_baseline, pooled
+from .counters import EnergyCounters
+from .estimated import EstimatedMeter
+from .exclusive import Measurement, Plan, Workload, measure_exclusive
+from .protocol import Caution, cautions, cautions_between, read_environment
+from .sampler import Machine, Sampler
+from .window import machine_busy_cpu_s
+
+BASELINE_WINDOWS = 5
+# Below this part of the machine's CPUs idle power is idle power.
+QUIET_SHARE = 0.05
+
+Write = Callable[[list[Window], list[Overhead]], None]
+
+
+class Metering:
+    """Energy counters where there are some (or were asked for), else the estimate from CPU time, or neither.
+
+    `choice`: "auto", "rapl", "pyrapl", "estimated" or "none". `idle_s`: how long the idle machine is measured, before
+    and after. `reserved_cores`: what the run keeps for itself. Raises MeterUnavailable for counters that are not there.
+
+    Of several processes of one session one reads the machine. The others are told its `kind` as their choice, and only
+    note their own CPU time (`reads_machine` False). `exclusive`: there must be counters.
+
+    `estimated` is the meter that prices CPU time by itself; None where windows of counters do, and for "none".
+    """
+
+    def __init__(
+        self,
+        choice: str,
+        *,
+        idle_s: float,
+        reserved_cores: int,
+        reads_machine: bool = True,
+        exclusive: bool = False,
+    ) -> None:
+        self._choice, self._idle_s, self._reads_machine = choice, idle_s, reads_machine
+        self._reserved_share = min(1.0, reserved_cores / (os.cpu_count() or 1))
+        self._counters = _counters("rapl" if exclusive and choice == "auto" else choice)
+        priced = self._counters is None and choice in ("auto", "estimated")
+        self.estimated = EstimatedMeter.of_host() if priced else None
+        self._sampler: Sampler | None = None
+        self._before: Baseline | None = None
+        self._after: Baseline | None = None
+        self._environment = read_environment()
+        self._cautions: list[Caution] = []
+
+    @property
+    def kind(self) -> str:
+        """ "counters", "estimated" or "none"."""
+        return "counters" if self._counters is not None else "estimated" if self.estimated is not None else "none"
+
+    @property
+    def counters(self) -> EnergyCounters | None:
+        return self._counters
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The idle machine as far as it is known by now."""
+        return self._before if self._after is None or self._before is None else pooled(self._before, self._after)
+
+    @property
+    def cpu(self) -> str:
+        return self.estimated.cpu if self.estimated is not None else self._environment.cpu or "unknown"
+
+    def start(self, write: Write) -> None:
+        """Measure the idle machine, then begin to hand out windows. To be called before anything else is started."""
+        if self._choice == "none":
+            return
+        if not self._reads_machine:
+            self._sampler = Sampler(write, None)
+            return
+        counters = self._counters
+        if counters is not None:
+            self._cautions = cautions(self._environment)
+            counters.__enter__()
+            self._before = self._measured_idle(counters)
+        self._sampler = Sampler(
+            write,
+            Machine(
+                busy_cpu_s=busy_cpu_s,
+                counters=counters,
+                idle_w=self._before.mean_w if self._before is not None else None,
+                reserved_share=self._reserved_share,
+                meter=self._name() if counters is not None else None,
+            ),
+        )
+
+    def stop(self, *, measure_idle: bool = True) -> tuple[float, float] | None:
+        """The last window, and the idle machine again; (idle power in W, since when) where it is known better now.
+
+        Raises what `write` raises.
+        """
+        sampler, self._sampler = self._sampler, None
+        if sampler is None:
+            return None
+        sampler.stop()
+        if self._counters is None:
+            return None
+        if measure_idle and self._before is not None:
+            self._after = self._measured_idle(self._counters)
+        now = read_environment()
+        self._cautions += cautions_between(self._environment, now)
+        baseline = self.baseline
+        return None if baseline is None else (baseline.mean_w, sampler.started_at)
+
+    def measure_alone(self, workloads: Mapping[str, Workload], plan: Plan) -> dict[str, Measurement]:
+        """Programs of one task, in turns, while nothing else runs. Needs counters and a baseline; else {}."""
+        if self._counters is None or self._before is None:
+            return {}
+        return measure_exclusive(workloads, self._counters, self._before, plan, busy_cpu_s=busy_cpu_s)
+
+    def close(self) -> None:
+        if self._counters is not None:
+            self._counters.close()
+
+    def _measured_idle(self, counters: EnergyCounters) -> Baseline | None:
+        return measure_baseline(counters, windows=BASELINE_WINDOWS, window_s=self._idle_s / BASELINE_WINDOWS)
+
+    def _name(self) -> str:
+        assert self._counters is not None
+        facts = self._counters.describe()
+        names = ", ".join(domain.name for domain in self._counters.domains if domain.kind != "dram")
+        return f"RAPL ({facts['backend']}: {names})"
+
+    def describe(self) -> dict[str, Any] | None:
+        """The facts a run records about its meter, and the protocol of the measurement."""
+        if self._counters is None:
+            return self.estimated.describe() if self.estimated is not None else None
+        stability = None
+        if self._before is not None and self._after is not None:
+            stability = asdict(compare_baselines(self._before, self._after))
+        return {
+            "method": Method.ATTRIBUTED.value,
+            "source": self._name(),
+            **self._counters.describe(),
+            "idle_before": None if self._before is None else asdict(self._before),
+            "idle_after": None if self._after is None else asdict(self._after),
+            "idle_stability": stability,
+            "environment": asdict(self._environment),
+            "cautions": [asdict(caution) for caution in self.cautions()],
+        }
+
+    def cautions(self) -> list[Caution]:
+        """What makes the energies less certain than they look."""
+        found = list(self._cautions)
+        if self._counters is None:
+            return found
+        if self._before is None:
+            found.append(
+                Caution(
+                    what="Idle power could not be measured.",
+                    why="Without it the energy above idle is not known.",
+                    remedy="See the faults of the counters in the JSON report, and measure again.",
+                )
+            )
+            return found
+        share = self._before.busy_share
+        if share is not None and share > QUIET_SHARE:
+            found.append(
+                Caution(
+                    what=f"{share:.0%} of the machine was busy while idle power was measured.",
+                    why="Idle power then includes other work, and the energy above it comes out too small.",
+                    remedy="Stop other work, or give the machine more time: --greencode-idle 60.",
+                )
+            )
+        if self._after is not None:
+            stability = compare_baselines(self._before, self._after)
+            if not stability.stable:
+                found.append(
+                    Caution(
+                        what=f"Idle power changed by {stability.change_w:+.3g} W during the run.",
+                        why="The energy above idle may be off by up to that times the duration.",
+                        remedy="Let the machine settle and measure again; the mean of both was used.",
+                    )
+                )
+        return found
+
+
+def busy_cpu_s() -> float | None:
+    """CPU seconds that all processes of the machine have used since it was started; None where no one tells."""
+    known = machine_busy_cpu_s()
+    if known is not None:
+        return known
+    try:
+        times = psutil.cpu_times()
+    except (OSError, RuntimeError):
+        return None
+    return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+
+
+def _counters(choice: str) -> EnergyCounters | None:
+    if choice not in ("auto", "rapl", "pyrapl"):
+        return None
+    from .choice import open_counters  # what most machines have no use for
+
+    try:
+        return open_counters("pyrapl" if choice == "pyrapl" else "auto")
+    except MeterUnavailable as missing:
+        if choice == "auto":
+            return None
+        raise MeterUnavailable(f"--greencode-meter {choice}: {missing.reason}", missing.remedy) from None

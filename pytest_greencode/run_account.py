@@ -1,0 +1,67 @@
+"""The account of a run in a ledger: the one way from records to numbers, for pytest and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from . import carbon
+from .accounting import Account, account
+from .attribution import attribute, with_energy, with_measured
+from .errors import UsageProblem
+from .ledger import Ledger
+from .model import Factors, Intensity, Window
+
+
+def account_of_run(ledger: Ledger, run_id: str, factors: Factors, *, attempts_allowed: int | None = None) -> Account:
+    """Everything that a ledger knows of a run, accounted for. Raises LedgerError."""
+    records, references = ledger.records(run_id), ledger.references(run_id)
+    windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
+    measured = ledger.measured(run_id)
+    if any(window.package_uj is not None for window in windows):
+        attribution = attribute(windows, ledger.work(run_id))
+        if attribution is not None:
+            name = attribution.balance.meter
+            records = with_measured(with_energy(records, attribution), measured, name)
+            references = with_measured(with_energy(references, attribution), measured, name)
+    else:
+        attribution = attribute(_modelled(windows, meter), ledger.work(run_id))
+    return account(
+        records,
+        factors,
+        attempts_allowed=attempts_allowed,
+        quarantined=ledger.quarantined(run_id),
+        intensity_for=_intensity_of_region,
+        balance=attribution.balance if attribution is not None else None,
+        references=references,
+        measured=measured,
+    )
+
+
+def _modelled(windows: Sequence[Window], meter: Mapping[str, Any] | None) -> list[Window]:
+    """Windows with the energy that the run's CPU power model gives them, where a run had a model and no counter.
+
+    P = cpus * P_min + busy * (P_max - P_min), the model of the attempts' own energy (meters/estimated.py).
+    """
+    if meter is None or "min_w_per_vcpu" not in meter or "cpus" not in meter:
+        return []
+    idle_w = meter["cpus"] * meter["min_w_per_vcpu"]
+    busy_w = meter["max_w_per_vcpu"] - meter["min_w_per_vcpu"]
+    return [
+        replace(
+            window,
+            package_uj=round(1e6 * (idle_w * window.duration_s + busy_w * window.busy_cpu_s)),
+            idle_w=idle_w,
+            meter="CPU power model",
+        )
+        for window in windows
+        if window.busy_cpu_s is not None
+    ]
+
+
+def _intensity_of_region(region: str) -> Intensity | None:
+    try:
+        return carbon.grid_intensity(region)
+    except UsageProblem:
+        return None
