@@ -247,8 +247,8 @@ class Runner:
     def _loop(self, slot: _Slot) -> None:
         try:
             slot.sandbox = self._started()  # ahead of the first unit: collection goes on meanwhile
-            problem = None
-        except GreencodeError as error:
+            problem: BaseException | None = None
+        except BaseException as error:  # a bug of ours must not leave somebody waiting either
             problem = error
         if slot is self._slots[0]:
             self._first_start.set_exception(problem) if problem is not None else self._first_start.set_result(None)

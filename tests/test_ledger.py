@@ -50,7 +50,7 @@ def declared(ledger: Ledger, *samples: Sample) -> None:
 
 
 def begun(ledger: Ledger, each: Sample, key: str, at: float = 1.0) -> None:
-    ledger.start(RUN, [Started(program_key=key, attempt=(each, "suite"), extraction="as-is")], at)
+    ledger.start(RUN, [Started(program_key=key, task_id=each.task_id, attempt=(each, "suite"), extraction="as-is")], at)
 
 
 def ended(ledger: Ledger, key: str, outcome: Finished = ACCEPTED, at: float = 2.0) -> None:
@@ -94,7 +94,7 @@ def test_an_execution_that_is_begun_again_counts_from_then(ledger: Ledger) -> No
 def test_one_execution_serves_every_attempt_that_shares_it(ledger: Ledger) -> None:
     declared(ledger, sample(0), sample(1))
     begun(ledger, sample(0), "key")
-    ledger.assign(RUN, Started(program_key="key", attempt=(sample(1), "suite"), extraction="fence"))
+    ledger.assign(RUN, Started(program_key="key", task_id="t", attempt=(sample(1), "suite"), extraction="fence"))
     ended(ledger, "key")
     assert [(r.verdict, r.extraction) for r in ledger.records(RUN)] == [
         (Verdict.ACCEPTED, "as-is"),

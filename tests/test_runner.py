@@ -31,6 +31,7 @@ def executed(verdict: Verdict, *, dirty: bool = False, detail: str = "", oracle_
 class FakeSandbox:
     def __init__(self, kind: FakeKind) -> None:
         self.kind, self.closed = kind, False
+        self.facts = {"cpu_s": 0.1}
 
     def run_all(self, requests: Sequence[Request]) -> Iterator[Execution]:
         for request in requests:
