@@ -663,11 +663,11 @@ def _green_capacity(
 
 
 def _indicators(reading: Reading) -> Cost:
-    # FLOPs come with a counter of instructions, which no meter here has yet.
     return Cost(
         run_time_s=reading.cpu_s,
         peak_memory_bytes=reading.peak_memory_bytes,
         energy_j=_known(reading.energy_j),
+        flops=reading.flops,
     )
 
 

@@ -242,6 +242,7 @@ def _with_measured(reading: Reading, found: Measured, meter: str) -> Reading:
         harness_energy_j=found.harness_energy_j,
         cpu_s=reading.cpu_s if found.cpu_s is None else found.cpu_s,
         peak_memory_bytes=found.peak_memory_bytes or reading.peak_memory_bytes,
+        flops=found.flops,
         energy_method=Method.MEASURED,
         energy_source=f"{meter}, above idle, alone and repeated",
     )

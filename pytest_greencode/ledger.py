@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS reference (
 CREATE TABLE IF NOT EXISTS measured (
     run_id TEXT NOT NULL, program_key TEXT NOT NULL, energy_j REAL, low_j REAL, high_j REAL, confidence REAL NOT NULL,
     noise_floor_j REAL, harness_energy_j REAL, cpu_s REAL, peak_memory_bytes INTEGER, windows INTEGER NOT NULL,
-    runs INTEGER NOT NULL, discarded TEXT NOT NULL, stopped_by TEXT NOT NULL,
+    runs INTEGER NOT NULL, discarded TEXT NOT NULL, stopped_by TEXT NOT NULL, instructions REAL, flops REAL,
     PRIMARY KEY (run_id, program_key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gold (
@@ -77,7 +77,7 @@ _WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "
            "reserved_share", "meter", "invalid")  # fmt: skip
 
 _MEASURED = ("energy_j", "low_j", "high_j", "confidence", "noise_floor_j", "harness_energy_j", "cpu_s",
-             "peak_memory_bytes", "windows", "runs", "discarded", "stopped_by")  # fmt: skip
+             "peak_memory_bytes", "windows", "runs", "discarded", "stopped_by", "instructions", "flops")  # fmt: skip
 
 _FINISH = (
     "UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, "  # noqa: S608

@@ -148,7 +148,7 @@ class Reading:
     `cpu_s`: CPU time of the solution and its children, net of the sandbox's own set-up.
     `oracle_cpu_s`: CPU time of the tests; `harness_cpu_s`: everything else the sandbox spent on the attempt.
     `peak_memory_bytes`: peak resident memory of the solution above what it started with.
-    Energies are None where no meter gave one.
+    Energies are None where no meter gave one, and so are FLOPs where no counter did.
     """
 
     cpu_s: float
@@ -160,6 +160,7 @@ class Reading:
     harness_energy_j: float | None = None
     energy_method: Method = Method.MISSING
     energy_source: str | None = None
+    flops: float | None = None
 
 
 OWN_GRID = "user"  # the region and source of a figure that the user gave
@@ -195,6 +196,7 @@ class Measured:
     `low_j` and `high_j` hold the mean at `confidence`. An energy closer to 0 than `noise_floor_j` is not told from
     idling. `windows` of repeated runs were used, `runs` runs in all; `discarded` windows were not, by reason.
     `stopped_by`: "precision", "baseline" (the idle power is not known well enough for more) or "cap".
+    `instructions` and `flops`: per run, by the CPU's own counters, of the solution with its start in the sandbox.
     """
 
     energy_j: float | None
@@ -209,6 +211,8 @@ class Measured:
     runs: int
     discarded: Mapping[str, int]
     stopped_by: str
+    instructions: float | None = None
+    flops: float | None = None
 
     @property
     def above_noise(self) -> bool:

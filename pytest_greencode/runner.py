@@ -24,6 +24,7 @@ from pytest_greencode.suites.formats import canonical_program, program
 
 if TYPE_CHECKING:
     from pytest_greencode.meters.exclusive import Spent
+    from pytest_greencode.meters.operations import OperationCounter, Operations
 
 GOLD_ORACLE_CPU_S = 300.0
 MIN_ORACLE_CPU_S = 5.0
@@ -92,7 +93,21 @@ class _Slot:
     """A place for one sandbox, filled when needed and emptied when it went bad."""
 
     sandbox: WorkerSandbox | None = None
+    operations: OperationCounter | None = None
     attempt_s: float = BATCH_S / 8  # how long one took lately
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of a program's repetitions: each one's peak memory, and operations over all (None: unknown)."""
+
+    peaks_bytes: list[int] = field(default_factory=list)
+    runs: int = 0
+    operations: Operations | None = None
+
+    def add(self, runs: int, operations: Operations) -> None:
+        self.runs += runs
+        self.operations = operations if self.operations is None else self.operations.plus(operations)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,10 +213,10 @@ class Runner:
         """What was accepted and the task's reference, by program key: a group for each task. For `workload`."""
         return [self._references.get(task, {}) | programs for task, programs in self._accepted.items()]
 
-    def workload(self, request: Request, peaks_bytes: list[int]) -> Callable[[int], Spent]:
+    def workload(self, request: Request, seen: Seen) -> Callable[[int], Spent]:
         """Runs a program so many times, one run after the other, in one sandbox. To be used when all units are done.
 
-        `peaks_bytes` takes each run's peak memory. The workload raises VerdictChanged when a run is not accepted.
+        `seen` takes what else is known of the runs. The workload raises VerdictChanged when a run is not accepted.
         """
         slot = self._slots[0]
 
@@ -209,9 +224,11 @@ class Runner:
             from pytest_greencode.meters.exclusive import Spent  # few runs need it
 
             cpu_s = harness_cpu_s = 0.0
+            sandbox, counter = self._sandbox(slot), self._operations(slot)
+            before = counter.read()
             begun_at, start_s, start_cpu_s = time.time(), time.monotonic(), time.process_time()
             for first in range(0, repeats, MAX_BATCH):
-                for execution in self._sandbox(slot).run_all([request] * min(MAX_BATCH, repeats - first)):
+                for execution in sandbox.run_all([request] * min(MAX_BATCH, repeats - first)):
                     reading = execution.reading
                     if execution.verdict is not Verdict.ACCEPTED or execution.dirty:
                         self._give_up(slot)
@@ -219,15 +236,22 @@ class Runner:
                     cpu_s += reading.cpu_s
                     harness_cpu_s += reading.oracle_cpu_s + reading.harness_cpu_s
                     if reading.peak_memory_bytes is not None:
-                        peaks_bytes.append(reading.peak_memory_bytes)
+                        seen.peaks_bytes.append(reading.peak_memory_bytes)
+            wall_s, own_cpu_s = time.monotonic() - start_s, time.process_time() - start_cpu_s
+            seen.add(repeats, counter.read().since(before))
             self._note("alone", begun_at, cpu_s + harness_cpu_s)
-            return Spent(
-                cpu_s=cpu_s,
-                harness_cpu_s=harness_cpu_s + time.process_time() - start_cpu_s,
-                wall_s=time.monotonic() - start_s,
-            )
+            return Spent(cpu_s=cpu_s, harness_cpu_s=harness_cpu_s + own_cpu_s, wall_s=wall_s)
 
         return run
+
+    def _operations(self, slot: _Slot) -> OperationCounter:
+        from pytest_greencode.meters.operations import OperationCounter, forking_process
+
+        if slot.operations is None:
+            assert slot.sandbox is not None
+            init_pid = slot.sandbox.host_pid()
+            slot.operations = OperationCounter(None if init_pid is None else forking_process(init_pid))
+        return slot.operations
 
     def stop(self) -> None:
         """End now: running attempts are abandoned (the ledger knows them as started), sandboxes are removed."""
@@ -575,6 +599,9 @@ class Runner:
 
     @staticmethod
     def _give_up(slot: _Slot) -> None:
+        if slot.operations is not None:
+            slot.operations.close()
+            slot.operations = None
         if slot.sandbox is not None:
             slot.sandbox.close()
             slot.sandbox = None

@@ -164,10 +164,20 @@ class GreencodeSession:
             image=chosen.image,
             notify=self._notices.append,
         )
+        self._check_meter(self._kind)
         if self._has_workers:
             self._kind.start().close()  # what cannot start is said once, here, and not by every worker
         else:
             self._start_runner()
+
+    def _check_meter(self, kind: SandboxKind) -> None:
+        remote = kind.describe().get("remote") if self._metering.kind == "counters" else None
+        if remote is not None:
+            raise UsageProblem(
+                f"--greencode-meter {self.options.meter}: the counters are this machine's, but the Docker daemon at "
+                f"{remote} runs the attempts, perhaps elsewhere; measure there, use a daemon behind a Unix socket or "
+                "--greencode-sandbox bubblewrap, or estimate: --greencode-meter estimated"
+            )
 
     def _close(self) -> None:
         if self._runner is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 from ..model import Measured
-from ..runner import Runner, VerdictChanged
+from ..runner import Runner, Seen, VerdictChanged
 from .exclusive import Measurement, Plan, again
 from .metering import Metering
 
@@ -20,7 +20,7 @@ class Alone:
     def __init__(self, metering: Metering, plan: Plan, write: Callable[[dict[str, Measured]], None]) -> None:
         self._metering, self._plan, self._write = metering, plan, write
         self._measurements: dict[str, Measurement] = {}
-        self._peaks_bytes: dict[str, list[int]] = {}
+        self._seen: dict[str, Seen] = {}
 
     @staticmethod
     def count(runner: Runner) -> tuple[int, int]:
@@ -37,15 +37,15 @@ class Alone:
     def run(self, runner: Runner) -> Iterator[str | None]:
         """Measure; yields after each task, with what went wrong if something did. Raises what `write` raises."""
         for requests in runner.accepted_programs():
-            peaks: dict[str, list[int]] = {key: [] for key in requests}
-            workloads = {key: runner.workload(request, peaks[key]) for key, request in requests.items()}
+            seen = {key: Seen() for key in requests}
+            workloads = {key: runner.workload(request, seen[key]) for key, request in requests.items()}
             try:
                 found = self._metering.measure_alone(workloads, self._plan)
             except VerdictChanged as changed:
                 yield str(changed)
                 continue
             self._measurements |= found
-            self._peaks_bytes |= peaks
+            self._seen |= seen
             self._write(self._as_measured(found))
             yield None
 
@@ -58,20 +58,25 @@ class Alone:
         self._write(self._as_measured(self._measurements))
 
     def _as_measured(self, measurements: dict[str, Measurement]) -> dict[str, Measured]:
-        return {
-            key: Measured(
-                energy_j=each.energy_j,
-                low_j=each.interval[0] if each.interval else None,
-                high_j=each.interval[1] if each.interval else None,
-                confidence=each.confidence,
-                noise_floor_j=each.noise_floor_j,
-                harness_energy_j=each.harness_energy_j,
-                cpu_s=each.cpu_s,
-                peak_memory_bytes=round(median(peaks)) if (peaks := self._peaks_bytes[key]) else None,
-                windows=each.windows,
-                runs=each.runs,
-                discarded=each.discarded,
-                stopped_by=each.stopped_by,
-            )
-            for key, each in measurements.items()
-        }
+        return {key: _as_measured(each, self._seen[key]) for key, each in measurements.items()}
+
+
+def _as_measured(measurement: Measurement, seen: Seen) -> Measured:
+    low_j, high_j = measurement.interval or (None, None)
+    instructions, flops = seen.operations or (None, None)
+    return Measured(
+        energy_j=measurement.energy_j,
+        low_j=low_j,
+        high_j=high_j,
+        confidence=measurement.confidence,
+        noise_floor_j=measurement.noise_floor_j,
+        harness_energy_j=measurement.harness_energy_j,
+        cpu_s=measurement.cpu_s,
+        peak_memory_bytes=round(median(seen.peaks_bytes)) if seen.peaks_bytes else None,
+        windows=measurement.windows,
+        runs=measurement.runs,
+        discarded=measurement.discarded,
+        stopped_by=measurement.stopped_by,
+        instructions=None if instructions is None else instructions / seen.runs,
+        flops=None if flops is None else flops / seen.runs,
+    )

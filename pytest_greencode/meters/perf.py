@@ -25,7 +25,7 @@ CPUS = Path("/sys/devices/system/cpu")
 _PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
 
 # __NR_perf_event_open of Linux, by architecture.
-_SYSCALL = {"x86_64": 298, "i686": 336, "i386": 336, "aarch64": 241}
+SYSCALL = {"x86_64": 298, "i686": 336, "i386": 336, "aarch64": 241}
 _FLAG_CLOSE_ON_EXEC = 8
 # struct perf_event_attr: the first 24 bytes are type, size, config and sample_period. All else is 0, which asks for a
 # count alone. 64 bytes are the structure's first version, which every kernel takes.
@@ -46,7 +46,7 @@ OpenEvent = Callable[[int, int, int], int]
 
 def open_event(type_: int, config: int, cpu: int) -> int:
     """A descriptor that counts an event on one CPU, whoever runs there; 8 bytes are read from it. OSError."""
-    number = _SYSCALL.get(platform.machine())
+    number = SYSCALL.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"perf_event_open is not known on {platform.machine()}")
     attributes = _ATTRIBUTES.pack(type_, _ATTRIBUTES.size, config, 0)

@@ -88,6 +88,9 @@ class Transport(Protocol):
     def read_line(self, timeout_s: float) -> bytes:
         """One line without its end. Raises EOFError when the worker is gone, TimeoutError after `timeout_s`."""
 
+    def host_pid(self) -> int | None:
+        """This machine's number of the worker; None where it runs on another one, or that cannot be told."""
+
     def close(self) -> str:
         """Stop the worker and release everything; what it wrote to its standard error, for messages."""
 
@@ -206,6 +209,10 @@ class WorkerSandbox:
             return str(answer["error"])
         self._known_tasks.add(key)
         return None
+
+    def host_pid(self) -> int | None:
+        """This machine's number of the worker's first process; None where that cannot be told."""
+        return self._transport.host_pid()
 
     def close(self) -> None:
         self._transport.close()

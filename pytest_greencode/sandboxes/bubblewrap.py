@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
@@ -64,6 +65,14 @@ class ProcessStream:
         line = bytes(self._lines[:end])
         del self._lines[: end + 1]
         return line
+
+    def host_pid(self) -> int | None:
+        pid = self._process.pid
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        except OSError:
+            return None
+        return int(children[0]) if children else None  # bwrap stays outside; what it starts is process 1 inside
 
     def close(self) -> str:
         with contextlib.suppress(ProcessLookupError):

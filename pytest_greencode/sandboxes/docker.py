@@ -35,8 +35,8 @@ _STREAM_HEADER = struct.Struct(">BxxxI")
 class AttachedStream:
     """Transport over the SDK's attached socket, whose output comes in frames of an 8-byte header and a body."""
 
-    def __init__(self, attached: Any, remove: Callable[[], None]) -> None:
-        self._attached = attached
+    def __init__(self, attached: Any, remove: Callable[[], None], host_pid: Callable[[], int | None]) -> None:
+        self._attached, self._host_pid = attached, host_pid
         # Behind a Unix or TCP socket the SDK hands out a SocketIO; its socket is what can be written and waited for.
         self._socket = getattr(attached, "_sock", attached)
         self._remove = remove
@@ -70,6 +70,9 @@ class AttachedStream:
                 return
             (self._errors if stream == 2 else self._lines).extend(self._raw[_STREAM_HEADER.size : end])
             del self._raw[:end]
+
+    def host_pid(self) -> int | None:
+        return self._host_pid()
 
     def close(self) -> str:
         with contextlib.suppress(OSError):
@@ -116,11 +119,17 @@ class DockerKind:
                 f"--greencode-image {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
             ) from error
 
+    @property
+    def remote(self) -> str | None:
+        """The address of a daemon that is not, or may not be, this machine's own."""
+        return None if self._client.api.base_url.startswith("http+docker") else str(self._client.api.base_url)
+
     def describe(self) -> dict[str, Any]:
         return {
             "sandbox": self.name,
             "tier": self.tier,
             "engine": self.version.get("Version"),
+            "remote": self.remote,
             "image": self._image,
         }
 
@@ -134,6 +143,11 @@ class DockerKind:
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 self._client.api.kill(container["Id"])  # which removes it, by auto_remove
 
+        def host_pid() -> int | None:
+            if self.remote is not None:
+                return None
+            return self._client.api.inspect_container(container["Id"])["State"]["Pid"] or None
+
         try:
             # Attached before the start, so that no byte is lost.
             attached = self._client.api.attach_socket(
@@ -146,7 +160,7 @@ class DockerKind:
                 f"--greencode-image: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
             ) from error
         try:
-            sandbox = WorkerSandbox(AttachedStream(attached, remove), self._worker)
+            sandbox = WorkerSandbox(AttachedStream(attached, remove, host_pid), self._worker)
         except SandboxLost as error:
             raise SandboxUnavailable(f"--greencode-image: the worker does not start: {error}\n{_NEEDS}") from error
         self._check_promises(sandbox)
