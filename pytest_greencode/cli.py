@@ -6,13 +6,17 @@ import argparse
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_greencode import __version__, carbon
 from pytest_greencode.errors import GreencodeError, SandboxUnavailable, UsageProblem
 from pytest_greencode.ledger import Ledger
+from pytest_greencode.meters.choice import open_counters
 from pytest_greencode.meters.estimated import EstimatedMeter
+from pytest_greencode.meters.protocol import cautions as cautions_of
+from pytest_greencode.meters.protocol import read_environment
+from pytest_greencode.meters.pyrapl import stray_tests
 from pytest_greencode.model import Factors
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import cautions, render_terminal
@@ -97,7 +101,8 @@ def _doctor(*, build: bool) -> int:
         ("docker", _docker),
         ("image", lambda: _image(rebuild=build)),
         ("bubblewrap", _bubblewrap),
-        ("meter", lambda: f"estimated: {EstimatedMeter.of_host().source}"),
+        ("counters", _counters),
+        ("estimate", lambda: EstimatedMeter.of_host().source),
     ]
     missing = set()
     for name, check in checks:
@@ -108,10 +113,38 @@ def _doctor(*, build: bool) -> int:
             missing.add(name)
         for line in message(text, first=f"{name:<11}{verdict:<9}", rest=" " * 20):
             _say(line)
+    if (stray := stray_tests()) is not None:
+        for line in message(
+            f"pyRAPL has put a package `tests` at {stray}, which hides a directory tests/ of yours that has no "
+            "__init__.py; give yours one, or delete that package",
+            first=f"{'pyRAPL':<11}{'note':<9}",
+            rest=" " * 20,
+        ):
+            _say(line)
+    for line in _machine_notes():
+        _say(line)
     if {"docker", "bubblewrap"} <= missing:
         _say("no sandbox: nothing can be run here until docker or bubblewrap is ok")
         return 1
     return 1 if build and "image" in missing else 0
+
+
+def _counters() -> str:
+    """The CPU's energy counters, if they can be read."""
+    counters = open_counters()
+    try:
+        facts = counters.describe()
+        names = ", ".join(domain.name for domain in counters.domains)
+    finally:
+        counters.close()
+    return f"{facts['backend']}: {names}"
+
+
+def _machine_notes() -> Iterator[str]:
+    """What makes measured energy less certain on this machine, each with its remedy."""
+    for caution in cautions_of(read_environment()):
+        text = f"{caution.what} {caution.why} {caution.remedy}"
+        yield from message(text, first=f"{'energy':<11}{'note':<9}", rest=" " * 20)
 
 
 def _docker() -> str:
