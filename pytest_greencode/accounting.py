@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .attribution import Balance
-from .green_capacity import RESOLUTION, RESOLUTION_OF_MEANS, Cost, GreenCapacity, TaskCosts, green_capacity
 from .model import (
     OWN_GRID,
     AttemptRecord,
@@ -36,6 +35,9 @@ from .model import (
     Verdict,
 )
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
+
+if TYPE_CHECKING:
+    from .green_capacity import GreenCapacity
 
 J_PER_KWH = 3.6e6
 AS_IS = "as-is"
@@ -644,6 +646,16 @@ def _green_capacity(
     """None where no reference was run."""
     if not references:
         return None
+    from .green_capacity import RESOLUTION, RESOLUTION_OF_MEANS, Cost, TaskCosts, green_capacity  # few runs need it
+
+    def indicators(reading: Reading) -> Cost:
+        return Cost(
+            run_time_s=reading.cpu_s,
+            peak_memory_bytes=reading.peak_memory_bytes,
+            energy_j=_known(reading.energy_j),
+            flops=reading.flops,
+        )
+
     costs = []
     alone = True
     for task in tasks:
@@ -655,20 +667,11 @@ def _green_capacity(
             TaskCosts(
                 task_id=task.task_id,
                 attempts=task.n,
-                accepted=[_indicators(reading) for reading in accepted],
-                reference=_indicators(reference.reading) if reference and reference.reading else None,
+                accepted=[indicators(reading) for reading in accepted],
+                reference=indicators(reference.reading) if reference and reference.reading else None,
             )
         )
     return green_capacity(costs, resolution=RESOLUTION_OF_MEANS if alone else RESOLUTION)
-
-
-def _indicators(reading: Reading) -> Cost:
-    return Cost(
-        run_time_s=reading.cpu_s,
-        peak_memory_bytes=reading.peak_memory_bytes,
-        energy_j=_known(reading.energy_j),
-        flops=reading.flops,
-    )
 
 
 def _measured_rows(

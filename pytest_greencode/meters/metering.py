@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from ..errors import MeterUnavailable
 from ..ledger import Overhead
 from ..model import Method, Window
-from .baseline import Baseline, compare_baselines, measure_baseline, pooled
-from .counters import EnergyCounters
 from .estimated import EstimatedMeter
-from .exclusive import Measurement, Plan, Workload, measure_exclusive
-from .protocol import Caution, cautions, cautions_between, read_environment
 from .sampler import Machine, Sampler
 from .window import machine_busy_cpu_s
+
+if TYPE_CHECKING:
+    from .baseline import Baseline
+    from .counters import EnergyCounters
+    from .exclusive import Measurement, Plan, Workload
+    from .protocol import Caution, Environment
+
+# What belongs to counters is imported with the first one: most machines where people work or test have none.
+POWERCAP, PERF_EVENT = Path("/sys/class/powercap"), Path("/sys/bus/event_source/devices/power/events/energy-pkg")
 
 BASELINE_WINDOWS = 5
 # Below this part of the machine's CPUs idle power is idle power.
@@ -56,7 +62,7 @@ class Metering:
         self._sampler: Sampler | None = None
         self._before: Baseline | None = None
         self._after: Baseline | None = None
-        self._environment = read_environment()
+        self._environment: Environment | None = None
         self._cautions: list[Caution] = []
 
     @property
@@ -71,11 +77,15 @@ class Metering:
     @property
     def baseline(self) -> Baseline | None:
         """The idle machine as far as it is known by now."""
-        return self._before if self._after is None or self._before is None else pooled(self._before, self._after)
+        if self._after is None or self._before is None:
+            return self._before
+        from .baseline import pooled
+
+        return pooled(self._before, self._after)
 
     @property
     def cpu(self) -> str:
-        return self.estimated.cpu if self.estimated is not None else self._environment.cpu or "unknown"
+        return self.estimated.cpu if self.estimated is not None else EstimatedMeter.of_host().cpu
 
     def start(self, write: Write) -> None:
         """Measure the idle machine, then begin to hand out windows. To be called before anything else is started."""
@@ -86,6 +96,9 @@ class Metering:
             return
         counters = self._counters
         if counters is not None:
+            from .protocol import cautions, read_environment
+
+            self._environment = read_environment()
             self._cautions = cautions(self._environment)
             counters.__enter__()
             self._before = self._measured_idle(counters)
@@ -113,8 +126,10 @@ class Metering:
             return None
         if measure_idle and self._before is not None:
             self._after = self._measured_idle(self._counters)
-        now = read_environment()
-        self._cautions += cautions_between(self._environment, now)
+        from .protocol import cautions_between, read_environment
+
+        if self._environment is not None:
+            self._cautions += cautions_between(self._environment, read_environment())
         baseline = self.baseline
         return None if baseline is None else (baseline.mean_w, sampler.started_at)
 
@@ -122,6 +137,8 @@ class Metering:
         """Programs of one task, in turns, while nothing else runs. Needs counters and a baseline; else {}."""
         if self._counters is None or self._before is None:
             return {}
+        from .exclusive import measure_exclusive
+
         return measure_exclusive(workloads, self._counters, self._before, plan, busy_cpu_s=busy_cpu_s)
 
     def close(self) -> None:
@@ -129,6 +146,8 @@ class Metering:
             self._counters.close()
 
     def _measured_idle(self, counters: EnergyCounters) -> Baseline | None:
+        from .baseline import measure_baseline
+
         return measure_baseline(counters, windows=BASELINE_WINDOWS, window_s=self._idle_s / BASELINE_WINDOWS)
 
     def _name(self) -> str:
@@ -141,6 +160,8 @@ class Metering:
         """The facts a run records about its meter, and the protocol of the measurement."""
         if self._counters is None:
             return self.estimated.describe() if self.estimated is not None else None
+        from .baseline import compare_baselines
+
         stability = None
         if self._before is not None and self._after is not None:
             stability = asdict(compare_baselines(self._before, self._after))
@@ -151,15 +172,18 @@ class Metering:
             "idle_before": None if self._before is None else asdict(self._before),
             "idle_after": None if self._after is None else asdict(self._after),
             "idle_stability": stability,
-            "environment": asdict(self._environment),
+            "environment": None if self._environment is None else asdict(self._environment),
             "cautions": [asdict(caution) for caution in self.cautions()],
         }
 
     def cautions(self) -> list[Caution]:
         """What makes the energies less certain than they look."""
         found = list(self._cautions)
-        if self._counters is None:
+        if self._counters is None or self._environment is None:
             return found
+        from .baseline import compare_baselines
+        from .protocol import Caution
+
         if self._before is None:
             found.append(
                 Caution(
@@ -206,7 +230,9 @@ def busy_cpu_s() -> float | None:
 def _counters(choice: str) -> EnergyCounters | None:
     if choice not in ("auto", "rapl", "pyrapl"):
         return None
-    from .choice import open_counters  # what most machines have no use for
+    if choice == "auto" and not (POWERCAP.exists() or PERF_EVENT.exists()):
+        return None
+    from .choice import open_counters
 
     try:
         return open_counters("pyrapl" if choice == "pyrapl" else "auto")

@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..errors import GreencodeError
 from ..ledger import Overhead
 from ..model import Window
-from .counters import CounterReading, EnergyCounters, between
+
+if TYPE_CHECKING:
+    from .counters import CounterReading, EnergyCounters
 
 # Long against the counters' tick (1 ms) and the system's clock tick (10 ms), short against a change of what runs.
 WINDOW_S = 1.0
@@ -105,7 +108,8 @@ class Sampler:
         )
         if before.reading is None or after.reading is None:
             return window
-        energy = between(before.reading, after.reading)
+        assert machine.counters is not None
+        energy = machine.counters.between(before.reading, after.reading)
         return replace(
             window,
             duration_s=energy.duration_s,
