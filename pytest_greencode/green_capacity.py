@@ -84,23 +84,27 @@ class Resolution:
         return -1 if a < b else 1
 
 
-# For single runs. A caller that repeated them, or knows its meter's noise floor, gives its own.
-# Run time: the sandbox's own set-up is subtracted, and varies by about as much. Memory: Linux counts resident pages in
-# batches of 64 (TASK_RSS_EVENTS_THRESH), of 4 KiB. Energy: as narrow as an exclusive measurement is asked to be. FLOPs
-# are counted.
+# For single runs: of two runs of the same program 95 % differ by less than 20 % in CPU time and 19 % in memory (820
+# runs of HumanEval's canonical solutions, five of each, on two cores). Where energy is CPU time times a power it varies
+# alike. Below: run time, the sandbox's own set-up is subtracted, and varies by about as much; memory, Linux counts
+# resident pages in batches of 64 (TASK_RSS_EVENTS_THRESH), of 4 KiB. FLOPs are counted.
 RESOLUTION: Mapping[str, Resolution] = MappingProxyType(
     {
-        "run_time_s": Resolution(absolute=1e-3, relative=0.05),
-        "peak_memory_bytes": Resolution(absolute=64 * 4096, relative=0.05),
-        "energy_j": Resolution(relative=0.05),
+        "run_time_s": Resolution(absolute=1e-3, relative=0.25),
+        "peak_memory_bytes": Resolution(absolute=64 * 4096, relative=0.25),
+        "energy_j": Resolution(relative=0.25),
         "flops": Resolution(),
     }
 )
-
-# For means over the repetitions of an exclusive measurement, hundreds or more: noise of CPU time averages out, the
-# clock behind it counts nanoseconds.
+# For means over the repetitions of an exclusive measurement, hundreds or more: noise averages out, the clock behind CPU
+# time counts nanoseconds. Energy: as narrow as an exclusive measurement is asked to be.
 RESOLUTION_OF_MEANS: Mapping[str, Resolution] = MappingProxyType(
-    {**RESOLUTION, "run_time_s": Resolution(absolute=1e-5, relative=0.02)}
+    {
+        "run_time_s": Resolution(absolute=1e-5, relative=0.02),
+        "peak_memory_bytes": Resolution(absolute=64 * 4096, relative=0.05),
+        "energy_j": Resolution(relative=0.05),
+        "flops": Resolution(relative=0.01),
+    }
 )
 
 
