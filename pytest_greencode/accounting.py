@@ -295,13 +295,15 @@ def account(
     balance: Balance | None = None,
     references: Iterable[AttemptRecord] = (),
     measured: Mapping[str, Measured] = MappingProxyType({}),
+    weights: Mapping[str, float] | None = None,
 ) -> Account:
     """The account of ledger records, which may come in any order.
 
     `attempts_allowed` is the headline's k; without it, each configuration's smallest number of attempts of a task.
     `quarantined` maps task ids to reasons; their attempts are left out. `intensity_for` gives the grid of a
     generation's own region, and `factors.generation` stands in where it gives none. `references` are executions of the
-    tasks' own solutions, which Green Capacity compares with; `measured` are programs measured alone, by program key.
+    tasks' own solutions, which Green Capacity compares with; `measured` are programs measured alone, by program key;
+    `weights` of indicators ask for Green Capacity as one number too.
     ValueError when `attempts_allowed` is below 1 or a factor is not a sensible number.
     """
     if attempts_allowed is not None and attempts_allowed < 1:
@@ -313,7 +315,9 @@ def account(
             groups[record.suite, record.configuration].append(record)
     known = {(record.suite, record.task_id): record for record in references}
     return Account(
-        configurations=tuple(_configuration(groups[key], pricing, attempts_allowed, known) for key in sorted(groups)),
+        configurations=tuple(
+            _configuration(groups[key], pricing, attempts_allowed, known, weights) for key in sorted(groups)
+        ),
         factors=factors,
         quarantined=dict(sorted(quarantined.items())),
         balance=balance,
@@ -570,6 +574,7 @@ def _configuration(
     pricing: _Pricing,
     attempts_allowed: int | None,
     references: Mapping[tuple[str, str], AttemptRecord],
+    weights: Mapping[str, float] | None,
 ) -> ConfigurationAccount:
     by_task: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
     for record in records:
@@ -635,18 +640,20 @@ def _configuration(
         chain=chain,
         deterministic=smallest > 1 and all(len({r.program_key for r in task.counted}) == 1 for task in tasks),
         flaky=sum(record.flaky for record in records),
-        green_capacity=_green_capacity(tasks, references),
+        green_capacity=_green_capacity(tasks, references, weights),
         task_rows=tuple(task.row() for task in tasks),
     )
 
 
 def _green_capacity(
-    tasks: Sequence[_Task], references: Mapping[tuple[str, str], AttemptRecord]
+    tasks: Sequence[_Task],
+    references: Mapping[tuple[str, str], AttemptRecord],
+    weights: Mapping[str, float] | None,
 ) -> GreenCapacity | None:
     """None where no reference was run."""
     if not references:
         return None
-    from .green_capacity import RESOLUTION, RESOLUTION_OF_MEANS, Cost, TaskCosts, green_capacity  # few runs need it
+    from .green_capacity import RESOLUTION_OF_MEANS, Cost, TaskCosts, green_capacity, single_runs  # few runs need it
 
     def indicators(reading: Reading) -> Cost:
         return Cost(
@@ -658,10 +665,12 @@ def _green_capacity(
 
     costs = []
     alone = True
+    priced: list[Cost] = []
     for task in tasks:
         reference = references.get((task.records[0].suite, task.task_id))
         accepted = [r.reading for r in task.counted if r.verdict is Verdict.ACCEPTED and r.reading is not None]
         compared = [*accepted, reference.reading] if reference and reference.reading and accepted else []
+        priced += map(indicators, compared)
         alone = alone and all(reading.energy_method is Method.MEASURED for reading in compared)
         costs.append(
             TaskCosts(
@@ -671,7 +680,7 @@ def _green_capacity(
                 reference=indicators(reference.reading) if reference and reference.reading else None,
             )
         )
-    return green_capacity(costs, resolution=RESOLUTION_OF_MEANS if alone else RESOLUTION)
+    return green_capacity(costs, resolution=RESOLUTION_OF_MEANS if alone else single_runs(priced), weights=weights)
 
 
 def _measured_rows(

@@ -17,21 +17,26 @@ from dataclasses import dataclass, replace
 
 from .model import AttemptRecord, Measured, Method, Reading, Window, Work
 
+# The kind of work that is measuring programs alone.
+REPETITIONS = "alone"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
     """Where all energy of the valid windows went, uJ; the parts add up to `counter_uj` exactly.
 
-    `other_processes_uj` is dynamic energy of what else ran on the machine. `idle_reserved_uj` belongs to the cores that
-    the run had to itself, `idle_rest_uj` to the others. `dram_uj` is apart: a counter of its own, or None.
-    `duration_s` and `invalid` are of the valid windows and of those left out, by reason. `meter` names the counters, or
-    the model that stands in for them.
+    `repetitions_uj` went into measuring programs alone, `other_processes_uj` into what else ran on the machine.
+    `idle_reserved_uj` belongs to the cores that the run had to itself, `idle_rest_uj` to the others. `dram_uj` is
+    apart: a counter of its own, or None. `duration_s` and `invalid` are of the valid windows and of those left out, by
+    reason. `meter` names the counters, or the model that stands in for them (`counted` False).
     """
 
     meter: str
+    counted: bool
     counter_uj: int
     solutions_uj: int
     harness_uj: int
+    repetitions_uj: int
     other_processes_uj: int
     idle_reserved_uj: int
     idle_rest_uj: int
@@ -43,8 +48,9 @@ class Balance:
     @property
     def own_share(self) -> float | None:
         """The share of dynamic energy that was this run's; below about 0.8 others have disturbed the measurement."""
-        dynamic_uj = self.solutions_uj + self.harness_uj + self.other_processes_uj
-        return (self.solutions_uj + self.harness_uj) / dynamic_uj if dynamic_uj else None
+        own_uj = self.solutions_uj + self.harness_uj + self.repetitions_uj
+        dynamic_uj = own_uj + self.other_processes_uj
+        return own_uj / dynamic_uj if dynamic_uj else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +74,8 @@ class Attribution:
     w_per_cpu: float | None
 
 
-def attribute(windows: Sequence[Window], work: Sequence[Work]) -> Attribution | None:
-    """Split what the counters saw. None where no window has a valid energy.
+def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool = True) -> Attribution | None:
+    """Split what the counters saw. None where no window has a valid energy. `counted` False: a model's windows.
 
     Windows must not overlap. CPU time within a piece of work is taken as even.
     """
@@ -77,7 +83,7 @@ def attribute(windows: Sequence[Window], work: Sequence[Work]) -> Attribution | 
     pieces, uncovered = _pieces(ordered, work)
     solution_uj: defaultdict[str | None, int] = defaultdict(int)
     harness_uj: defaultdict[str | None, int] = defaultdict(int)
-    counter_uj = others_uj = idle_reserved_uj = idle_uj = 0
+    counter_uj = others_uj = repetitions_uj = idle_reserved_uj = idle_uj = 0
     dram_uj: int | None = 0
     busy_s = duration_s = 0.0
     invalid: Counter[str] = Counter()
@@ -102,16 +108,21 @@ def attribute(windows: Sequence[Window], work: Sequence[Work]) -> Attribution | 
         weights = [seconds for _, solution_s, harness_s in here for seconds in (solution_s, harness_s)]
         *own_uj, rest_uj = apportion(window.package_uj - window_idle_uj, [*weights, others_s])
         others_uj += rest_uj
-        for (key, _, _), of_solution_uj, of_harness_uj in zip(here, own_uj[::2], own_uj[1::2], strict=True):
-            solution_uj[key] += of_solution_uj
-            harness_uj[key] += of_harness_uj
+        for (each, _, _), of_solution_uj, of_harness_uj in zip(here, own_uj[::2], own_uj[1::2], strict=True):
+            if each.kind == REPETITIONS:
+                repetitions_uj += of_solution_uj + of_harness_uj
+                continue
+            solution_uj[each.key] += of_solution_uj
+            harness_uj[each.key] += of_harness_uj
     if not meters:
         return None
     balance = Balance(
         meter=", ".join(sorted(meters)),
+        counted=counted,
         counter_uj=counter_uj,
         solutions_uj=sum(solution_uj.values()),
         harness_uj=sum(harness_uj.values()),
+        repetitions_uj=repetitions_uj,
         other_processes_uj=others_uj,
         idle_reserved_uj=idle_reserved_uj,
         idle_rest_uj=idle_uj - idle_reserved_uj,
@@ -156,11 +167,11 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
     return [*parts, total - given]
 
 
-_Piece = tuple[str | None, float, float]
+_Piece = tuple[Work, float, float]
 
 
 def _pieces(windows: Sequence[Window], work: Sequence[Work]) -> tuple[list[list[_Piece]], set[str | None]]:
-    """For each window, (key, CPU seconds of solution, of harness) of each piece of work in it.
+    """For each window, (work, CPU seconds of solution, of harness) of each piece of work in it.
 
     And the keys of work that is not wholly in windows with a valid energy.
     """
@@ -179,7 +190,7 @@ def _pieces(windows: Sequence[Window], work: Sequence[Work]) -> tuple[list[list[
             else:
                 share = float(window.started_at <= each.started_at < window.finished_at)
             if share > 0:
-                pieces[index].append((each.key, each.cpu_s * share, each.harness_cpu_s * share))
+                pieces[index].append((each, each.cpu_s * share, each.harness_cpu_s * share))
                 covered += share if _problem(window) is None else 0.0
             index += 1
         # A hair's breadth between windows is the clock's, not a gap.

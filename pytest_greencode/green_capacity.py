@@ -96,6 +96,17 @@ RESOLUTION: Mapping[str, Resolution] = MappingProxyType(
         "flops": Resolution(),
     }
 )
+
+
+def single_runs(costs: Iterable[Cost]) -> dict[str, Resolution]:
+    """RESOLUTION, and an energy that is shared by CPU time resolved as finely as the CPU time of these costs is."""
+    known = [cost for cost in costs if cost.energy_j is not None and cost.run_time_s]
+    run_time_s = math.fsum(cost.run_time_s or 0.0 for cost in known)
+    w = math.fsum(cost.energy_j or 0.0 for cost in known) / run_time_s if run_time_s else 0.0
+    energy = Resolution(absolute=max(0.0, w) * RESOLUTION["run_time_s"].absolute, relative=0.25)
+    return {**RESOLUTION, "energy_j": energy}
+
+
 # For means over the repetitions of an exclusive measurement, hundreds or more: noise averages out, the clock behind CPU
 # time counts nanoseconds. Energy: as narrow as an exclusive measurement is asked to be.
 RESOLUTION_OF_MEANS: Mapping[str, Resolution] = MappingProxyType(

@@ -446,15 +446,15 @@ class Ledger:
         """All CPU time that the run is known to have used: its executions', and the harness's own."""
         executions = self._rows(
             "SELECT program_key, max(started_at, finished_at - wall_s), finished_at, cpu_s,"
-            " oracle_cpu_s + harness_cpu_s FROM execution WHERE run_id = ? AND wall_s IS NOT NULL",
+            " oracle_cpu_s + harness_cpu_s, NULL FROM execution WHERE run_id = ? AND wall_s IS NOT NULL",
             run_id,
         )
         overheads = self._rows(
-            "SELECT NULL, started_at, finished_at, 0.0, cpu_s FROM overhead WHERE run_id = ?", run_id
+            "SELECT NULL, started_at, finished_at, 0.0, cpu_s, kind FROM overhead WHERE run_id = ?", run_id
         )
         return [
-            Work(key=key, started_at=started, finished_at=finished, cpu_s=cpu_s, harness_cpu_s=harness_cpu_s)
-            for key, started, finished, cpu_s, harness_cpu_s in (*executions, *overheads)
+            Work(key=key, started_at=started, finished_at=finished, cpu_s=cpu_s, harness_cpu_s=harness_cpu_s, kind=kind)
+            for key, started, finished, cpu_s, harness_cpu_s, kind in (*executions, *overheads)
         ]
 
     def gold(self, gold_key: str) -> Gold | None:

@@ -225,7 +225,7 @@ class Work:
     """CPU time that this run used between two moments (seconds since the epoch): an execution, or the harness alone.
 
     `key` is the execution's program key; None for what no execution has to answer for: starting sandboxes, checking
-    canonical solutions, the first run of what timed out, pytest itself.
+    canonical solutions, the first run of what timed out, pytest itself. `kind` says which of these.
     """
 
     key: str | None
@@ -233,6 +233,7 @@ class Work:
     finished_at: float
     cpu_s: float
     harness_cpu_s: float
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

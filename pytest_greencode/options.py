@@ -22,7 +22,7 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ("extract", ("auto", "none"), "auto", "reduce chat replies to their code, or take samples as they are"),
     (
         "meter",
-        ("auto", "rapl", "pyrapl", "estimated", "none"),
+        ("auto", "rapl", "psys", "pyrapl", "estimated", "none"),
         "auto",
         "where the energy of execution comes from (default: auto, the CPU's counters or an estimate from CPU time)",
     ),
@@ -34,6 +34,7 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ),
     ("precision", None, "5", "half the 95 % interval that exclusive measurement asks for, in percent (default: 5)"),
     ("measure-time", None, "60", "seconds that measuring one solution alone may take (default: 60)"),
+    ("weights", None, "", "Green Capacity as one number too: run_time_s=1,energy_j=2 (default: the vector alone)"),
     ("idle", None, "5", "seconds for which the idle machine is measured, before and after, by a counter (default: 5)"),
     ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
     ("region", None, "WOR", "grid of the test site: ISO3 code, or g/kWh as a number (default: world average)"),
@@ -107,6 +108,7 @@ class Options:
     precision: float
     measure_s: float
     green_capacity: bool
+    weights: dict[str, float] | None
     attempts: int | None
     region: str
     generation_region: str
@@ -149,7 +151,8 @@ class Options:
             exclusive=texts["attribution"] == "exclusive",
             precision=_precision(texts["precision"]),
             measure_s=_seconds("measure-time", texts["measure-time"]) or 0.0,
-            green_capacity=flags["green-capacity"] or texts["attribution"] == "exclusive",
+            green_capacity=flags["green-capacity"] or bool(texts["weights"]) or texts["attribution"] == "exclusive",
+            weights=_weights(texts["weights"]),
             attempts=_whole_number("attempts", texts["attempts"]),
             region=texts["region"],
             generation_region=texts["generation-region"] or texts["region"],
@@ -234,6 +237,20 @@ def _precision(text: str) -> float:
     if not 0.1 <= value <= 50:
         raise _expected("precision", "percent from 0.1 to 50", text)
     return value / 100
+
+
+def _weights(text: str) -> dict[str, float] | None:
+    """NAME=NUMBER of indicators, separated by commas."""
+    if not text.strip():
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    weights = {name.strip(): _number(number) for name, _, number in pairs}
+    known = ("run_time_s", "peak_memory_bytes", "energy_j", "flops", "correctness")
+    if not all(name in known and 0 <= weight < math.inf for name, weight in weights.items()) or not any(
+        weights.values()
+    ):
+        raise _expected("weights", f"NAME=NUMBER,... with NAME of {', '.join(known)}, not all 0", text)
+    return weights
 
 
 def _pue(name: str, text: str) -> float:

@@ -14,7 +14,14 @@ from .ledger import Ledger
 from .model import Factors, Intensity, Window
 
 
-def account_of_run(ledger: Ledger, run_id: str, factors: Factors, *, attempts_allowed: int | None = None) -> Account:
+def account_of_run(
+    ledger: Ledger,
+    run_id: str,
+    factors: Factors,
+    *,
+    attempts_allowed: int | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> Account:
     """Everything that a ledger knows of a run, accounted for. Raises LedgerError."""
     records, references = ledger.records(run_id), ledger.references(run_id)
     windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
@@ -26,7 +33,7 @@ def account_of_run(ledger: Ledger, run_id: str, factors: Factors, *, attempts_al
             records = with_measured(with_energy(records, attribution), measured, name)
             references = with_measured(with_energy(references, attribution), measured, name)
     else:
-        attribution = attribute(_modelled(windows, meter), ledger.work(run_id))
+        attribution = attribute(_modelled(windows, meter), ledger.work(run_id), counted=False)
     return account(
         records,
         factors,
@@ -36,6 +43,7 @@ def account_of_run(ledger: Ledger, run_id: str, factors: Factors, *, attempts_al
         balance=attribution.balance if attribution is not None else None,
         references=references,
         measured=measured,
+        weights=weights,
     )
 
 

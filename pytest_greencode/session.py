@@ -109,6 +109,7 @@ class GreencodeSession:
             reads_machine=worker is None,
             exclusive=options.exclusive,
         )
+        self._notices: list[str] = [self._metering.notice] if self._metering.notice else []
         self.workload: Workload | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
@@ -116,7 +117,6 @@ class GreencodeSession:
         self._ledger: Ledger | None = None
         self._failure: GreencodeError | None = None
         self._session: pytest.Session | None = None
-        self._notices: list[str] = []
         self._taken_over = 0
         self._alone: Alone | None = None
         self._notices_after: list[tuple[str, str]] = []
@@ -435,7 +435,11 @@ class GreencodeSession:
                 return
             self._ledger.end(self.run_id, _now(), self._metering.describe())
             self.account = account_of_run(
-                self._ledger, self.run_id, self.factors, attempts_allowed=self.options.attempts
+                self._ledger,
+                self.run_id,
+                self.factors,
+                attempts_allowed=self.options.attempts,
+                weights=self.options.weights,
             )
             self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
         except GreencodeError as error:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_greencode.attribution import apportion, attribute, with_energy
+from pytest_greencode.attribution import REPETITIONS, apportion, attribute, with_energy
 from pytest_greencode.model import AttemptRecord, Configuration, Method, Reading, Verdict, Window, Work
 
 cpu_seconds = st.floats(0, 100, allow_nan=False)
@@ -58,6 +58,7 @@ def test_every_microjoule_is_somebodys(
         for i, uj in enumerate(energies)
     ]
     done = [work(key, start, start + length, cpu, harness) for key, start, length, cpu, harness in pieces]
+    done += [replace(each, key=None, kind=REPETITIONS) for each in done[:1]]
     split = attribute(windows, done)
     known = [uj for uj in energies if uj is not None]
     if split is None:
@@ -68,6 +69,7 @@ def test_every_microjoule_is_somebodys(
     parts = (
         balance.solutions_uj,
         balance.harness_uj,
+        balance.repetitions_uj,
         balance.other_processes_uj,
         balance.idle_reserved_uj,
         balance.idle_rest_uj,
@@ -185,3 +187,13 @@ def test_what_no_valid_window_holds_is_estimated_from_those_that_are(second: dic
 def test_nothing_was_counted() -> None:
     assert attribute([], [work("a", 0, 1, 1.0)]) is None
     assert attribute([window(0, 1, package_uj=None)], []) is None
+
+
+def test_repetitions_of_what_is_measured_alone_are_nobodys_solution() -> None:
+    split = attribute(
+        [window(0, 1, package_uj=30, busy_cpu_s=3.0)],
+        [work("a", 0, 1, 1.0), replace(work(None, 0, 1, 0.0, 2.0), kind=REPETITIONS)],
+    )
+    assert split is not None
+    assert (split.balance.solutions_uj, split.balance.harness_uj, split.balance.repetitions_uj) == (10, 0, 20)
+    assert split.balance.own_share == 1

@@ -131,7 +131,7 @@ def test_this_host_can_be_read():
         ({"governors": ("ondemand", "performance")}, "ondemand, performance"),
         ({"frequency_limited": True}, "upper frequency limit"),
         ({"smt": True}, "SMT"),
-        ({"load_1min": 0.5}, "load was 0.5 on 8 CPUs"),
+        ({"load_1min": 1.5}, "load was 1.5 on 8 CPUs"),
         ({"sgx": True}, "SGX"),
         ({"temperature_c": 91.0}, "91 degrees"),
     ],

@@ -37,7 +37,7 @@ import random
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, variance
 from typing import Generic, TypeVar
 
@@ -408,7 +408,7 @@ class _Series(Generic[R]):
 def again(measurement: Measurement, baseline: Baseline, plan: Plan | None = None) -> Measurement:
     """The same windows with an idle power that is known better, as from a baseline taken afterwards as well."""
     plan = plan or Plan()
-    return _measurement(
+    found = _measurement(
         measurement.kept,
         baseline,
         plan,
@@ -416,6 +416,8 @@ def again(measurement: Measurement, baseline: Baseline, plan: Plan | None = None
         contention_known=measurement.contention_known,
         stopped_by=measurement.stopped_by,
     )
+    narrow = found.relative_half_width is not None and found.relative_half_width <= plan.precision
+    return found if narrow or found.stopped_by != "precision" else replace(found, stopped_by="baseline")
 
 
 def _measurement(

@@ -29,6 +29,8 @@ POWERCAP, PERF_EVENT = Path("/sys/class/powercap"), Path("/sys/bus/event_source/
 BASELINE_WINDOWS = 5
 # Below this part of the machine's CPUs idle power is idle power.
 QUIET_SHARE = 0.05
+# More uncertainty than this part of idle power is worth a word.
+UNCERTAIN_SHARE = 0.05
 
 Write = Callable[[list[Window], list[Overhead]], None]
 
@@ -36,13 +38,15 @@ Write = Callable[[list[Window], list[Overhead]], None]
 class Metering:
     """Energy counters where there are some (or were asked for), else the estimate from CPU time, or neither.
 
-    `choice`: "auto", "rapl", "pyrapl", "estimated" or "none". `idle_s`: how long the idle machine is measured, before
-    and after. `reserved_cores`: what the run keeps for itself. Raises MeterUnavailable for counters that are not there.
+    `choice`: "auto", "rapl", "psys", "pyrapl", "estimated" or "none". `idle_s`: how long the idle machine is measured,
+    before and after. `reserved_cores`: what the run keeps for itself. Raises MeterUnavailable for counters that are not
+    there.
 
     Of several processes of one session one reads the machine. The others are told its `kind` as their choice, and only
     note their own CPU time (`reads_machine` False). `exclusive`: there must be counters.
 
     `estimated` is the meter that prices CPU time by itself; None where windows of counters do, and for "none".
+    `notice`: what the user should know of the choice made.
     """
 
     def __init__(
@@ -56,7 +60,8 @@ class Metering:
     ) -> None:
         self._choice, self._idle_s, self._reads_machine = choice, idle_s, reads_machine
         self._reserved_share = min(1.0, reserved_cores / (os.cpu_count() or 1))
-        self._counters = _counters("rapl" if exclusive and choice == "auto" else choice)
+        self.notice: str | None = None
+        self._counters = self._opened("rapl" if exclusive and choice == "auto" else choice)
         priced = self._counters is None and choice in ("auto", "estimated")
         self.estimated = EstimatedMeter.of_host() if priced else None
         self._sampler: Sampler | None = None
@@ -141,6 +146,22 @@ class Metering:
 
         return measure_exclusive(workloads, self._counters, self._before, plan, busy_cpu_s=busy_cpu_s)
 
+    def _opened(self, choice: str) -> EnergyCounters | None:
+        if choice not in ("auto", "rapl", "psys", "pyrapl"):
+            return None
+        if choice == "auto" and not (POWERCAP.exists() or PERF_EVENT.exists()):
+            return None
+        from .choice import open_counters
+
+        try:
+            return open_counters("pyrapl" if choice == "pyrapl" else "auto", psys=choice == "psys")
+        except MeterUnavailable as missing:
+            if choice != "auto":
+                raise MeterUnavailable(f"--greencode-meter {choice}: {missing.reason}", missing.remedy) from None
+            if missing.remedy:
+                self.notice = "energy is estimated: counters are there but may not be read, see `greencode doctor`"
+            return None
+
     def close(self) -> None:
         if self._counters is not None:
             self._counters.close()
@@ -202,6 +223,15 @@ class Metering:
                     remedy="Stop other work, or give the machine more time: --greencode-idle 60.",
                 )
             )
+        known = self.baseline
+        if known is not None and 2 * known.error_w > UNCERTAIN_SHARE * known.mean_w:
+            found.append(
+                Caution(
+                    what=f"Idle power is known only as {known.mean_w:.3g} +- {2 * known.error_w:.2g} W.",
+                    why="What runs for long at little above idle is uncertain by that times its duration.",
+                    remedy="Give the machine rest and more time to be measured idle: --greencode-idle 60.",
+                )
+            )
         if self._after is not None:
             stability = compare_baselines(self._before, self._after)
             if not stability.stable:
@@ -225,18 +255,3 @@ def busy_cpu_s() -> float | None:
     except (OSError, RuntimeError):
         return None
     return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
-
-
-def _counters(choice: str) -> EnergyCounters | None:
-    if choice not in ("auto", "rapl", "pyrapl"):
-        return None
-    if choice == "auto" and not (POWERCAP.exists() or PERF_EVENT.exists()):
-        return None
-    from .choice import open_counters
-
-    try:
-        return open_counters("pyrapl" if choice == "pyrapl" else "auto")
-    except MeterUnavailable as missing:
-        if choice == "auto":
-            return None
-        raise MeterUnavailable(f"--greencode-meter {choice}: {missing.reason}", missing.remedy) from None

@@ -42,7 +42,7 @@ REMEDY = (
     "them to a group of their own, for every boot, with:\n\n"
     + textwrap.indent(COMMANDS, "\t")
     + "\n\nand log in again. Do not make them readable for all (chmod a+r): model-written code could then read them "
-    "too. For the same reason keep the user that a sandbox runs as out of the group."
+    "too. For the same reason do not use --greencode-sandbox none as a member of that group."
 )
 
 

@@ -151,7 +151,7 @@ def _cautions(environment: Environment) -> Iterator[Caution]:
         yield Caution(
             what="Intel SGX is enabled.",
             why="The CPU may then add noise to its energy counters against side channels; short windows suffer most.",
-            remedy="Disable SGX in the firmware, or use windows of seconds.",
+            remedy="Disable SGX in the firmware, or trust only what ran for many seconds.",
         )
     if environment.temperature_c is not None and environment.temperature_c >= HOT_C:
         yield Caution(

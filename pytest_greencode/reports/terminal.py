@@ -6,11 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..accounting import MIN_TASKS, Account, ConfigurationAccount
+from ..accounting import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+
+if TYPE_CHECKING:
+    from ..green_capacity import Scalar
 
 _UNKNOWN = "?"
 _NARROWEST_NAME = 12
@@ -24,6 +27,8 @@ _QUIETEST = {
     "flaky": -1,
     "same sample": -1,
     "not counted": -1,
+    "disturbed": -1,
+    "alone": -1,
     "incomplete": -99,
     "quarantined": -99,
     "resumed": -99,
@@ -67,7 +72,12 @@ def render_terminal(
         lines += keyed(_footnotes(rows), width, verbosity)
     if not account.configurations:
         lines.append("no attempts")
-    more = [*_quarantined(account.quarantined), *_balance(account.balance), *notes]
+    more = [
+        *_alone(account.measured),
+        *_quarantined(account.quarantined),
+        *_balance(account.balance),
+        *notes,
+    ]
     return [*lines, *keyed(more, width, verbosity)]
 
 
@@ -254,6 +264,9 @@ def _or_unknown(value: float | None, shown: Callable[[float], str]) -> str:
     return _UNKNOWN if value is None else shown(value)
 
 
+# Below this share of the energy above idle a run was not alone on the machine.
+QUIET_SHARE = 0.8
+
 # Green Capacity.
 
 _INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "energy_j": "energy", "flops": "FLOPs"}
@@ -262,13 +275,19 @@ _INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "e
 def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
     """Accepted samples beside the tasks' own solutions: reference / sample per indicator, and who dominates whom."""
     yield from wrap(
-        "Green Capacity: canonical solution / accepted sample, geometric mean over tasks; above 1 the sample is leaner",
+        "Green Capacity: canonical solution / accepted sample, geometric mean (over so many tasks); above 1 the sample "
+        "is leaner",
         width,
     )
     yield ""
-    heads = ["accepted", *_INDICATOR_TITLES.values(), "leaner", "heavier", "mixed", "same"]
-    table = [_green_cells(row.configuration) for row in rows]
-    widths = [max(map(columns, (head, *cells))) for head, *cells in zip(heads, *table, strict=True)]
+    known = [
+        name
+        for name in _INDICATOR_TITLES
+        if any((c := row.configuration.green_capacity) is not None and c.log_ratio[name].tasks for row in rows)
+    ]
+    heads = [*(_INDICATOR_TITLES[name] for name in known), "leaner", "heavier", "mixed", "same"]
+    table = [_green_cells(row.configuration, known) for row in rows]
+    widths = [max(map(columns, cells)) for cells in zip(heads, *table, strict=True)]
     longest = max(len("model"), *(columns(row.name) for row in rows))
     name_width = max(_NARROWEST_NAME, min(longest, width - sum(widths) - len(widths)))
     names = _distinct([row.name for row in rows], name_width)
@@ -280,15 +299,27 @@ def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
     yield "-" * (name_width + sum(widths) + len(widths))
     for row, cells in zip(rows, table, strict=True):
         yield line(names[row.name], cells)
+        found = row.configuration.green_capacity
+        if found is not None and found.scalar is not None:
+            yield from wrap(_scalar(found.scalar), width, first="  ", rest="  ")
 
 
-def _green_cells(configuration: ConfigurationAccount) -> list[str]:
+def _green_cells(configuration: ConfigurationAccount, known: Sequence[str]) -> list[str]:
     found = configuration.green_capacity
     if found is None:
-        return [_UNKNOWN] * (5 + len(_INDICATOR_TITLES))
-    ratios = [_or_unknown(found.log_ratio[name].ratio, significant) for name in _INDICATOR_TITLES]
+        return [_UNKNOWN] * (4 + len(known))
+    ratios = [
+        _UNKNOWN if (mean := found.log_ratio[name]).ratio is None else f"{significant(mean.ratio)} ({mean.tasks})"
+        for name in known
+    ]
     relations = [str(found.relations[relation]) for relation in ("dominates", "dominated", "incomparable", "equal")]
-    return [_or_unknown(found.correctness, lambda share: f"{percent(share)} %"), *ratios, *relations]
+    return [*ratios, *relations]
+
+
+def _scalar(scalar: Scalar) -> str:
+    weights = ", ".join(f"{name} {significant(weight)}" for name, weight in scalar.weights.items())
+    missing = f"; missing: {', '.join(scalar.missing)}" if scalar.missing else ""
+    return f"weighted mean of log ratios {_or_unknown(scalar.value, significant)} ({weights}{missing})"
 
 
 # The footnotes.
@@ -389,6 +420,33 @@ def _quarantined(quarantined: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "quarantined", f"and {more} more"
 
 
+def _alone(rows: Sequence[MeasuredRow]) -> Iterator[tuple[str, str]]:
+    """What became of measuring programs alone."""
+    if not rows:
+        return
+    ends: Counter[str] = Counter()
+    for row in rows:
+        found = row.measured
+        if found.energy_j is None:
+            reasons = sorted(reason for reason in found.discarded if reason != "warm-up")
+            ends[f"without enough valid windows ({', '.join(map(escape, reasons)) or 'too few'})"] += 1
+        elif not found.above_noise:
+            ends["below the noise of the idle machine"] += 1
+        else:
+            ends[_ENDS.get(found.stopped_by, "measured")] += 1
+    listed = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+    unusable = sum(not row.measured.above_noise for row in rows)
+    keep = f"; these {unusable} keep their share by CPU time" if unusable else ""
+    yield "alone", f"{len(rows)} programs, references among them: {listed}{keep}"
+
+
+_ENDS = {
+    "precision": "measured as precisely as asked",
+    "baseline": "measured, less precisely than asked as idle power is not known better",
+    "cap": "measured, less precisely than asked in the time allowed",
+}
+
+
 def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
     """Where the machine's energy went while the run went on."""
     if balance is None:
@@ -396,6 +454,7 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
     parts = {
         "solutions": balance.solutions_uj,
         "harness": balance.harness_uj,
+        "repetitions": balance.repetitions_uj,
         "other processes": balance.other_processes_uj,
         "idle, cores of this run": balance.idle_reserved_uj,
         "idle, other cores": balance.idle_rest_uj,
@@ -404,6 +463,10 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
     dram = f"; DRAM {significant(balance.dram_uj * 1e-6)} J besides" if balance.dram_uj is not None else ""
     total = f"{significant(balance.counter_uj * 1e-6)} J in {significant(balance.duration_s)} s"
     yield "machine", f"{total} by {escape(balance.meter)}: {shown}{dram}"
+    share = balance.own_share
+    if share is not None and share < QUIET_SHARE and balance.counted:
+        others = f"{percent(1 - share)} % of the energy above idle was other processes'"
+        yield "disturbed", f"{others}: shares by CPU time are rough then; measure on a quiet machine"
     for reason, count in balance.invalid.items():
         yield "not counted", f"{count} window{'s' * (count != 1)}: {escape(reason)}"
 
