@@ -414,9 +414,15 @@ class GreencodeSession:
         self._declared = [(sample, unit.task.suite) for unit in units for sample in unit.attempts]
         self._declare()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
         self._close()
+        try:
+            yield  # here pytest-xdist ends its workers, and only then the machine is idle again
+        finally:
+            self._finish(exitstatus)
+
+    def _finish(self, exitstatus: int) -> None:
         if self._ledger is None:
             return
         try:
