@@ -344,10 +344,11 @@ class GreencodeSession:
         tasks, programs = self._alone.count(runner)
         if terminal is not None:
             terminal.ensure_newline()
-            terminal.line(
+            text = (
                 f"greencode: measuring {programs} accepted solutions and references of {tasks} tasks alone, "
                 f"{_duration(self._alone.least_s(programs))} or more"
             )
+            terminal.line("\n".join(message(text)))
         for problem in self._alone.run(runner):
             if terminal is not None:
                 terminal.write("m" if problem is None else "x", flush=True)

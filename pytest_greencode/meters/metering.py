@@ -50,7 +50,7 @@ class Metering:
     ) -> None:
         self._choice, self._idle_s, self._reads_machine = choice, idle_s, reads_machine
         self._reserved_share = min(1.0, reserved_cores / (os.cpu_count() or 1))
-        self._counters = _counters("rapl" if exclusive and choice == "auto" else choice)
+        self._counters = _counters(choice, needed=exclusive)
         priced = self._counters is None and choice in ("auto", "estimated")
         self.estimated = EstimatedMeter.of_host() if priced else None
         self._sampler: Sampler | None = None
@@ -203,7 +203,7 @@ def busy_cpu_s() -> float | None:
     return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
 
 
-def _counters(choice: str) -> EnergyCounters | None:
+def _counters(choice: str, *, needed: bool) -> EnergyCounters | None:
     if choice not in ("auto", "rapl", "pyrapl"):
         return None
     from .choice import open_counters  # what most machines have no use for
@@ -211,6 +211,7 @@ def _counters(choice: str) -> EnergyCounters | None:
     try:
         return open_counters("pyrapl" if choice == "pyrapl" else "auto")
     except MeterUnavailable as missing:
-        if choice == "auto":
+        if choice == "auto" and not needed:
             return None
-        raise MeterUnavailable(f"--greencode-meter {choice}: {missing.reason}", missing.remedy) from None
+        flag = "--greencode-attribution exclusive" if choice == "auto" else f"--greencode-meter {choice}"
+        raise MeterUnavailable(f"{flag}: {missing.reason}", missing.remedy) from None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ..accounting import MIN_TASKS, Account, ConfigurationAccount
 from ..attribution import Balance
+from ..green_capacity import INDICATORS
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 _UNKNOWN = "?"
@@ -61,7 +62,8 @@ def render_terminal(
             lines.append("")
         lines += wrap(_title(suite, [row.configuration for row in finished]), width)
         if finished:
-            lines += ["", *_table(finished, width), ""]
+            values = _value_columns([row.configuration for row in finished])
+            lines += ["", *_table(finished, values, width), ""]
         if any(row.configuration.green_capacity is not None for row in finished):
             lines += [*_green_capacity(finished, width), ""]
         lines += keyed(_footnotes(rows), width, verbosity)
@@ -162,8 +164,7 @@ def _distinct(names: Sequence[str], width: int) -> dict[str, str]:
 # The table.
 
 
-def _table(rows: Sequence[_Row], width: int) -> Iterator[str]:
-    values = _value_columns([row.configuration for row in rows])
+def _table(rows: Sequence[_Row], values: list[_Column], width: int) -> Iterator[str]:
     longest = max(len("model"), *(columns(row.name) for row in rows))
     gap, name_width = _fit(values, longest, width)
     while name_width < min(_NARROWEST_NAME, longest) and len(values) > 1:
@@ -175,7 +176,8 @@ def _table(rows: Sequence[_Row], width: int) -> Iterator[str]:
         padded = [right(cell, column.width) for cell, column in zip(cells, values, strict=True)]
         return (" " * gap).join([left(name, name_width), *padded]).rstrip()
 
-    yield line("", [column.top for column in values])
+    if any(column.top for column in values):
+        yield line("", [column.top for column in values])
     yield line("model", [column.bottom for column in values])
     yield "-" * (name_width + sum(column.width + gap for column in values))
     for position, row in enumerate(rows):
@@ -256,7 +258,11 @@ def _or_unknown(value: float | None, shown: Callable[[float], str]) -> str:
 
 # Green Capacity.
 
-_INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "energy_j": "energy", "flops": "FLOPs"}
+# (heading, worth); the ratios are in the order of INDICATORS.
+_GREEN_COLUMNS = (
+    *(("accepted", 6), ("run time", 8), ("memory", 7), ("energy", 9), ("FLOPs", 1)),
+    *(("leaner", 5), ("heavier", 4), ("mixed", 3), ("same", 2)),
+)
 
 
 def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
@@ -266,27 +272,18 @@ def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
         width,
     )
     yield ""
-    heads = ["accepted", *_INDICATOR_TITLES.values(), "leaner", "heavier", "mixed", "same"]
-    table = [_green_cells(row.configuration) for row in rows]
-    widths = [max(map(columns, (head, *cells))) for head, *cells in zip(heads, *table, strict=True)]
-    longest = max(len("model"), *(columns(row.name) for row in rows))
-    name_width = max(_NARROWEST_NAME, min(longest, width - sum(widths) - len(widths)))
-    names = _distinct([row.name for row in rows], name_width)
-
-    def line(name: str, cells: Sequence[str]) -> str:
-        return " ".join([left(name, name_width), *map(right, cells, widths)]).rstrip()
-
-    yield line("model", heads)
-    yield "-" * (name_width + sum(widths) + len(widths))
-    for row, cells in zip(rows, table, strict=True):
-        yield line(names[row.name], cells)
+    cells = zip(*(_green_cells(row.configuration) for row in rows), strict=True)
+    values = [
+        _Column("", head, list(column), worth) for (head, worth), column in zip(_GREEN_COLUMNS, cells, strict=True)
+    ]
+    yield from _table(rows, values, width)
 
 
 def _green_cells(configuration: ConfigurationAccount) -> list[str]:
     found = configuration.green_capacity
     if found is None:
-        return [_UNKNOWN] * (5 + len(_INDICATOR_TITLES))
-    ratios = [_or_unknown(found.log_ratio[name].ratio, significant) for name in _INDICATOR_TITLES]
+        return [_UNKNOWN] * len(_GREEN_COLUMNS)
+    ratios = [_or_unknown(found.log_ratio[name].ratio, significant) for name in INDICATORS]
     relations = [str(found.relations[relation]) for relation in ("dominates", "dominated", "incomparable", "equal")]
     return [_or_unknown(found.correctness, lambda share: f"{percent(share)} %"), *ratios, *relations]
 
