@@ -218,7 +218,8 @@ class Runner:
                         harness_cpu_s += reading.oracle_cpu_s + reading.harness_cpu_s
                         if execution.verdict is not Verdict.ACCEPTED or execution.dirty:
                             self._give_up(slot)
-                            raise VerdictChanged(f"{request.task.task_id}: {execution.verdict.value} when repeated")
+                            what = "it spoilt its sandbox" if execution.dirty else execution.verdict.value
+                            raise VerdictChanged(f"{request.task.task_id}: {what} when repeated")
                         if reading.peak_memory_bytes is not None:
                             peaks_bytes.append(reading.peak_memory_bytes)
             except SandboxLost as lost:
