@@ -88,13 +88,14 @@ _FINISH = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The outcome of one execution, as the ledger keeps it."""
+    """The outcome of one execution, as the ledger keeps it. `ended_at`: when, if not just now."""
 
     verdict: Verdict
     detail: str
     reading: Reading | None
     flaky: bool = False
     repeats: int = 0
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +281,7 @@ class Ledger:
         connection.execute(
             _FINISH,
             (
-                at,
+                at if outcome.ended_at is None else outcome.ended_at,
                 outcome.verdict.value,
                 _text(outcome.detail),
                 outcome.flaky,

@@ -147,10 +147,10 @@ class Options:
             image=texts["image"] or None,
             extract=texts["extract"] == "auto",
             meter=texts["meter"],
-            idle_s=_seconds("idle", texts["idle"]) or 0.0,
+            idle_s=_some_seconds("idle", texts["idle"]),
             exclusive=texts["attribution"] == "exclusive",
             precision=_precision(texts["precision"]),
-            measure_s=_seconds("measure-time", texts["measure-time"]) or 0.0,
+            measure_s=_some_seconds("measure-time", texts["measure-time"]),
             green_capacity=flags["green-capacity"] or bool(texts["weights"]) or texts["attribution"] == "exclusive",
             weights=_weights(texts["weights"]),
             attempts=_whole_number("attempts", texts["attempts"]),
@@ -224,8 +224,10 @@ def _number(text: str) -> float:
 
 
 def _seconds(name: str, text: str) -> float | None:
-    if not text:
-        return None
+    return _some_seconds(name, text) if text else None
+
+
+def _some_seconds(name: str, text: str) -> float:
     value = _number(text)
     if not 0 < value <= 3600:
         raise _expected(name, "seconds above 0 and up to 3600", text)

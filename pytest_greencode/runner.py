@@ -227,19 +227,25 @@ class Runner:
             sandbox, counter = self._sandbox(slot), self._operations(slot)
             before = counter.read()
             begun_at, start_s, start_cpu_s = time.time(), time.monotonic(), time.process_time()
-            for first in range(0, repeats, MAX_BATCH):
-                for execution in sandbox.run_all([request] * min(MAX_BATCH, repeats - first)):
-                    reading = execution.reading
-                    if execution.verdict is not Verdict.ACCEPTED or execution.dirty:
-                        self._give_up(slot)
-                        raise VerdictChanged(f"{request.task.task_id}: {execution.verdict.value} when repeated")
-                    cpu_s += reading.cpu_s
-                    harness_cpu_s += reading.oracle_cpu_s + reading.harness_cpu_s
-                    if reading.peak_memory_bytes is not None:
-                        seen.peaks_bytes.append(reading.peak_memory_bytes)
+            try:
+                for first in range(0, repeats, MAX_BATCH):
+                    for execution in sandbox.run_all([request] * min(MAX_BATCH, repeats - first)):
+                        reading = execution.reading
+                        cpu_s += reading.cpu_s
+                        harness_cpu_s += reading.oracle_cpu_s + reading.harness_cpu_s
+                        if execution.verdict is not Verdict.ACCEPTED or execution.dirty:
+                            self._give_up(slot)
+                            what = "it spoilt its sandbox" if execution.dirty else execution.verdict.value
+                            raise VerdictChanged(f"{request.task.task_id}: {what} when repeated")
+                        if reading.peak_memory_bytes is not None:
+                            seen.peaks_bytes.append(reading.peak_memory_bytes)
+            except SandboxLost as lost:
+                self._give_up(slot)
+                raise VerdictChanged(f"{request.task.task_id}: it took its sandbox with it when repeated") from lost
+            finally:
+                self._note("alone", begun_at, cpu_s + harness_cpu_s)
             wall_s, own_cpu_s = time.monotonic() - start_s, time.process_time() - start_cpu_s
             seen.add(repeats, counter.read().since(before))
-            self._note("alone", begun_at, cpu_s + harness_cpu_s)
             return Spent(cpu_s=cpu_s, harness_cpu_s=harness_cpu_s + own_cpu_s, wall_s=wall_s)
 
         return run
@@ -530,6 +536,7 @@ class Runner:
                 reading=self._with_energy(execution),
                 flaky=repeats > 0 and execution.verdict is not Verdict.TIMEOUT,
                 repeats=repeats,
+                ended_at=execution.ended_at,
             )
             for _, execution in finished
         ]
@@ -624,15 +631,15 @@ class Runner:
         self._note("start", begun_at, sandbox.facts["cpu_s"])
         return sandbox
 
-    def _note(self, kind: str, begun_at: float, cpu_s: float) -> None:
+    def _note(self, kind: str, begun_at: float, cpu_s: float, ended_at: float | None = None) -> None:
         """CPU time that no attempt answers for."""
-        overhead = Overhead(kind=kind, started_at=begun_at, finished_at=time.time(), cpu_s=cpu_s)
+        overhead = Overhead(kind=kind, started_at=begun_at, finished_at=ended_at or time.time(), cpu_s=cpu_s)
         self._ledger.note(self._run_id, overheads=[overhead])
 
     def _note_run(self, kind: str, execution: Execution) -> None:
         reading = execution.reading
         cpu_s = reading.cpu_s + reading.oracle_cpu_s + reading.harness_cpu_s
-        self._note(kind, time.time() - reading.wall_s, cpu_s)
+        self._note(kind, execution.ended_at - reading.wall_s, cpu_s, execution.ended_at)
 
     def _start(self) -> WorkerSandbox:
         try:

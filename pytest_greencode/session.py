@@ -354,10 +354,11 @@ class GreencodeSession:
         tasks, programs = self._alone.count(runner)
         if terminal is not None:
             terminal.ensure_newline()
-            terminal.line(
+            text = (
                 f"greencode: measuring {programs} accepted solutions and references of {tasks} tasks alone, "
                 f"{_duration(self._alone.least_s(programs))} or more"
             )
+            terminal.line("\n".join(message(text)))
         for problem in self._alone.run(runner):
             if terminal is not None:
                 terminal.write("m" if problem is None else "x", flush=True)
@@ -424,9 +425,15 @@ class GreencodeSession:
         self._declared = [(sample, unit.task.suite) for unit in units for sample in unit.attempts]
         self._declare()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
         self._close()
+        try:
+            yield  # here pytest-xdist ends its workers, and only then the machine is idle again
+        finally:
+            self._finish(exitstatus)
+
+    def _finish(self, exitstatus: int) -> None:
         if self._ledger is None:
             return
         try:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_greencode.attribution import REPETITIONS, apportion, attribute, with_energy
-from pytest_greencode.model import AttemptRecord, Configuration, Method, Reading, Verdict, Window, Work
+from pytest_greencode.attribution import REPETITIONS, apportion, attribute, with_energy, with_measured
+from pytest_greencode.model import AttemptRecord, Configuration, Measured, Method, Reading, Verdict, Window, Work
 
 cpu_seconds = st.floats(0, 100, allow_nan=False)
 
@@ -197,3 +197,56 @@ def test_repetitions_of_what_is_measured_alone_are_nobodys_solution() -> None:
     assert split is not None
     assert (split.balance.solutions_uj, split.balance.harness_uj, split.balance.repetitions_uj) == (10, 0, 20)
     assert split.balance.own_share == 1
+
+
+def measured(energy_j: float | None, noise_floor_j: float | None = 0.1, **facts: object) -> Measured:
+    known = {"harness_energy_j": 0.25, "cpu_s": 1.5, "peak_memory_bytes": 4096, **facts}
+    return Measured(
+        energy_j=energy_j,
+        low_j=None,
+        high_j=None,
+        confidence=0.95,
+        noise_floor_j=noise_floor_j,
+        windows=10,
+        runs=100,
+        discarded={},
+        stopped_by="precision",
+        **known,  # type: ignore[arg-type]
+    )
+
+
+def test_what_was_measured_alone_takes_the_place_of_a_share() -> None:
+    shared = record("a", energy_j=1.0, harness_energy_j=0.5, energy_method=Method.ATTRIBUTED, energy_source="RAPL")
+    [found] = with_measured([shared], {"a": measured(0.75)}, "RAPL")
+    assert found.reading is not None
+    assert (found.reading.energy_j, found.reading.harness_energy_j) == (0.75, 0.25)
+    assert (found.reading.cpu_s, found.reading.peak_memory_bytes) == (1.5, 4096)
+    assert found.reading.energy_method is Method.MEASURED
+    assert found.reading.energy_source == "RAPL, above idle, alone and repeated"
+    assert replace(found, reading=shared.reading) == shared
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        measured(0.0999),
+        measured(-5.0),
+        measured(0.0),
+        measured(None, None),
+        measured(1.0, None),
+    ],
+)
+def test_what_is_not_told_from_idling_is_not_used(found: Measured) -> None:
+    shared = record("a", energy_j=1.0, energy_method=Method.ATTRIBUTED)
+    assert with_measured([shared], {"a": found}, "RAPL") == [shared]
+
+
+def test_only_the_programs_that_were_measured_change() -> None:
+    others = [record("b", energy_j=1.0), replace(record("a"), reading=None)]
+    assert with_measured(others, {"a": measured(0.75)}, "RAPL") == others
+
+
+def test_what_alone_has_no_figure_for_stays() -> None:
+    [found] = with_measured([record("a")], {"a": measured(0.75, cpu_s=None, peak_memory_bytes=None)}, "RAPL")
+    assert found.reading is not None
+    assert (found.reading.cpu_s, found.reading.peak_memory_bytes) == (2.0, None)

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_greencode.errors import LedgerError
-from pytest_greencode.ledger import Finished, Gold, Ledger, Started
-from pytest_greencode.model import Configuration, Generation, Method, Reading, Sample, Verdict
+from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
+from pytest_greencode.model import (
+    Configuration,
+    Generation,
+    Measured,
+    Method,
+    Reading,
+    Sample,
+    Verdict,
+    Window,
+    Work,
+)
 
 RUN = "run-1"
 READING = Reading(
@@ -266,3 +277,112 @@ def test_a_new_default_folder_keeps_itself_out_of_version_control(tmp_path: Path
     Ledger(tmp_path / "mine" / "ledger.sqlite").close()
     assert (tmp_path / ".greencode" / ".gitignore").read_text() == "*\n"
     assert not (tmp_path / "mine" / ".gitignore").exists()
+
+
+# -- what is known of a run's energy --------------------------------------------------------------------------------
+
+
+def window(at: float, **facts) -> Window:
+    return Window(started_at=at, finished_at=at + 1, duration_s=1.0, **facts)
+
+
+def test_windows_come_back_as_they_were_noted(ledger: Ledger) -> None:
+    full = window(
+        1.5, package_uj=1 << 60, dram_uj=7, idle_w=4.5, busy_cpu_s=0.25, reserved_share=0.5, meter="RAPL", invalid=None
+    )
+    bare = window(2.5, invalid="it was reset")
+    ledger.note(RUN, [full])
+    ledger.note(RUN, [bare], [])
+    ledger.note("another", [window(9.0)])
+    assert ledger.windows(RUN) == [full, bare]
+
+
+def test_idle_power_that_is_known_better_is_that_of_its_own_session(ledger: Ledger) -> None:
+    ledger.note(RUN, [window(1.0, idle_w=10.0), window(2.0, idle_w=10.0)])
+    ledger.note(RUN, [window(100.0, idle_w=20.0), window(101.0, idle_w=20.0)])
+    ledger.note("another", [window(200.0, idle_w=30.0)])
+    ledger.set_idle_power(RUN, 21.0, 100.0)
+    assert [each.idle_w for each in ledger.windows(RUN)] == [10.0, 10.0, 21.0, 21.0]
+    assert [each.idle_w for each in ledger.windows("another")] == [30.0]
+
+
+def test_work_is_what_executions_and_the_harness_used_and_when(ledger: Ledger) -> None:
+    declared(ledger, sample(0), sample(1), sample(2))
+    for number in range(3):
+        begun(ledger, sample(number), str(number), at=10.0)
+    ended(ledger, "0", at=10.25)  # its 0.75 s of wall time began before it was asked for: no clock is that good
+    ended(ledger, "1", at=12.0)
+    ledger.note(RUN, overheads=[Overhead(kind="gold", started_at=1.0, finished_at=2.0, cpu_s=0.5)])
+    ledger.note("another", overheads=[Overhead(kind="gold", started_at=1.0, finished_at=2.0, cpu_s=0.5)])
+    assert ledger.work(RUN) == [
+        Work(key="0", started_at=10.0, finished_at=10.25, cpu_s=0.5, harness_cpu_s=0.375),
+        Work(key="1", started_at=11.25, finished_at=12.0, cpu_s=0.5, harness_cpu_s=0.375),
+        # The last one was lost: nobody knows what it used.
+        Work(key=None, started_at=1.0, finished_at=2.0, cpu_s=0.0, harness_cpu_s=0.5, kind="gold"),
+    ]
+
+
+def test_an_execution_ends_when_it_did_and_not_when_it_is_written(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    begun(ledger, sample(0), "key", at=10.0)
+    ended(ledger, "key", replace(ACCEPTED, ended_at=12.0), at=20.0)
+    [found] = ledger.work(RUN)
+    assert (found.started_at, found.finished_at) == (11.25, 12.0)
+
+
+def test_references_are_records_of_their_own_and_no_attempts(ledger: Ledger) -> None:
+    declared(ledger, sample(0))
+    begun(ledger, sample(0), "shared")
+    for key in ("shared", "lost", "finished"):
+        if key != "shared":
+            ledger.start(RUN, [Started(program_key=key, task_id="T/1", attempt=None, extraction="as-is")], 1.0)
+    ended(ledger, "shared")
+    ended(ledger, "finished")
+    ledger.refer(RUN, [("suite", "T/0", "shared"), ("suite", "T/1", "lost"), ("other", "T/1", "finished")])
+    ledger.refer(RUN, [("suite", "T/0", "shared")])
+    found = {(record.suite, record.task_id): record for record in ledger.references(RUN)}
+    assert set(found) == {("suite", "T/0"), ("other", "T/1")}
+    assert found["suite", "T/0"].reading == READING
+    assert {record.configuration for record in found.values()} == {Configuration(model="reference")}
+    assert [record.configuration.model for record in ledger.records(RUN)] == ["m"]
+    assert ledger.references("another") == []
+
+
+def test_what_was_measured_alone_comes_back_and_the_last_word_counts(ledger: Ledger) -> None:
+    full = Measured(
+        energy_j=0.5,
+        low_j=0.4,
+        high_j=0.6,
+        confidence=0.95,
+        noise_floor_j=0.01,
+        harness_energy_j=0.125,
+        cpu_s=0.25,
+        peak_memory_bytes=1 << 20,
+        windows=12,
+        runs=480,
+        discarded={"warm-up": 2, "contended": 1},
+        stopped_by="precision",
+    )
+    nothing = replace(
+        full,
+        energy_j=None,
+        low_j=None,
+        high_j=None,
+        noise_floor_j=None,
+        harness_energy_j=None,
+        cpu_s=None,
+        peak_memory_bytes=None,
+        discarded={},
+        stopped_by="cap",
+    )
+    ledger.remember_measured(RUN, {"a": nothing, "b": nothing})
+    ledger.remember_measured(RUN, {"a": full})
+    ledger.remember_measured(RUN, {})
+    assert ledger.measured(RUN) == {"a": full, "b": nothing}
+    assert ledger.measured("another") == {}
+
+
+def test_the_facts_of_the_meter_are_those_at_the_end(ledger: Ledger) -> None:
+    ledger.begin(RUN, "2026-01-01T00:00:00Z", {"host": "here", "meter": {"idle_after": None}})
+    ledger.end(RUN, "2026-01-01T00:01:00Z", {"idle_after": 3.0})
+    assert ledger.facts(RUN) == {"host": "here", "meter": {"idle_after": 3.0}}

@@ -1,8 +1,10 @@
 """The terminal table and the JSON report: safe, narrow, in order, and as the schema says."""
 
+import functools
 import json
 import math
 import unicodedata
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_greencode.accounting import account
+from pytest_greencode.attribution import Balance
 from pytest_greencode.model import (
     AttemptRecord,
     Configuration,
     Factors,
     Generation,
     Intensity,
+    Measured,
     Method,
     Reading,
     Verdict,
@@ -25,7 +29,7 @@ from pytest_greencode.model import (
 )
 from pytest_greencode.reports import text
 from pytest_greencode.reports.json import render_json
-from pytest_greencode.reports.terminal import render_terminal
+from pytest_greencode.reports.terminal import cautions, render_terminal
 
 WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
 FACTORS = Factors(generation=WORLD, execution=WORLD)
@@ -70,11 +74,16 @@ def terminal(rows, **arguments):
     return "\n".join(render_terminal(account(rows, FACTORS, **arguments)))
 
 
-def report(rows, run_facts=None, **arguments):
-    loaded = json.loads(render_json(account(rows, FACTORS, **arguments), run_facts or {}))
+@functools.cache
+def validator():
     schema = json.loads(resources.files("pytest_greencode").joinpath("data/report-1.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(loaded, schema, cls=jsonschema.Draft202012Validator)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def report(rows, run_facts=None, **arguments):
+    loaded = json.loads(render_json(account(rows, FACTORS, **arguments), run_facts or {}))
+    validator().validate(loaded)
     return loaded
 
 
@@ -352,6 +361,277 @@ def test_report():
     assert second["per_accepted"]["co2e_g"] is None
     assert second["per_accepted"]["reason"] == "generation energy missing for 3 of 3 attempts; none accepted"
     assert second["co2e_g"]["embodied"] is None
+
+
+# Energy balance, Green Capacity, and what was measured alone.
+
+BALANCE = Balance(
+    meter="RAPL (powercap: package-0)",
+    counted=True,
+    counter_uj=100_000_000,
+    solutions_uj=10_000_000,
+    harness_uj=20_000_000,
+    repetitions_uj=0,
+    other_processes_uj=0,
+    idle_reserved_uj=30_000_000,
+    idle_rest_uj=40_000_000,
+    dram_uj=5_000_000,
+    duration_s=7.0,
+    windows=7,
+    invalid={"it was reset": 1, "the machine was suspended": 2},
+)
+
+
+def costs(cpu_s, memory, joules, method=Method.ATTRIBUTED):
+    return Reading(
+        cpu_s=cpu_s,
+        wall_s=0.1,
+        peak_memory_bytes=memory,
+        oracle_cpu_s=0.0,
+        harness_cpu_s=0.0,
+        energy_j=joules,
+        harness_energy_j=joules,
+        energy_method=method,
+    )
+
+
+def references(reading, tasks=3, suite="humaneval", key="own/{}"):
+    return [
+        AttemptRecord(
+            suite=suite,
+            task_id=f"HumanEval/{t}",
+            configuration=Configuration(model="reference"),
+            sample_id=0,
+            path="",
+            program_key=key.format(t),
+            verdict=A,
+            reading=reading,
+        )
+        for t in range(tasks)
+    ]
+
+
+def alone(**facts):
+    known = {
+        "energy_j": 0.5,
+        "low_j": 0.4,
+        "high_j": 0.6,
+        "confidence": 0.95,
+        "noise_floor_j": 0.01,
+        "harness_energy_j": 0.1,
+        "cpu_s": 0.2,
+        "peak_memory_bytes": 1 << 20,
+        "windows": 10,
+        "runs": 100,
+        "discarded": {"warm-up": 2},
+        "stopped_by": "precision",
+    }
+    return Measured(**known | facts)
+
+
+def notes(lines, key):
+    """The texts of a key, each on one line; a key that is repeated is shown once."""
+    found, last = [], ""
+    for line in lines:
+        last = line[:13].strip() or last
+        if last == key and line.strip():
+            found.append(line[13:])
+    return found
+
+
+def test_the_terminal_says_where_the_machines_energy_went():
+    shown = render_terminal(account(records("m", [A]), FACTORS, balance=BALANCE))
+    text_shown = " ".join(notes(shown, "machine"))
+    assert text_shown == (
+        "100 J in 7.00 s by RAPL (powercap: package-0): solutions 10.0 J, harness 20.0 J, "
+        "idle, cores of this run 30.0 J, idle, other cores 40.0 J; DRAM 5.00 J besides"
+    )
+    assert notes(shown, "not counted") == ["1 window: it was reset", "2 windows: the machine was suspended"]
+
+
+def test_without_a_balance_the_terminal_says_nothing_of_the_machine():
+    shown = render_terminal(account(records("m", [A]), FACTORS))
+    assert notes(shown, "machine") == notes(shown, "not counted") == []
+
+
+def test_quiet_keeps_what_was_not_counted_and_leaves_out_where_energy_went():
+    rows = account(records("m", [A]), FACTORS, balance=BALANCE)
+    shown = render_terminal(rows, verbosity=-1)
+    assert notes(shown, "machine") == []
+    assert len(notes(shown, "not counted")) == 2
+
+
+def test_a_balance_of_a_hostile_meter_is_printable():
+    balance = replace(BALANCE, meter=HOSTILE, invalid={HOSTILE: 1})
+    facts = {"meter": {"cautions": [{"what": HOSTILE, "why": HOSTILE, "remedy": HOSTILE}]}}
+    shown = render_terminal(account(records("m", [A]), FACTORS, balance=balance), notes=cautions(facts))
+    assert all(line.isprintable() for line in shown)
+    assert any(r"\x1b" in line for line in notes(shown, "caution"))
+
+
+def green_table(lines):
+    begin = next(number for number, line in enumerate(lines) if line.startswith("Green Capacity"))
+    blank, end = [number for number, line in enumerate(lines) if not line and number > begin][:2]
+    return lines[blank + 1 : end]
+
+
+def compared(**changes):
+    """Samples of 0.1 s and 1 MB beside references that take twice the time and half of the memory."""
+    rows = records("m", [A, R], changes={"reading": costs(0.1, 1 << 30, 2.0)} | changes)
+    return rows, references(costs(0.2, 1 << 29, 2.0))
+
+
+def test_green_capacity_in_the_terminal():
+    rows, known = compared()
+    heading, rule, line = green_table(render_terminal(account(rows, FACTORS, references=known)))
+    # An indicator that nobody has takes no room.
+    assert heading.split() == ["model", "run", "time", "memory", "energy", "leaner", "heavier", "mixed", "same"]
+    assert set(rule) == {"-"}
+    assert line.split() == ["m", "2.00", "(3)", "0.500", "(3)", "1.00", "(3)", "0", "0", "3", "0"]
+
+
+def test_flops_are_shown_where_they_were_counted():
+    counted = replace(costs(0.1, 1 << 30, 2.0, Method.MEASURED), flops=100.0)
+    rows, _ = compared(reading=counted)
+    shown = render_terminal(account(rows, FACTORS, references=references(replace(counted, flops=200.0))))
+    heading, _, line = green_table(shown)
+    assert heading.split()[5] == "FLOPs"
+    assert line.split()[7:9] == ["2.00", "(3)"]
+
+
+def test_green_capacity_as_one_number_names_its_weights_and_what_is_missing():
+    rows, known = compared()
+    shown = render_terminal(account(rows, FACTORS, references=known, weights={"run_time_s": 1.0, "flops": 2.0}))
+    assert "m: weighted mean of log ratios 0.693 (run_time_s 1.00, flops 2.00; missing: flops)" in " ".join(
+        line.strip() for line in shown
+    )
+
+
+def test_without_references_there_is_no_table_of_green_capacity():
+    assert "Green Capacity" not in terminal(records("m", [A]))
+
+
+def test_configurations_of_one_name_are_told_apart_in_both_tables():
+    rows = [*records("m", [A], temperature=0.2), *records("m", [A], temperature=0.8)]
+    shown = render_terminal(account(rows, FACTORS, references=references(costs(0.2, None, 1.0))))
+    assert [line.strip() for line in green_table(shown) if "temperature" in line] == [
+        "temperature=0.2",
+        "temperature=0.8",
+    ]
+
+
+@pytest.mark.parametrize("width", range(40, 121, 8))
+@pytest.mark.parametrize("model", ["m", "a-model-with-a-name-that-is-longer-than-any-line-of-a-terminal-has-room-for"])
+def test_the_table_of_green_capacity_keeps_to_the_width(model, width):
+    configuration = Configuration(model=model)
+    rows, known = compared(configuration=configuration)
+    shown = render_terminal(account(rows, FACTORS, references=known, balance=BALANCE), width=width)
+    assert max(map(columns_shown, shown)) <= width
+    heading = green_table(shown)[0]
+    # The most telling column stays.
+    assert "energy" in heading
+    assert "same" in heading or width < 80
+    assert "same" not in heading or width > 56
+
+
+def test_green_capacity_in_the_report():
+    rows, known = compared()
+    found = report(rows, references=known)["configurations"][0]["green_capacity"]
+    assert (found["task_count"], found["tasks_compared"], found["samples_compared"]) == (3, 3, 3)
+    assert found["correctness"] == 0.5
+    assert found["log_ratio"]["run_time_s"]["value"] == pytest.approx(math.log(2))
+    assert found["log_ratio"]["peak_memory_bytes"]["value"] == pytest.approx(-math.log(2))
+    assert found["log_ratio"]["flops"] == {
+        "value": None,
+        "interval": None,
+        "task_count": 0,
+        "samples": 0,
+        "missing": 3,
+        "below_resolution": 0,
+    }
+    assert found["relations"] == {"dominates": 0, "dominated": 0, "incomparable": 3, "equal": 0, "unknown": 0}
+    assert found["resolution"]["run_time_s"] == {"absolute": 1e-3, "relative": 0.25}
+    assert report(rows)["configurations"][0]["green_capacity"] is None
+
+
+def test_means_of_what_was_measured_alone_are_told_apart_more_finely():
+    measured = costs(0.1, 1 << 30, 2.0, Method.MEASURED)
+    rows = records("m", [A, R], changes={"reading": measured})
+    for reading, absolute_s in ((measured, 1e-5), (costs(0.1, 1 << 30, 2.0), 1e-3)):
+        [found] = report(rows, references=references(reading))["configurations"]
+        assert found["green_capacity"]["resolution"]["run_time_s"]["absolute"] == absolute_s
+
+
+def test_what_was_measured_alone_in_the_report():
+    rows = [*records("m", [A, R], temperature=0.2), *records("n", [A])]
+    known = [*references(costs(0.1, None, 1.0), tasks=1), *references(costs(0.1, None, 1.0), tasks=3, key="{}/0")[1:2]]
+    nothing = alone(
+        energy_j=None,
+        low_j=None,
+        high_j=None,
+        noise_floor_j=None,
+        harness_energy_j=None,
+        cpu_s=None,
+        peak_memory_bytes=None,
+        stopped_by="cap",
+    )
+    measured = {"own/0": alone(), "0/0": nothing, "1/0": alone(), "nobody's": alone()}
+    found = report(rows, references=known, measured=measured)["measured_alone"]
+    by_program = {(row["task_id"], row["reference"], len(row["samples"])): row for row in found}
+    # Its own solution; two models' program; two models' program that is the task's own.
+    assert set(by_program) == {("HumanEval/0", True, 0), ("HumanEval/0", False, 2), ("HumanEval/1", True, 2)}
+    assert by_program["HumanEval/0", False, 2]["samples"] == [
+        {"model": "m", "settings": {"temperature": 0.2}, "sample_id": 0},
+        {"model": "n", "settings": {}, "sample_id": 0},
+    ]
+    assert by_program["HumanEval/0", False, 2]["energy_j"] is None
+    assert by_program["HumanEval/0", True, 0]["discarded"] == {"warm-up": 2}
+
+
+amounts = st.floats(0, 1e9) | st.floats(0, 1e-9) | st.just(0.0)
+readings = st.builds(
+    costs,
+    amounts,
+    st.none() | st.integers(0, 1 << 45),
+    st.none() | amounts | st.floats(-1, 0),
+    st.sampled_from([Method.ATTRIBUTED, Method.MEASURED, Method.ESTIMATED]),
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(configurations, readings, readings, st.integers(0, 3), st.sampled_from([40, 60, 80, 120]))
+def test_any_comparison_is_a_valid_report_and_fits(drawn, reading, reference, tasks, width):
+    rows = [replace(row, reading=reading) for row in build(drawn)]
+    known = references(reference, tasks=tasks)
+    measured = {row.program_key: alone() for row in [*rows, *known]}
+    arguments = {"references": known, "measured": measured, "balance": BALANCE}
+    report(rows, **arguments)
+    for line in render_terminal(account(rows, FACTORS, **arguments), width=width):
+        assert columns_shown(line) <= width
+        assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"measured_alone": [{}]},
+        {"measured_alone": None},
+        {"energy_balance": {"meter": "RAPL"}},
+        {"energy_balance": {**asdict(BALANCE), "solutions_uj": 0.5}},
+    ],
+)
+def test_the_schema_refuses_what_no_report_says(broken):
+    loaded = report(records("m", [A]), balance=BALANCE)
+    with pytest.raises(jsonschema.ValidationError):
+        validator().validate(loaded | broken)
+
+
+def test_the_schema_refuses_a_green_capacity_without_its_vector():
+    rows, known = compared()
+    loaded = report(rows, references=known)
+    del loaded["configurations"][0]["green_capacity"]["log_ratio"]["energy_j"]
+    with pytest.raises(jsonschema.ValidationError):
+        validator().validate(loaded)
 
 
 def test_json_survives_what_is_hostile():

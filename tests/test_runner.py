@@ -6,15 +6,27 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import query
 
 from pytest_greencode.errors import SandboxError, SandboxLost
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import AttemptRecord, Configuration, Limits, Method, Reading, Sample, Task, Verdict
-from pytest_greencode.runner import MAX_PROGRAM_BYTES, SAVE_EVERY_S, Policy, Runner, Stopped, Unit
+from pytest_greencode.runner import (
+    MAX_BATCH,
+    MAX_PROGRAM_BYTES,
+    SAVE_EVERY_S,
+    Policy,
+    Runner,
+    Seen,
+    Stopped,
+    Unit,
+    VerdictChanged,
+)
 from pytest_greencode.sandboxes.base import Execution, Request
 
 GOLD = "    return 'gold'\n"
@@ -32,6 +44,9 @@ class FakeSandbox:
     def __init__(self, kind: FakeKind) -> None:
         self.kind, self.closed = kind, False
         self.facts = {"cpu_s": 0.1}
+
+    def host_pid(self) -> int | None:
+        return None
 
     def run_all(self, requests: Sequence[Request]) -> Iterator[Execution]:
         for request in requests:
@@ -423,3 +438,136 @@ def test_a_stopped_run_tells_whoever_waits_and_leaves_no_sandbox(bench: Bench) -
     assert all(sandbox.closed for sandbox in kind.sandboxes)
     assert kind.closed
     assert Counter(word for word, *_ in kind.runs)["waits"] == 0
+
+
+# -- references, and what is measured alone ---------------------------------------------------------------------------
+
+
+def test_a_tasks_own_solution_is_run_once_whoever_attempts_the_task(bench: Bench) -> None:
+    kind = FakeKind({"fine": [V.ACCEPTED]})
+    units = [unit(body("fine"), body("bad"), number=n, model=m) for n in range(2) for m in ("a", "b")]
+    runner = bench.runner(kind, jobs=2, references=True)
+    bench.results(runner, *units)
+    runner.stop()
+    # Each task's is checked once, and run once.
+    assert kind.count("gold") == 4
+    references = {record.task_id: record for record in bench.ledger.references(RUN)}
+    assert set(references) == {"T/0", "T/1"}
+    assert {record.verdict for record in references.values()} == {V.ACCEPTED}
+    assert not {record.program_key for record in references.values()} & {r.program_key for r in bench.records()}
+    assert len(bench.records()) == 8
+
+
+def test_a_sample_that_is_its_tasks_own_solution_shares_the_execution_and_stays_an_attempt(bench: Bench) -> None:
+    kind = FakeKind({})
+    bench.results(bench.runner(kind, references=True), unit(GOLD, body("bad")))
+    assert kind.count("gold") == 2  # the check, and the one for both
+    [reference] = bench.ledger.references(RUN)
+    same, other = bench.records()
+    assert same.program_key == reference.program_key != other.program_key
+    assert (same.verdict, other.verdict) == (V.ACCEPTED, V.REJECTED)
+
+
+def test_without_references_none_is_run(bench: Bench) -> None:
+    kind = FakeKind({})
+    bench.results(bench.runner(kind), unit(body("bad")))
+    assert kind.count("gold") == 1
+    assert bench.ledger.references(RUN) == []
+
+
+def test_a_reference_that_is_known_already_is_not_run_again(bench: Bench) -> None:
+    first, second = FakeKind({}), FakeKind({})
+    bench.results(bench.runner(first, references=True), unit(body("a")))
+    bench.results(bench.runner(second, references=True), unit(body("a"), body("b")))
+    assert (first.count("gold"), second.count("gold")) == (2, 0)
+    assert [record.task_id for record in bench.ledger.references(RUN)] == ["T/0"]
+
+
+def test_what_was_accepted_is_kept_by_task_with_its_reference(bench: Bench) -> None:
+    kind = FakeKind({"good": [V.ACCEPTED], "fine": [V.ACCEPTED]})
+    runner = bench.runner(kind, references=True, exclusive=True)
+    bench.results(runner, unit(body("good"), body("bad"), body("fine"), body("good")), unit(body("bad"), number=1))
+    [programs] = runner.accepted_programs()
+    assert sorted(request.program.strip().splitlines()[-1].strip() for request in programs.values()) == [
+        "return 'fine'",
+        "return 'gold'",
+        "return 'good'",
+    ]
+    assert bench.runner(kind, references=True).accepted_programs() == []
+
+
+def test_what_was_accepted_before_a_run_is_resumed_is_measured_too(bench: Bench) -> None:
+    kind = FakeKind({"good": [V.ACCEPTED]})
+    bench.results(bench.runner(kind, references=True, exclusive=True), unit(body("good")))
+    again = bench.runner(kind, references=True, exclusive=True)
+    bench.results(again, unit(body("good")))
+    assert [len(programs) for programs in again.accepted_programs()] == [2]
+    assert kind.count("good") == 1
+
+
+def overheads(bench: Bench, kind: str) -> list[float]:
+    return [cpu_s for (cpu_s,) in query(bench.ledger.path, "SELECT cpu_s FROM overhead WHERE kind = ?", kind)]
+
+
+def measured_alone(bench: Bench, kind: FakeKind) -> tuple[Callable[[int], Any], Seen]:
+    """A workload of one accepted program, and what is seen of its runs."""
+    runner = bench.runner(kind, exclusive=True)
+    assert bench.results(runner, unit(body("good"))) == [[V.ACCEPTED]]
+    [programs] = runner.accepted_programs()
+    seen = Seen()
+    return runner.workload(next(iter(programs.values())), seen), seen
+
+
+def test_a_workload_runs_a_program_so_many_times_and_says_what_it_took(bench: Bench) -> None:
+    kind = FakeKind({"good": [V.ACCEPTED]})
+    workload, seen = measured_alone(bench, kind)
+    runs = MAX_BATCH + 3
+    spent = workload(runs)
+    assert kind.count("good") == 1 + runs
+    assert spent.cpu_s == 2.0 * runs
+    assert spent.harness_cpu_s >= 0.75 * runs
+    assert (seen.peaks_bytes, seen.runs, seen.operations) == ([1] * runs, runs, (None, None))
+    # Nobody's attempt: the run's own, and none of its time is counted with this process's.
+    assert overheads(bench, "alone") == [2.75 * runs]
+    assert len(bench.records()) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (V.REJECTED, "T/0: rejected when repeated"),
+        (executed(V.ACCEPTED, dirty=True), "T/0: it spoilt its sandbox when repeated"),
+        (SandboxLost("it died"), "T/0: it took its sandbox with it when repeated"),
+    ],
+)
+def test_a_program_that_changes_its_mind_is_not_measured_and_its_sandbox_not_used(
+    bench: Bench, step: Step, reason: str
+) -> None:
+    kind = FakeKind({"good": [V.ACCEPTED, V.ACCEPTED, step, V.ACCEPTED]})
+    workload, _ = measured_alone(bench, kind)
+    with pytest.raises(VerdictChanged, match=reason):
+        workload(5)
+    assert kind.count("good") == 3
+    assert [sandbox.closed for sandbox in kind.sandboxes] == [True]
+    assert overheads(bench, "alone") == [2.75 * (1 if isinstance(step, SandboxLost) else 2)]
+    assert workload(2).cpu_s == 4.0  # in a fresh one
+
+
+def test_cpu_time_that_no_attempt_answers_for_is_noted(bench: Bench) -> None:
+    kind = FakeKind({"slow": [V.TIMEOUT]})
+    bench.results(bench.runner(kind), unit(body("slow")))
+    assert overheads(bench, "start") == [0.1]
+    assert overheads(bench, "gold") == [2.75]
+    assert overheads(bench, "repeated") == [2.75]
+    assert overheads(bench, "alone") == []
+
+
+def test_an_execution_ends_when_the_sandbox_says_and_not_when_its_answer_comes(bench: Bench) -> None:
+    ended_at = time.time() + 1000
+
+    def earlier() -> Execution:
+        return replace(executed(V.REJECTED), ended_at=ended_at)
+
+    bench.results(bench.runner(FakeKind({"early": [earlier]})), unit(body("early")))
+    [found] = [work for work in bench.ledger.work(RUN) if work.key is not None]
+    assert (found.started_at, found.finished_at) == (ended_at - 3.0, ended_at)

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Ground
+from conftest import MEMORY_BYTES, Ground
+
+from pytest_greencode.model import Limits, Task
+from pytest_greencode.sandboxes.base import Request
 
 ENTRY_POINTS = ("f",)
 
@@ -132,3 +135,21 @@ def test_threads_are_counted(ground: Ground) -> None:
 def test_tests_are_not_the_solutions_cost(ground: Ground) -> None:
     reading = ground.run("def f(): return 1", "sum(i * i for i in range(2_000_000))\nassert f() == 1").reading
     assert reading.oracle_cpu_s > 10 * reading.cpu_s
+
+
+def test_an_answer_that_waited_for_the_next_one_says_when_it_was_ready(ground: Ground) -> None:
+    """Answers are sent together; the first was ready half a second before the second."""
+    sandbox = ground.kind.start()
+    tests = "assert f() == 1"
+    task = Task(
+        suite="t", task_id="t/0", prompt="", prelude="", tests=tests, call="", entry_points=ENTRY_POINTS,
+        canonical_solution="",
+    )  # fmt: skip
+    limits = Limits(cpu_s=3.0, memory_bytes=MEMORY_BYTES)
+    programs = ["def f(): return 1", "import time\ndef f():\n    time.sleep(0.5)\n    return 1"]
+    try:
+        first, second = sandbox.run_all([Request("key", task, text, limits, 5.0) for text in programs])
+    finally:
+        sandbox.close()
+    assert second.reading.wall_s >= 0.5
+    assert second.ended_at - first.ended_at >= 0.5

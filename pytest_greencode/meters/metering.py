@@ -61,7 +61,7 @@ class Metering:
         self._choice, self._idle_s, self._reads_machine = choice, idle_s, reads_machine
         self._reserved_share = min(1.0, reserved_cores / (os.cpu_count() or 1))
         self.notice: str | None = None
-        self._counters = self._opened("rapl" if exclusive and choice == "auto" else choice)
+        self._counters = self._opened(choice, needed=exclusive)
         priced = self._counters is None and choice in ("auto", "estimated")
         self.estimated = EstimatedMeter.of_host() if priced else None
         self._sampler: Sampler | None = None
@@ -146,18 +146,19 @@ class Metering:
 
         return measure_exclusive(workloads, self._counters, self._before, plan, busy_cpu_s=busy_cpu_s)
 
-    def _opened(self, choice: str) -> EnergyCounters | None:
+    def _opened(self, choice: str, *, needed: bool) -> EnergyCounters | None:
         if choice not in ("auto", "rapl", "psys", "pyrapl"):
             return None
-        if choice == "auto" and not (POWERCAP.exists() or PERF_EVENT.exists()):
+        if choice == "auto" and not needed and not (POWERCAP.exists() or PERF_EVENT.exists()):
             return None
         from .choice import open_counters
 
         try:
             return open_counters("pyrapl" if choice == "pyrapl" else "auto", psys=choice == "psys")
         except MeterUnavailable as missing:
-            if choice != "auto":
-                raise MeterUnavailable(f"--greencode-meter {choice}: {missing.reason}", missing.remedy) from None
+            if choice != "auto" or needed:
+                flag = "--greencode-attribution exclusive" if choice == "auto" else f"--greencode-meter {choice}"
+                raise MeterUnavailable(f"{flag}: {missing.reason}", missing.remedy) from None
             if missing.remedy:
                 self.notice = "energy is estimated: counters are there but may not be read, see `greencode doctor`"
             return None

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from ..accounting import Account, ConfigurationAccount, MeasuredRow
+from ..attribution import Balance
 
 SCHEMA = 1
 
@@ -26,13 +27,17 @@ def render_json(account: Account, run_facts: Mapping[str, object]) -> str:
         "run": _plain(run_facts),
         "factors": _plain(account.factors),
         "quarantined": _plain(account.quarantined),
-        "energy_balance": _plain(account.balance),
+        "energy_balance": _balance(account.balance),
         "configurations": [_configuration(configuration) for configuration in account.configurations],
         "measured_alone": [_measured(row) for row in account.measured],
         "comparisons": [],
         "gate": None,
     }
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
+
+
+def _balance(balance: Balance | None) -> dict[str, Any] | None:
+    return None if balance is None else {**_plain(balance), "own_share": _plain(balance.own_share)}
 
 
 def _configuration(configuration: ConfigurationAccount) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def render_terminal(
             lines.append("")
         lines += wrap(_title(suite, [row.configuration for row in finished]), width)
         if finished:
-            lines += ["", *_table(finished, width), ""]
+            values = _value_columns([row.configuration for row in finished])
+            lines += ["", *_table(finished, values, width), ""]
         if any(row.configuration.green_capacity is not None for row in finished):
             lines += [*_green_capacity(finished, width), ""]
         lines += keyed(_footnotes(rows), width, verbosity)
@@ -172,8 +173,7 @@ def _distinct(names: Sequence[str], width: int) -> dict[str, str]:
 # The table.
 
 
-def _table(rows: Sequence[_Row], width: int) -> Iterator[str]:
-    values = _value_columns([row.configuration for row in rows])
+def _table(rows: Sequence[_Row], values: list[_Column], width: int) -> Iterator[str]:
     longest = max(len("model"), *(columns(row.name) for row in rows))
     gap, name_width = _fit(values, longest, width)
     while name_width < min(_NARROWEST_NAME, longest) and len(values) > 1:
@@ -185,7 +185,8 @@ def _table(rows: Sequence[_Row], width: int) -> Iterator[str]:
         padded = [right(cell, column.width) for cell, column in zip(cells, values, strict=True)]
         return (" " * gap).join([left(name, name_width), *padded]).rstrip()
 
-    yield line("", [column.top for column in values])
+    if any(column.top for column in values):
+        yield line("", [column.top for column in values])
     yield line("model", [column.bottom for column in values])
     yield "-" * (name_width + sum(column.width + gap for column in values))
     for position, row in enumerate(rows):
@@ -270,6 +271,7 @@ QUIET_SHARE = 0.8
 # Green Capacity.
 
 _INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "energy_j": "energy", "flops": "FLOPs"}
+_RELATION_TITLES = (("leaner", 5), ("heavier", 4), ("mixed", 3), ("same", 2))  # with their worth
 
 
 def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
@@ -285,23 +287,14 @@ def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
         for name in _INDICATOR_TITLES
         if any((c := row.configuration.green_capacity) is not None and c.log_ratio[name].tasks for row in rows)
     ]
-    heads = [*(_INDICATOR_TITLES[name] for name in known), "leaner", "heavier", "mixed", "same"]
-    table = [_green_cells(row.configuration, known) for row in rows]
-    widths = [max(map(columns, cells)) for cells in zip(heads, *table, strict=True)]
-    longest = max(len("model"), *(columns(row.name) for row in rows))
-    name_width = max(_NARROWEST_NAME, min(longest, width - sum(widths) - len(widths)))
-    names = _distinct([row.name for row in rows], name_width)
-
-    def line(name: str, cells: Sequence[str]) -> str:
-        return " ".join([left(name, name_width), *map(right, cells, widths)]).rstrip()
-
-    yield line("model", heads)
-    yield "-" * (name_width + sum(widths) + len(widths))
-    for row, cells in zip(rows, table, strict=True):
-        yield line(names[row.name], cells)
+    heads = [*((_INDICATOR_TITLES[name], 9) for name in known), *_RELATION_TITLES]
+    cells = zip(*(_green_cells(row.configuration, known) for row in rows), strict=True)
+    values = [_Column("", head, list(column), worth) for (head, worth), column in zip(heads, cells, strict=True)]
+    yield from _table(rows, values, width)
+    for row in rows:
         found = row.configuration.green_capacity
         if found is not None and found.scalar is not None:
-            yield from wrap(_scalar(found.scalar), width, first="  ", rest="  ")
+            yield from wrap(f"{row.name}: {_scalar(found.scalar)}", width, first="  ", rest="  ")
 
 
 def _green_cells(configuration: ConfigurationAccount, known: Sequence[str]) -> list[str]:

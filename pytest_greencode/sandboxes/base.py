@@ -9,8 +9,9 @@ import itertools
 import json
 import marshal
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_greencode.errors import SandboxLost
@@ -97,13 +98,14 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What one run of one program came to. `dirty`: the sandbox must not be used again."""
+    """What one run of one program came to, and when (seconds since the epoch). `dirty`: use the sandbox no more."""
 
     verdict: Verdict
     detail: str
     reading: Reading
     hidden_cpu_s: float = 0.0
     dirty: bool = False
+    ended_at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,8 @@ class WorkerSandbox:
                 ),
                 hidden_cpu_s=answer["hidden_cpu_s"],
                 dirty=answer["dirty"],
+                # Not when it was read: it may have waited for as long as the next attempt took.
+                ended_at=time.time() - answer["waited_s"],
             )
 
     def _load(self, key: str, task: Task) -> str | None:

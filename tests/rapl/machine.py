@@ -8,6 +8,10 @@ what it costs. The source is, by what there is: cgroup v1 `cpuacct.usage` (exact
 scheduler tick late, 4 ms at 250 Hz, while it runs on), cgroup v2 `cpu.stat` of the root, or /proc/stat (10 ms).
 Both truth and counters see it late alike: what the model does not have, the machine did not use.
 
+With `--own` it is the CPU time of the command and its children alone, as if nothing else ran here: in a control group
+of their own, which /proc/stat then tells of too. Where no such group can be made it is the machine's after all, and
+`Truth.own` says which. Containers of a daemon are no children.
+
     python tests/rapl [--packages 2] [--tick-s 0.001] ... -- command...
 
 runs a command where /sys/class/powercap is the simulation, with `RAPL_TRUTH` naming the file for `Truth.load`. Needs
@@ -148,6 +152,7 @@ class Truth:
     started_ns: int
     started_busy_ns: int
     simulator: int
+    own: bool = False
 
     @classmethod
     def load(cls, path: str | Path) -> Truth:
@@ -214,8 +219,8 @@ def build(machine: Machine, root: Path) -> None:
         path.chmod(0o400)
 
 
-def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
-    """Move the counters until stdin is closed."""
+def simulate(machine: Machine, root: Path, truth_path: Path, group: Group | None = None) -> None:
+    """Move the counters until stdin is closed, and /proc/stat's stand-in with them where a group is the machine."""
     with contextlib.suppress(OSError):
         # Counters of a real machine do not wait for a free CPU.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -239,13 +244,15 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
         power = idle_w, machine.busy_w + machine.dram * machine.dram_busy_w
         counters.append((os.open(files["psys"] / "energy_uj", os.O_WRONLY), machine.unit_nj, *power, 0))
 
-    busy = BusyTime()
+    busy = BusyTime(group.usage if group is not None else None)
+    stat = os.open(group.stat, os.O_WRONLY) if group is not None else None
     truth = Truth(
         machine=machine,
         busy_path=str(busy.path),
         started_ns=time.monotonic_ns(),
         started_busy_ns=busy.read_ns(),
         simulator=os.getpid(),
+        own=group is not None,
     )
     due_s, announced = time.monotonic(), False
     while True:
@@ -254,6 +261,8 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
         for file, unit_nj, idle, working, start in counters:
             units = (start + int((idle * elapsed_ns + working * busy_ns) / unit_nj)) & mask
             os.pwrite(file, (b"%d" % _uj(units, unit_nj)).ljust(WIDTH, b"\n"), 0)
+        if stat is not None:
+            os.pwrite(stat, _cpu_line(elapsed_ns, busy_ns), 0)
         if not announced:
             truth.save(truth_path)
             announced = True
@@ -267,13 +276,21 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
             return
 
 
+def _cpu_line(elapsed_ns: int, busy_ns: int) -> bytes:
+    """The first line of /proc/stat, always of the same length."""
+    jiffy_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    idle_ns = max(0, elapsed_ns * (os.cpu_count() or 1) - busy_ns)
+    return b"cpu  %020d 0 0 %020d 0 0 0 0 0 0\n" % (busy_ns // jiffy_ns, idle_ns // jiffy_ns)
+
+
 @contextlib.contextmanager
-def running(machine: Machine, root: Path, state: Path) -> Iterator[Truth]:
+def running(machine: Machine, root: Path, state: Path, group: Group | None = None) -> Iterator[Truth]:
     """The machine's counters below `root`, moving. `state`: a directory for the files of the simulation."""
     build(machine, root)
     settings = state / "machine.json"
     settings.write_text(json.dumps(dataclasses.asdict(machine)), "ascii")
     command = [sys.executable, "-E", "-s", str(HERE), "--simulate", str(root), str(settings), str(state / "truth.json")]
+    command += [str(group.usage), str(group.stat)] if group is not None else []
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         while not (state / "truth.json").exists():
@@ -334,6 +351,60 @@ def enter(machine: Machine, state: Path) -> None:
         _mount(file, topology, None, _BIND)
 
 
+@dataclass(frozen=True)
+class Group:
+    """A control group: where its CPU time is told, and the file that stands in for /proc/stat."""
+
+    usage: Path
+    stat: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(cls, state: Path) -> Iterator[Group | None]:
+        """A new one, empty; None where this machine does not let us."""
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        first = [(Path(m[1]), "cpuacct.usage") for m in mounts if m[2] == "cgroup" and "cpuacct" in m[3].split(",")]
+        second = [(Path(m[1]), "cpu.stat") for m in mounts if m[2] == "cgroup2"]
+        for root, name in first + second:
+            path = root / state.name
+            try:
+                path.mkdir()
+                group = cls(path / name, state / "stat")
+                BusyTime(group.usage).read_ns()
+                _move(path)
+                _move(root)
+            except OSError:
+                continue
+            _, _, rest = Path("/proc/stat").read_text().partition("\n")
+            group.stat.write_bytes(_cpu_line(0, 0) + rest.encode())
+            try:
+                yield group
+            finally:
+                with contextlib.suppress(OSError):  # whoever is left in there keeps it
+                    path.rmdir()
+            return
+        yield None
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[None]:
+        """This process, and all that it starts, within."""
+        # Sandboxes may mount /proc only where one can be seen whole already.
+        whole = self.stat.with_name("proc")
+        whole.mkdir()
+        _mount("proc", whole, "proc")
+        _mount(self.stat, Path("/proc/stat"), None, _BIND)
+        _move(self.usage.parent)
+        try:
+            yield
+        finally:
+            _move(self.usage.parents[1])
+            _libc("umount2", whole, _DETACH)
+
+
+def _move(group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
 def can_enter() -> str | None:
     """Why `enter` would fail here; None if it works."""
     if sys.platform != "linux":
@@ -347,9 +418,9 @@ def can_enter() -> str | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["--simulate"]:
-        root, settings, truth = map(Path, arguments[1:])
+        root, settings, truth, *own = map(Path, arguments[1:])
         data = json.loads(settings.read_text("ascii"))
-        simulate(Machine(**{**data, "packages": tuple(data["packages"])}), root, truth)
+        simulate(Machine(**{**data, "packages": tuple(data["packages"])}), root, truth, Group(*own) if own else None)
         return 0
     parser = argparse.ArgumentParser(prog="python tests/rapl", description="Run a command on a simulated machine.")
     parser.add_argument("--packages", type=_packages, default=(0,), help="how many, or their numbers: 2, or 0,2")
@@ -360,15 +431,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif isinstance(field.default, (int, float)):
             parser.add_argument(option, type=type(field.default), default=field.default)
     parser.add_argument("--user", type=int, help="number of the user that the command runs as")
+    parser.add_argument("--own", action="store_true", help="only the command's own CPU time counts")
     parser.add_argument("command", nargs="+")
     options = vars(parser.parse_args(arguments))
-    user, command = options.pop("user"), options.pop("command")
+    user, own, command = options.pop("user"), options.pop("own"), options.pop("command")
     machine = Machine(**options)
     state = Path(tempfile.mkdtemp(prefix="rapl-"))
     state.chmod(0o755)
     try:
         enter(machine, state)
-        with running(machine, POWERCAP, state):
+        with contextlib.ExitStack() as stack:
+            group = stack.enter_context(Group.made(state)) if own else None
+            stack.enter_context(running(machine, POWERCAP, state, group))
+            if group is not None:
+                stack.enter_context(group.joined())
             environment = {**os.environ, "RAPL_TRUTH": str(state / "truth.json")}
             return subprocess.run(command, env=environment, user=user, group=user, check=False).returncode
     finally:

@@ -19,7 +19,8 @@ From the host: a 4-byte little-endian length, a JSON header of that length, then
     {"op": "task", "key", "size"}           payload: JSON {prelude, tests, call, entry_points, preload}
     {"op": "run", "key", "size", "cpu_s", "wall_s", "oracle_cpu_s", "output_bytes"}
                                             payload: the program, UTF-8
-To the host: first a line of JSON with facts about the sandbox, then one line per request, in order.
+To the host: first a line of JSON with facts about the sandbox, then one line per request, in order. `waited_s` says how
+long an answer has been ready: they wait for each other.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class Supervisor:
             oracle(other, separate_users, memory_bytes)
         other.close()
         self.oracle_died = False
-        self.answers_waiting: list[bytes] = []
+        self.answers_waiting: list[tuple[dict[str, Any], float]] = []
         self.oldest_waiting_s = 0.0
         self.counter = CpuCounter(own_cgroup)
         self.own_cgroup = own_cgroup
@@ -175,12 +176,13 @@ class Supervisor:
 
     def answer(self, outcome: dict[str, Any]) -> None:
         """Answers wait for each other while there is more to do: on the way to the host each message is dear."""
-        self.answers_waiting.append(json.dumps(outcome).encode() + b"\n")
         now_s = time.monotonic()
+        self.answers_waiting.append((outcome, now_s))
         if len(self.answers_waiting) == 1:
             self.oldest_waiting_s = now_s
         if now_s - self.oldest_waiting_s > MAX_ANSWER_DELAY_S or not self.requests.poll(0):
-            write_all(self.answers, b"".join(self.answers_waiting))
+            lines = [json.dumps({**each, "waited_s": now_s - ready_s}) for each, ready_s in self.answers_waiting]
+            write_all(self.answers, "".join(f"{line}\n" for line in lines).encode())
             self.answers_waiting.clear()
 
     def serve(self) -> None:
