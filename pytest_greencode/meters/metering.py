@@ -194,6 +194,8 @@ class Metering:
             "idle_before": None if self._before is None else asdict(self._before),
             "idle_after": None if self._after is None else asdict(self._after),
             "idle_stability": stability,
+            # Of a window of one second; energy above idle that is less is not told from idling.
+            "noise_floor_j": None if self.baseline is None else self.baseline.noise_floor_j(1.0),
             "environment": None if self._environment is None else asdict(self._environment),
             "cautions": [asdict(caution) for caution in self.cautions()],
         }
