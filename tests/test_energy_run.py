@@ -41,7 +41,7 @@ def wait_until(reached):
     deadline_s = time.monotonic() + 60
     while not reached():
         assert process.poll() is None and time.monotonic() < deadline_s, "it never came to that"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 LEDGER = ".greencode/ledger.sqlite"
 truth = Truth.load(os.environ["RAPL_TRUTH"])
@@ -70,6 +70,12 @@ finally:
 INTERRUPT = """
 wait_until(lambda: count("execution WHERE verdict IS NOT NULL") >= 3)
 process.send_signal(signal.SIGINT)
+"""
+STRANGER = """
+wait_until(lambda: count("window") >= 1)
+stranger_s = time.process_time() + 0.8
+while time.process_time() < stranger_s:
+    pass
 """
 
 
@@ -364,6 +370,19 @@ def test_files_outside_of_the_root_are_told_apart(tmp_path: Path) -> None:
     assert attempted(runs["serial"]) == attempted(runs["workers"])
     for run in runs.values():
         assert query(run.ledger, "SELECT count(*), count(program_key) FROM attempt") == [(7, 7)]
+
+
+def test_a_stranger_has_its_own_share_and_attempts_do_not_pay_for_it(tmp_path: Path) -> None:
+    rows = [busy_and_wrong(number, 8_000_000, model="m") for number in range(10)]
+    path = write_samples(tmp_path / "m.jsonl", *rows)
+    run = measure(tmp_path, *QUICK, "--greencode-jobs", 1, path, meanwhile=STRANGER)
+    assert run.status == 0, run.output
+    require_own_machine(run)
+    busy_w = run.truth["busy_w"]
+    # And what looks into the ledger meanwhile.
+    assert 0.9 < run.balance["other_processes_uj"] / (0.8 * busy_w * 1e6) < 1.5
+    truth_uj = busy_w * sum(cpu_s(run.ledger).values()) * 1e6
+    assert attempts_energy_uj(run.report, "execution") == pytest.approx(truth_uj, rel=0.1)
 
 
 # -- what goes wrong meanwhile --------------------------------------------------------------------------------------
