@@ -71,6 +71,10 @@ INTERRUPT = """
 wait_until(lambda: count("execution WHERE verdict IS NOT NULL") >= 3)
 process.send_signal(signal.SIGINT)
 """
+INTERRUPT_ALONE = """
+wait_until(lambda: count("measured") >= 1)
+process.send_signal(signal.SIGINT)
+"""
 STRANGER = """
 wait_until(lambda: count("window") >= 1)
 stranger_s = time.process_time() + 0.8
@@ -483,6 +487,10 @@ def test_each_session_keeps_its_own_idle_power(resumed: tuple[EnergyRun, EnergyR
 # -- measured alone -------------------------------------------------------------------------------------------------
 
 
+def above_noise(row: Mapping[str, Any]) -> bool:
+    return bool(row["energy_j"] >= row["noise_floor_j"])
+
+
 @pytest.fixture(scope="module")
 def exclusive(tmp_path_factory: pytest.TempPathFactory) -> EnergyRun:
     root = tmp_path_factory.mktemp("energy-exclusive")
@@ -521,7 +529,7 @@ def test_the_energy_of_a_heavy_program_is_right_within_15_percent(exclusive: Ene
 def test_accepted_attempts_have_the_energy_measured_alone_and_others_a_share(exclusive: EnergyRun) -> None:
     [configuration] = exclusive.report["configurations"]
     origin = configuration["provenance"]["energy_j.execution"]
-    above = [row for row in exclusive.report["measured_alone"] if row["energy_j"] >= row["noise_floor_j"]]
+    above = [row for row in exclusive.report["measured_alone"] if above_noise(row)]
     accepted = sum(bool(row["samples"]) for row in above)
     assert accepted >= 1
     assert origin["methods"] == {"measured": accepted, "attributed": 3 - accepted}
@@ -562,6 +570,24 @@ def test_the_table_of_green_capacity_has_at_most_80_columns(exclusive: EnergyRun
     assert "greencode: measuring 3 accepted solutions and references of 2 tasks alone, " in exclusive.output.replace(
         "\n", " "
     )
+
+
+def test_what_was_measured_alone_before_an_interruption_counts(tmp_path: Path) -> None:
+    rows = [busy(number, 1_000_000, model="m") for number in (0, 2, 12)]
+    alone = ("--greencode-attribution", "exclusive", "--greencode-precision", "50", "--greencode-measure-time", "1.5")
+    path = write_samples(tmp_path / "m.jsonl", *rows)
+    run = measure(tmp_path, "--greencode-idle", "0.6", *alone, path, meanwhile=INTERRUPT_ALONE)
+    assert run.status == INTERRUPTED, run.output
+    validate(run.report)
+    rows = run.report["measured_alone"]
+    assert rows
+    assert {row["task_id"] for row in rows} < {f"HumanEval/{number}" for number in (0, 2, 12)}
+    used = sum(bool(row["samples"]) and row["energy_j"] is not None and above_noise(row) for row in rows)
+    [configuration] = run.report["configurations"]
+    methods = configuration["provenance"]["energy_j.execution"]["methods"]
+    assert methods.get("measured", 0) == used
+    # All attempts had been made.
+    assert configuration["completeness"]["attempts_finished"] == sum(methods.values()) == 3
 
 
 # -- without counters -----------------------------------------------------------------------------------------------
