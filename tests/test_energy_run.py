@@ -383,8 +383,8 @@ def test_a_stranger_has_its_own_share_and_attempts_do_not_pay_for_it(tmp_path: P
     assert run.status == 0, run.output
     require_own_machine(run)
     busy_w = run.truth["busy_w"]
-    # And what looks into the ledger meanwhile.
-    assert 0.9 < run.balance["other_processes_uj"] / (0.8 * busy_w * 1e6) < 1.5
+    # Within 20 %, and what looks into the ledger meanwhile.
+    assert 0.8 < run.balance["other_processes_uj"] / (0.8 * busy_w * 1e6) < 1.5
     truth_uj = busy_w * sum(cpu_s(run.ledger).values()) * 1e6
     assert attempts_energy_uj(run.report, "execution") == pytest.approx(truth_uj, rel=0.1)
 
