@@ -32,7 +32,8 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         "attributed",
         "share a counter's energy by CPU time, or measure accepted solutions alone as well (default: attributed)",
     ),
-    ("precision", None, "5", "half the 95 % interval that exclusive measurement asks for, in percent (default: 5)"),
+    # No percent sign in a help text: argparse would take it for a format.
+    ("precision", None, "5", "half the interval that exclusive measurement asks for, in percent (default: 5)"),
     ("measure-time", None, "60", "seconds that measuring one solution alone may take (default: 60)"),
     ("weights", None, "", "Green Capacity as one number too: run_time_s=1,energy_j=2 (default: the vector alone)"),
     ("idle", None, "5", "seconds for which the idle machine is measured, before and after, by a counter (default: 5)"),

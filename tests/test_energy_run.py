@@ -41,7 +41,7 @@ def wait_until(reached):
     deadline_s = time.monotonic() + 60
     while not reached():
         assert process.poll() is None and time.monotonic() < deadline_s, "it never came to that"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 LEDGER = ".greencode/ledger.sqlite"
 truth = Truth.load(os.environ["RAPL_TRUTH"])
@@ -70,6 +70,16 @@ finally:
 INTERRUPT = """
 wait_until(lambda: count("execution WHERE verdict IS NOT NULL") >= 3)
 process.send_signal(signal.SIGINT)
+"""
+INTERRUPT_ALONE = """
+wait_until(lambda: count("measured") >= 1)
+process.send_signal(signal.SIGINT)
+"""
+STRANGER = """
+wait_until(lambda: count("window") >= 1)
+stranger_s = time.process_time() + 0.8
+while time.process_time() < stranger_s:
+    pass
 """
 
 
@@ -366,6 +376,19 @@ def test_files_outside_of_the_root_are_told_apart(tmp_path: Path) -> None:
         assert query(run.ledger, "SELECT count(*), count(program_key) FROM attempt") == [(7, 7)]
 
 
+def test_a_stranger_has_its_own_share_and_attempts_do_not_pay_for_it(tmp_path: Path) -> None:
+    rows = [busy_and_wrong(number, 8_000_000, model="m") for number in range(10)]
+    path = write_samples(tmp_path / "m.jsonl", *rows)
+    run = measure(tmp_path, *QUICK, "--greencode-jobs", 1, path, meanwhile=STRANGER)
+    assert run.status == 0, run.output
+    require_own_machine(run)
+    busy_w = run.truth["busy_w"]
+    # Within 20 %, and what looks into the ledger meanwhile.
+    assert 0.8 < run.balance["other_processes_uj"] / (0.8 * busy_w * 1e6) < 1.5
+    truth_uj = busy_w * sum(cpu_s(run.ledger).values()) * 1e6
+    assert attempts_energy_uj(run.report, "execution") == pytest.approx(truth_uj, rel=0.1)
+
+
 # -- what goes wrong meanwhile --------------------------------------------------------------------------------------
 
 
@@ -464,6 +487,10 @@ def test_each_session_keeps_its_own_idle_power(resumed: tuple[EnergyRun, EnergyR
 # -- measured alone -------------------------------------------------------------------------------------------------
 
 
+def above_noise(row: Mapping[str, Any]) -> bool:
+    return bool(row["energy_j"] >= row["noise_floor_j"])
+
+
 @pytest.fixture(scope="module")
 def exclusive(tmp_path_factory: pytest.TempPathFactory) -> EnergyRun:
     root = tmp_path_factory.mktemp("energy-exclusive")
@@ -502,7 +529,7 @@ def test_the_energy_of_a_heavy_program_is_right_within_15_percent(exclusive: Ene
 def test_accepted_attempts_have_the_energy_measured_alone_and_others_a_share(exclusive: EnergyRun) -> None:
     [configuration] = exclusive.report["configurations"]
     origin = configuration["provenance"]["energy_j.execution"]
-    above = [row for row in exclusive.report["measured_alone"] if row["energy_j"] >= row["noise_floor_j"]]
+    above = [row for row in exclusive.report["measured_alone"] if above_noise(row)]
     accepted = sum(bool(row["samples"]) for row in above)
     assert accepted >= 1
     assert origin["methods"] == {"measured": accepted, "attributed": 3 - accepted}
@@ -543,6 +570,24 @@ def test_the_table_of_green_capacity_has_at_most_80_columns(exclusive: EnergyRun
     assert "greencode: measuring 3 accepted solutions and references of 2 tasks alone, " in exclusive.output.replace(
         "\n", " "
     )
+
+
+def test_what_was_measured_alone_before_an_interruption_counts(tmp_path: Path) -> None:
+    rows = [busy(number, 1_000_000, model="m") for number in (0, 2, 12)]
+    alone = ("--greencode-attribution", "exclusive", "--greencode-precision", "50", "--greencode-measure-time", "1.5")
+    path = write_samples(tmp_path / "m.jsonl", *rows)
+    run = measure(tmp_path, "--greencode-idle", "0.6", *alone, path, meanwhile=INTERRUPT_ALONE)
+    assert run.status == INTERRUPTED, run.output
+    validate(run.report)
+    rows = run.report["measured_alone"]
+    assert rows
+    assert {row["task_id"] for row in rows} < {f"HumanEval/{number}" for number in (0, 2, 12)}
+    used = sum(bool(row["samples"]) and row["energy_j"] is not None and above_noise(row) for row in rows)
+    [configuration] = run.report["configurations"]
+    methods = configuration["provenance"]["energy_j.execution"]["methods"]
+    assert methods.get("measured", 0) == used
+    # All attempts had been made.
+    assert configuration["completeness"]["attempts_finished"] == sum(methods.values()) == 3
 
 
 # -- without counters -----------------------------------------------------------------------------------------------
