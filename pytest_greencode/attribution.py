@@ -75,7 +75,7 @@ class Attribution:
 
 
 def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool = True) -> Attribution | None:
-    """Split what the counters saw. None where no window has a valid energy. `counted` False: a model's windows.
+    """Split what the counters saw. None where there are no windows. `counted` False: a model's windows.
 
     Windows must not overlap. CPU time within a piece of work is taken as even.
     """
@@ -114,7 +114,7 @@ def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool 
                 continue
             solution_uj[each.key] += of_solution_uj
             harness_uj[each.key] += of_harness_uj
-    if not meters:
+    if not ordered:
         return None
     balance = Balance(
         meter=", ".join(sorted(meters)),
@@ -126,7 +126,7 @@ def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool 
         other_processes_uj=others_uj,
         idle_reserved_uj=idle_reserved_uj,
         idle_rest_uj=idle_uj - idle_reserved_uj,
-        dram_uj=dram_uj,
+        dram_uj=dram_uj if meters else None,
         duration_s=duration_s,
         windows=meters.total(),
         invalid=dict(sorted(invalid.items())),

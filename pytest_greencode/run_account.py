@@ -26,7 +26,7 @@ def account_of_run(
     records, references = ledger.records(run_id), ledger.references(run_id)
     windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
     measured = ledger.measured(run_id)
-    if any(window.package_uj is not None for window in windows):
+    if any(window.meter is not None for window in windows):
         attribution = attribute(windows, ledger.work(run_id))
         if attribution is not None:
             name = attribution.balance.meter

@@ -61,9 +61,7 @@ def test_every_microjoule_is_somebodys(
     done += [replace(each, key=None, kind=REPETITIONS) for each in done[:1]]
     split = attribute(windows, done)
     known = [uj for uj in energies if uj is not None]
-    if split is None:
-        assert not known
-        return
+    assert split is not None
     balance = split.balance
     assert balance.counter_uj == sum(known)
     parts = (
@@ -186,7 +184,12 @@ def test_what_no_valid_window_holds_is_estimated_from_those_that_are(second: dic
 
 def test_nothing_was_counted() -> None:
     assert attribute([], [work("a", 0, 1, 1.0)]) is None
-    assert attribute([window(0, 1, package_uj=None)], []) is None
+    split = attribute([window(0, 1, package_uj=None, invalid="it was reset")], [work("a", 0, 1, 1.0)])
+    assert split is not None
+    assert (split.balance.windows, split.balance.counter_uj, split.balance.dram_uj) == (0, 0, None)
+    assert split.balance.invalid == {"it was reset": 1}
+    assert split.w_per_cpu is None
+    assert with_energy([record("a")], split) == [record("a")]
 
 
 def test_repetitions_of_what_is_measured_alone_are_nobodys_solution() -> None:

@@ -386,7 +386,7 @@ def test_a_stranger_has_its_own_share_and_attempts_do_not_pay_for_it(tmp_path: P
     # Within 20 %, and what looks into the ledger meanwhile.
     assert 0.8 < run.balance["other_processes_uj"] / (0.8 * busy_w * 1e6) < 1.5
     truth_uj = busy_w * sum(cpu_s(run.ledger).values()) * 1e6
-    assert attempts_energy_uj(run.report, "execution") == pytest.approx(truth_uj, rel=0.1)
+    assert attempts_energy_uj(run.report, "execution") == pytest.approx(truth_uj, rel=0.25)
 
 
 # -- what goes wrong meanwhile --------------------------------------------------------------------------------------
@@ -564,7 +564,7 @@ def green_capacity_table(output: str) -> list[str]:
 
 def test_the_table_of_green_capacity_has_at_most_80_columns(exclusive: EnergyRun) -> None:
     heading, _, row = green_capacity_table(exclusive.output)
-    assert heading.split()[:2] == ["model", "accepted"]
+    assert heading.split()[:3] == ["model", "run", "time"]
     assert row.startswith("m ")
     assert max(map(len, account_lines(exclusive.output))) <= 80
     assert "greencode: measuring 3 accepted solutions and references of 2 tasks alone, " in exclusive.output.replace(
@@ -654,11 +654,10 @@ def test_green_capacity_without_counters_compares_what_is_known(run: Callable[..
     found = run("--greencode-green-capacity", write_samples(Path("m.jsonl"), *rows))
     validate(found.report)
     heading, _, row = green_capacity_table(found.output)
-    assert heading.split() == [
-        *("model", "accepted", "run", "time", "memory", "energy", "FLOPs", "leaner", "heavier", "mixed", "same")
-    ]
-    # FLOPs are not counted, so they are unknown.
-    assert re.fullmatch(r"m +66\.7 % +\S+ +\S+ +[\d.e-]+ +\? +0 +1 +0 +1", row)
+    # FLOPs are not counted, so they are not there.
+    assert heading.split() == ["model", "run", "time", "memory", "energy", "leaner", "heavier", "mixed", "same"]
+    ratio = r"(\?|[\d.e-]+ \(\d\))"  # of how many tasks
+    assert re.fullmatch(rf"m +{ratio} +{ratio} +{ratio} +0 +1 +0 +1", row)
     assert max(map(len, account_lines(found.output))) <= 80
     assert found.report["measured_alone"] == []
     [configuration] = found.report["configurations"]

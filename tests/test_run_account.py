@@ -99,7 +99,8 @@ def test_counters_that_never_gave_an_energy_leave_it_missing_and_not_modelled(ru
     run.window(0, package_uj=None, invalid="it was reset")
     run.ledger.end(RUN, "2026-01-01T00:01:00Z", {"method": "attributed", "source": "RAPL"})
     found = run.account()
-    assert found.balance is None
+    assert found.balance is not None
+    assert (found.balance.windows, found.balance.invalid) == (0, {"it was reset": 1})
     [configuration] = found.configurations
     assert configuration.energy_j.execution is None
     assert configuration.per_accepted.co2e_g is None
@@ -109,7 +110,8 @@ def test_without_idle_power_there_is_no_energy_above_it(run: Run) -> None:
     run.attempt(0)
     run.window(0, idle_w=None)
     found = run.account()
-    assert found.balance is None
+    assert found.balance is not None
+    assert found.balance.invalid == {"idle power was not measured": 1}
     assert found.configurations[0].completeness.execution_missing == 1
 
 

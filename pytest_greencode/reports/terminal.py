@@ -285,16 +285,17 @@ def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
     known = [
         name
         for name in _INDICATOR_TITLES
-        if any((c := row.configuration.green_capacity) is not None and c.log_ratio[name].tasks for row in rows)
+        if name != "flops"
+        or any((c := row.configuration.green_capacity) is not None and c.log_ratio[name].tasks for row in rows)
     ]
     heads = [*((_INDICATOR_TITLES[name], 9) for name in known), *_RELATION_TITLES]
     cells = zip(*(_green_cells(row.configuration, known) for row in rows), strict=True)
     values = [_Column("", head, list(column), worth) for (head, worth), column in zip(heads, cells, strict=True)]
     yield from _table(rows, values, width)
     for row in rows:
-        found = row.configuration.green_capacity
-        if found is not None and found.scalar is not None:
-            yield from wrap(f"{row.name}: {_scalar(found.scalar)}", width, first="  ", rest="  ")
+        capacity = row.configuration.green_capacity
+        if capacity is not None and capacity.scalar is not None:
+            yield from wrap(f"{row.name}: {_scalar(capacity.scalar)}", width, first="  ", rest="  ")
 
 
 def _green_cells(configuration: ConfigurationAccount, known: Sequence[str]) -> list[str]:
@@ -455,7 +456,8 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
     shown = ", ".join(f"{name} {significant(uj * 1e-6)} J" for name, uj in parts.items() if uj)
     dram = f"; DRAM {significant(balance.dram_uj * 1e-6)} J besides" if balance.dram_uj is not None else ""
     total = f"{significant(balance.counter_uj * 1e-6)} J in {significant(balance.duration_s)} s"
-    yield "machine", f"{total} by {escape(balance.meter)}: {shown}{dram}"
+    if balance.windows:
+        yield "machine", f"{total} by {escape(balance.meter)}: {shown}{dram}"
     share = balance.own_share
     if share is not None and share < QUIET_SHARE and balance.counted:
         others = f"{percent(1 - share)} % of the energy above idle was other processes'"
