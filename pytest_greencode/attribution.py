@@ -2,9 +2,10 @@
 
 In each window the counter's difference is idle power times the duration, and dynamic energy above it. Dynamic energy
 goes to whoever was busy, in proportion to CPU time (so does Kepler; Green Metrics Tool too): each execution's solution,
-each execution's harness, this run's other work, and all other processes of the machine. Equal CPU time need not mean
-equal power, which differs by a factor of 2 to 3 between instruction mixes: that is the error of this method, not in any
-figure here. Idle energy is no solution's doing; the share of the cores reserved for the run is kept apart.
+each execution's harness, this run's other work, and all other processes of the machine, but for the CPU time that is
+used when it idles too: its energy is idle power. Equal CPU time need not mean equal power, which differs by a factor of
+2 to 3 between instruction mixes: that is the error of this method, not in any figure here. Idle energy is no solution's
+doing; the share of the cores reserved for the run is kept apart.
 """
 
 from __future__ import annotations
@@ -102,8 +103,10 @@ def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool 
         idle_reserved_uj += round(window_idle_uj * window.reserved_share)
         idle_uj += window_idle_uj
         own_s = math.fsum(solution_s + harness_s for _, solution_s, harness_s in here)
-        # The system counts in clock ticks of 10 ms; our own processes are known better.
-        others_s = max(0.0, (window.busy_cpu_s or 0.0) - own_s)
+        # What runs when the machine idles is paid for with idle power, not a second time. The system counts in clock
+        # ticks of 10 ms; our own processes are known better.
+        idle_busy_s = (window.idle_busy_cpus or 0.0) * window.duration_s
+        others_s = max(0.0, (window.busy_cpu_s or 0.0) - idle_busy_s - own_s)
         busy_s += own_s + others_s
         weights = [seconds for _, solution_s, harness_s in here for seconds in (solution_s, harness_s)]
         *own_uj, rest_uj = apportion(window.package_uj - window_idle_uj, [*weights, others_s])

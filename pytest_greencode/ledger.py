@@ -30,7 +30,7 @@ from pytest_greencode.model import (
     Work,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS run (
     run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, finished_at TEXT, facts TEXT NOT NULL
@@ -51,8 +51,8 @@ CREATE TABLE IF NOT EXISTS execution (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS window (
     run_id TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, duration_s REAL NOT NULL,
-    package_uj INTEGER, dram_uj INTEGER, idle_w REAL, busy_cpu_s REAL, reserved_share REAL NOT NULL, meter TEXT,
-    invalid TEXT
+    package_uj INTEGER, dram_uj INTEGER, idle_w REAL, idle_busy_cpus REAL, busy_cpu_s REAL,
+    reserved_share REAL NOT NULL, meter TEXT, invalid TEXT
 );
 CREATE TABLE IF NOT EXISTS overhead (
     run_id TEXT NOT NULL, kind TEXT NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, cpu_s REAL NOT NULL
@@ -73,8 +73,8 @@ CREATE TABLE IF NOT EXISTS gold (
 """
 _READING = ("cpu_s", "wall_s", "peak_memory_bytes", "oracle_cpu_s", "harness_cpu_s", "energy_j", "harness_energy_j",
             "energy_method", "energy_source")  # fmt: skip
-_WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "idle_w", "busy_cpu_s",
-           "reserved_share", "meter", "invalid")  # fmt: skip
+_WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "idle_w", "idle_busy_cpus",
+           "busy_cpu_s", "reserved_share", "meter", "invalid")  # fmt: skip
 
 _MEASURED = ("energy_j", "low_j", "high_j", "confidence", "noise_floor_j", "harness_energy_j", "cpu_s",
              "peak_memory_bytes", "windows", "runs", "discarded", "stopped_by", "instructions", "flops")  # fmt: skip
@@ -380,11 +380,15 @@ class Ledger:
                 [(run_id, each.kind, each.started_at, each.finished_at, each.cpu_s) for each in overheads],
             )
 
-    def set_idle_power(self, run_id: str, idle_w: float, since: float) -> None:
-        """Idle power, W, of the windows that began at `since` or later: it is known better at the end of a session."""
+    def set_idle_power(self, run_id: str, idle_w: float, since: float, *, idle_busy_cpus: float | None = None) -> None:
+        """Idle power, W, of the windows that began at `since` or later: it is known better at the end of a session.
+
+        `idle_busy_cpus`: the CPUs that were busy while it was measured.
+        """
         with self._writing() as connection:
             connection.execute(
-                "UPDATE window SET idle_w = ? WHERE run_id = ? AND started_at >= ?", (idle_w, run_id, since)
+                "UPDATE window SET idle_w = ?, idle_busy_cpus = ? WHERE run_id = ? AND started_at >= ?",
+                (idle_w, idle_busy_cpus, run_id, since),
             )
 
     def refer(self, run_id: str, references: Iterable[tuple[str, str, str]]) -> None:

@@ -172,7 +172,8 @@ class Window:
 
     `started_at` and `finished_at` are seconds since the epoch, `duration_s` is by a clock that nobody sets.
     `package_uj` and `dram_uj`: what the energy counters went on by, uJ; None without a counter, and where `invalid`
-    says why it cannot be known. `idle_w`: the packages' power when nothing runs, W, None where it was not measured.
+    says why it cannot be known. `idle_w`: the packages' power when nothing runs, W, None where it was not measured;
+    `idle_busy_cpus`: how many CPUs the system's own processes kept busy then, whose energy is in `idle_w`.
     `busy_cpu_s`: CPU seconds of the whole machine, None where the system does not tell. `reserved_share`: the part of
     the machine's cores that the run keeps for itself, 0 to 1. `meter` names the counters.
     """
@@ -183,6 +184,7 @@ class Window:
     package_uj: int | None = None
     dram_uj: int | None = None
     idle_w: float | None = None
+    idle_busy_cpus: float | None = None
     busy_cpu_s: float | None = None
     reserved_share: float = 0.0
     meter: str | None = None

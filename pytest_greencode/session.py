@@ -455,9 +455,10 @@ class GreencodeSession:
     def _stop_metering(self, *, measure_idle: bool) -> None:
         try:
             idle = self._metering.stop(measure_idle=measure_idle)
-            if idle is not None and self._ledger is not None:
+            baseline = self._metering.baseline
+            if idle is not None and baseline is not None and self._ledger is not None:
                 idle_w, since = idle
-                self._ledger.set_idle_power(self.run_id, idle_w, since)
+                self._ledger.set_idle_power(self.run_id, idle_w, since, idle_busy_cpus=baseline.busy_cpus)
                 if self._alone is not None:
                     self._alone.settle()
         finally:

@@ -115,6 +115,16 @@ def test_less_than_idle_is_idle() -> None:
     assert split.balance.idle_rest_uj == 5
 
 
+def test_what_runs_when_the_machine_idles_is_paid_for_with_idle_power() -> None:
+    # 10 W and a daemon on half a CPU of 20 W: 20 W idle. Beside it, 1 s of a solution and 1 s of a stranger.
+    windows = [window(0, 2, package_uj=80_000_000, idle_w=20.0, idle_busy_cpus=0.5, busy_cpu_s=3.0)]
+    split = attribute(windows, [work("a", 0, 1, 1.0)])
+    assert split is not None
+    assert split.shares["a"].solution_uj == 20_000_000
+    assert split.balance.other_processes_uj == 20_000_000
+    assert split.w_per_cpu == pytest.approx(20.0)
+
+
 def test_own_cpu_time_above_the_systems_is_believed() -> None:
     split = attribute([window(0, 1, package_uj=10, busy_cpu_s=0.99)], [work("a", 0, 1, 1.0)])
     assert split is not None

@@ -80,7 +80,7 @@ def test_facts_of_a_server(tree):
         smt=True,
         load_1min=0.75,
         steal_s=7.0,
-        busy_s=1.6,
+        busy_s=1.5,
         sgx=True,
         throttle_events=11,
         temperature_c=41.5,

@@ -113,6 +113,7 @@ class Metering:
                 busy_cpu_s=busy_cpu_s,
                 counters=counters,
                 idle_w=self._before.mean_w if self._before is not None else None,
+                idle_busy_cpus=self._before.busy_cpus if self._before is not None else None,
                 reserved_share=self._reserved_share,
                 meter=self._name() if counters is not None else None,
             ),

@@ -22,11 +22,15 @@ WINDOW_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a window is read from. `counters` None: CPU time only. `idle_w`: what is known of it when the run begins."""
+    """What a window is read from. `counters` None: CPU time only.
+
+    `idle_w` and `idle_busy_cpus` (see `Window`) are what is known of idling when the run begins.
+    """
 
     busy_cpu_s: Callable[[], float | None]
     counters: EnergyCounters | None = None
     idle_w: float | None = None
+    idle_busy_cpus: float | None = None
     reserved_share: float = 0.0
     meter: str | None = None
 
@@ -100,6 +104,7 @@ class Sampler:
             finished_at=after.at,
             duration_s=after.clock_s - before.clock_s,
             idle_w=machine.idle_w,
+            idle_busy_cpus=machine.idle_busy_cpus,
             busy_cpu_s=None
             if before.busy_cpu_s is None or after.busy_cpu_s is None
             else max(0.0, after.busy_cpu_s - before.busy_cpu_s),

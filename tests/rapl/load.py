@@ -1,0 +1,86 @@
+"""Work of which the energy is known on a simulated machine: busy loops of so much CPU time, pinned, also side by side.
+
+    python load.py CPU
+
+does what it is told on standard input, see `serve`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+def spin(cpu_s: float) -> dict[str, float]:
+    """Keep a CPU busy for so much of its time; -> when (seconds since the epoch), and the CPU time, s.
+
+    Whoever asks for its own CPU time has it counted up to now, so that the machine's is not a clock tick late.
+    """
+    started_at, begun_s = time.time(), time.thread_time()
+    while (used_s := time.thread_time() - begun_s) < cpu_s:
+        for _ in range(100):
+            pass
+    return {"started_at": started_at, "finished_at": time.time(), "cpu_s": used_s}
+
+
+def serve(cpu: int, do: Callable[[float], dict[str, Any]]) -> None:
+    """Do what is asked on standard input, {"cpu_s": 0.05, "times": 3}, on one CPU; answer with a list of results."""
+    os.sched_setaffinity(0, {cpu % (os.cpu_count() or 1)})
+    print("ready", flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps([do(asked["cpu_s"]) for _ in range(asked["times"])]), flush=True)
+
+
+class Job:
+    """A process that serves. `command` ends with the number of its CPU if it is to be another than `load.py`'s."""
+
+    def __init__(self, cpu: int, command: Sequence[str] = (), **options: Any) -> None:
+        command = command or [sys.executable, "-E", "-s", str(Path(__file__))]
+        self._process = subprocess.Popen(
+            [*command, str(cpu)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
+        )
+        self._answer()
+
+    def ask(self, cpu_s: float, times: int = 1) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"cpu_s": cpu_s, "times": times}) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> list[dict[str, Any]]:
+        return list(json.loads(self._answer()))
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
+        return str(line)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=30 if kind is None else 0.1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), spin)

@@ -1,0 +1,147 @@
+"""Energies against the truth, on the simulated machine: attributed, exclusive, and that nothing is lost.
+
+CPU time is this machine's own, so other work on it is in the readings, as it would be on a real machine. What is wrong
+while others are busy is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import skip_or_fail
+from test_simulated_machine import HERE, SECOND_CPU, inside, require_machine
+
+import pytest_greencode
+
+# Or /proc/stat would see the simulation always or never.
+JITTER = ("--jitter-s", "0.0005")
+QUIET_CPUS = 0.015
+TRIES = 6
+
+HEAD = """
+import json, os
+from rapl.machine import Truth
+from rapl.readings import Others, attributed, exclusive
+from pytest_greencode.meters.baseline import measure_baseline
+from pytest_greencode.meters.counters import EnergyCounters
+from pytest_greencode.meters.exclusive import Plan
+from pytest_greencode.meters.powercap import PowercapSource
+truth = Truth.load(os.environ["RAPL_TRUTH"])
+busy_w = truth.machine.busy_w
+others = Others(truth)
+"""
+TAIL = """
+print(json.dumps({**found, "others_cpus": others.cpus()}))
+"""
+
+
+def probe(script: str, right: Callable[[Any], bool], *machine: str) -> None:
+    """Assert that what a program finds on the machine is right."""
+    require_machine()
+    path = f"{Path(pytest_greencode.__file__).parents[1]}:{HERE}"
+    for _ in range(TRIES):
+        done = inside(*JITTER, *machine, "--", sys.executable, "-c", HEAD + script + TAIL, PYTHONPATH=path)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        if right(found):
+            return
+        assert found["others_cpus"] > QUIET_CPUS, found
+    skip_or_fail("quiet machine", f"others kept {found['others_cpus']:.2f} CPUs busy")
+
+
+BATCH = """
+with EnergyCounters(PowercapSource()) as counters:
+    baseline = measure_baseline(counters, windows=8, window_s=0.5)
+    batch = attributed(counters, baseline, jobs=JOBS, lengths=[(0.001, 1000), (0.01, 100), (0.05, 20), (0.5, 4)])
+found = {"error": batch.error(busy_w)}
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.skipif(not SECOND_CPU, reason="one CPU"))])
+def test_a_batch_is_attributed_within_3_percent(jobs: int) -> None:
+    probe(BATCH.replace("JOBS", str(jobs)), lambda found: abs(found["error"]) <= 0.03)
+
+
+EXCLUSIVE = """
+found = {"errors": []}
+with EnergyCounters(PowercapSource()) as counters:
+    baseline = measure_baseline(counters, window_s=0.25)
+    for _ in range(3):
+        measured = exclusive(counters, baseline, cpu_s=0.05, plan=Plan(min_window_s=0.25))
+        found["errors"].append(measured.energy_j and measured.energy_j / (busy_w * measured.cpu_s) - 1)
+"""
+
+
+def test_50_ms_are_measured_exclusively_within_5_percent() -> None:
+    probe(EXCLUSIVE, lambda found: all(error is not None and abs(error) <= 0.05 for error in found["errors"]))
+
+
+WRAPS = """
+from rapl.load import spin
+with EnergyCounters(PowercapSource()) as counters:
+    low = truth.read()
+    counters.align()
+    start = counters.align()  # the counters have moved since `low`
+    inner_low = truth.read()
+    spin(3.5)
+    inner_high = truth.read()
+    counters.align()
+    window = counters.between(start, counters.align())
+    high = truth.read()
+found = {"uj": window.package_uj, "invalid": window.invalid, "range_uj": truth.machine.range_uj,
+         "unit_uj": truth.machine.unit_nj / 1000, "low_uj": inner_high.package_uj - inner_low.package_uj,
+         "high_uj": high.package_uj - low.package_uj}
+"""
+# Goes round every 0.3 s.
+ROUND = ("--counter-bits", "19", "--idle-w", "100", "--limit-w", "150", "--no-dram")
+
+
+def test_ten_wraps_lose_nothing() -> None:
+    def right(found: Any) -> bool:
+        if found["invalid"] is not None:  # the heartbeat came too late: told, not hidden
+            return False
+        wraps = found["uj"] // found["range_uj"]
+        assert wraps >= 10
+        lost_uj = found["unit_uj"] * (2 + wraps)  # a unit at each edge and at each wrap, as Linux defines the range
+        return bool(found["low_uj"] - lost_uj <= found["uj"] <= found["high_uj"] + lost_uj)
+
+    probe(WRAPS, right, *ROUND)
+
+
+BALANCE = """
+class Kept(EnergyCounters):
+    readings = []
+    def read(self):
+        self.readings.append(super().read())
+        return self.readings[-1]
+
+counters = Kept(PowercapSource())  # without heartbeat, so that all readings are the sampler's
+baseline = measure_baseline(EnergyCounters(PowercapSource()), windows=3, window_s=0.2)
+batch = attributed(counters, baseline, jobs=JOBS, lengths=[(0.02, 30)], window_s=0.1)
+balance = batch.attribution.balance
+shares = batch.attribution.shares.values()
+found = {
+    "counter": counters.readings[-1].package_uj - counters.readings[0].package_uj,
+    "parts": [balance.solutions_uj, balance.harness_uj, balance.other_processes_uj, balance.idle_reserved_uj,
+              balance.idle_rest_uj],
+    "attempts": sum(share.solution_uj for share in shares),
+    "solutions": balance.solutions_uj,
+    "windows": balance.windows,
+    "covered": all(share.covered for share in shares),
+}
+"""
+
+
+def test_energies_add_up_to_the_counter_to_the_microjoule() -> None:
+    def right(found: Any) -> bool:
+        assert sum(found["parts"]) == found["counter"]
+        assert min(found["parts"]) >= 0
+        assert found["attempts"] == found["solutions"] > 0
+        return bool(found["windows"] > 5 and found["covered"])
+
+    probe(BALANCE.replace("JOBS", "2" if SECOND_CPU else "1"), right)
