@@ -50,9 +50,6 @@ class Machine:
 
     A counter moves in units every `tick_s` +- `jitter_s` and wraps at 2^counter_bits units; it starts at `start_uj`.
     With `dies`, each package shows its one counter as so many dies. `limit_w` is the limit that a package names.
-
-    Where /proc/stat matters let it jitter by half a tick: CPU time is sampled there, at the system's clock ticks, and a
-    simulation in step with them is seen always or never.
     """
 
     packages: tuple[int, ...] = (0,)
@@ -222,8 +219,6 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
     with contextlib.suppress(OSError):
         # Counters of a real machine do not wait for a free CPU.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    # Nor do they take one: work on the first CPUs is left alone.
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     first = {path: (path / "name").read_text().strip() for path in (root / "intel-rapl").glob("intel-rapl:*")}
     files = {name: path for path, name in reversed(first.items())}
     total = sum(range(1, len(machine.packages) + 1))
