@@ -11,7 +11,8 @@ Both truth and counters see it late alike: what the model does not have, the mac
     python tests/rapl [--packages 2] [--tick-s 0.001] ... -- command...
 
 runs a command where /sys/class/powercap is the simulation, with `RAPL_TRUTH` naming the file for `Truth.load`. Needs
-root; the command may run as another user (`--user`).
+root; the command may run as another user (`--user`). It has the machine to itself: CPU time is that of a cgroup made
+for it, also in /proc/stat, so that whatever else goes on here takes time, but no energy.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class BusyTime:
     """CPU time of the machine, ns, since some moment."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or self._find()
+        self.path = path or self.find()
         self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._parse = {"cpuacct.usage": int, "cpu.stat": _usage, "stat": _jiffies}[self.path.name]
 
@@ -107,7 +108,8 @@ class BusyTime:
         return self._parse(os.pread(self._file, 256, 0))
 
     @staticmethod
-    def _find() -> Path:
+    def find() -> Path:
+        """Where all CPU time is counted."""
         mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
         first = [Path(m[1], "cpuacct.usage") for m in mounts if m[2] == "cgroup" and "cpuacct" in m[3].split(",")]
         second = [Path(m[1], "cpu.stat") for m in mounts if m[2] == "cgroup2"]
@@ -123,6 +125,32 @@ def _jiffies(text: bytes) -> int:
     """Of "cpu  user nice system idle iowait irq softirq ..."."""
     user, nice, system, _, _, irq, softirq = map(int, text.split(None, 8)[1:8])
     return (user + nice + system + irq + softirq) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+
+
+class ProcStat:
+    """/proc/stat of a machine on which nothing else runs: in clock ticks, all as user time, evenly over the CPUs."""
+
+    def __init__(self, path: Path) -> None:
+        self._cpus = os.cpu_count() or 1
+        self._rest = "".join(line for line in path.read_text().splitlines(True) if not line.startswith("cpu"))
+        self._file = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        self._ticks = -1
+
+    def write(self, elapsed_ns: int, busy_ns: int) -> None:
+        tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        ticks = elapsed_ns // tick_ns
+        if ticks == self._ticks:
+            return
+        self._ticks = ticks
+        busy = busy_ns // tick_ns
+        idle = max(0, ticks * self._cpus - busy)
+        lines = [
+            ("cpu ", busy, idle),
+            *((f"cpu{n}", busy // self._cpus, idle // self._cpus) for n in range(self._cpus)),
+        ]
+        # All figures of one width, as the file must not shrink.
+        text = "".join(f"{name} {used:12} 0 0 {unused:12} 0 0 0 0 0 0\n" for name, used, unused in lines)
+        os.pwrite(self._file, (text + self._rest).encode("ascii"), 0)
 
 
 # -- truth --------------------------------------------------------------------------------------------------------
@@ -214,8 +242,10 @@ def build(machine: Machine, root: Path) -> None:
         path.chmod(0o400)
 
 
-def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
-    """Move the counters until stdin is closed."""
+def simulate(
+    machine: Machine, root: Path, truth_path: Path, busy_path: Path | None = None, stat_path: Path | None = None
+) -> None:
+    """Move the counters, by the CPU time at `busy_path`, and with them /proc/stat, until stdin is closed."""
     with contextlib.suppress(OSError):
         # Counters of a real machine do not wait for a free CPU.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -239,7 +269,8 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
         power = idle_w, machine.busy_w + machine.dram * machine.dram_busy_w
         counters.append((os.open(files["psys"] / "energy_uj", os.O_WRONLY), machine.unit_nj, *power, 0))
 
-    busy = BusyTime()
+    busy = BusyTime(busy_path)
+    stat = ProcStat(stat_path) if stat_path is not None else None
     truth = Truth(
         machine=machine,
         busy_path=str(busy.path),
@@ -254,6 +285,8 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
         for file, unit_nj, idle, working, start in counters:
             units = (start + int((idle * elapsed_ns + working * busy_ns) / unit_nj)) & mask
             os.pwrite(file, (b"%d" % _uj(units, unit_nj)).ljust(WIDTH, b"\n"), 0)
+        if stat is not None:
+            stat.write(elapsed_ns, busy_ns)
         if not announced:
             truth.save(truth_path)
             announced = True
@@ -268,12 +301,16 @@ def simulate(machine: Machine, root: Path, truth_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(machine: Machine, root: Path, state: Path) -> Iterator[Truth]:
-    """The machine's counters below `root`, moving. `state`: a directory for the files of the simulation."""
+def running(machine: Machine, root: Path, state: Path, *of_its_own: Path) -> Iterator[Truth]:
+    """The machine's counters below `root`, moving. `state`: a directory for the files of the simulation.
+
+    `of_its_own`: the CPU time and the /proc/stat of a machine that is not all of this one.
+    """
     build(machine, root)
     settings = state / "machine.json"
     settings.write_text(json.dumps(dataclasses.asdict(machine)), "ascii")
     command = [sys.executable, "-E", "-s", str(HERE), "--simulate", str(root), str(settings), str(state / "truth.json")]
+    command += map(str, of_its_own)
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         while not (state / "truth.json").exists():
@@ -325,6 +362,8 @@ def enter(machine: Machine, state: Path) -> None:
     if PMU.exists():
         # The counters of the machine itself would be found first.
         _mount("tmpfs", PMU, "tmpfs")
+    shutil.copyfile("/proc/stat", state / "stat")
+    _mount(state / "stat", Path("/proc/stat"), None, _BIND)
     topologies = sorted(CPUS.glob("cpu[0-9]*/topology/physical_package_id"), key=lambda p: int(p.parts[-3][3:]))
     if len(topologies) < len(machine.packages):
         raise SystemExit(f"{len(machine.packages)} packages need as many CPUs, and here are {len(topologies)}")
@@ -332,6 +371,26 @@ def enter(machine: Machine, state: Path) -> None:
         file = state / f"package_of_cpu{number}"
         file.write_text(f"{machine.packages[number % len(machine.packages)]}\n", "ascii")
         _mount(file, topology, None, _BIND)
+
+
+@contextlib.contextmanager
+def cgroup() -> Iterator[Path]:
+    """A new control group, which counts the CPU time of those that join it; left at the end."""
+    usage = BusyTime.find()
+    if usage == Path("/proc/stat"):
+        raise SystemExit("no control group counts CPU time here")
+    group = usage.parent / f"rapl-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group
+    finally:
+        (usage.parent / "cgroup.procs").write_text("0")
+        for _ in range(100):
+            # Until the last of its processes is gone.
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.05)
 
 
 def can_enter() -> str | None:
@@ -347,9 +406,9 @@ def can_enter() -> str | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["--simulate"]:
-        root, settings, truth = map(Path, arguments[1:])
+        root, settings, truth, *of_its_own = map(Path, arguments[1:])
         data = json.loads(settings.read_text("ascii"))
-        simulate(Machine(**{**data, "packages": tuple(data["packages"])}), root, truth)
+        simulate(Machine(**{**data, "packages": tuple(data["packages"])}), root, truth, *of_its_own)
         return 0
     parser = argparse.ArgumentParser(prog="python tests/rapl", description="Run a command on a simulated machine.")
     parser.add_argument("--packages", type=_packages, default=(0,), help="how many, or their numbers: 2, or 0,2")
@@ -368,7 +427,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state.chmod(0o755)
     try:
         enter(machine, state)
-        with running(machine, POWERCAP, state):
+        with cgroup() as group, running(machine, POWERCAP, state, group / BusyTime.find().name, state / "stat"):
+            (group / "cgroup.procs").write_text("0")  # this process, and so the command
             environment = {**os.environ, "RAPL_TRUTH": str(state / "truth.json")}
             return subprocess.run(command, env=environment, user=user, group=user, check=False).returncode
     finally:
