@@ -3,9 +3,7 @@
     python benchmarks/energy_truth.py [--coverage 100] [--raw FILE]
 
 Needs root, for the simulated machine (tests/rapl). Makes a virtual environment for each peer and writes
-benchmarks/energy_truth.md. CPU time is real, so whatever else this machine does is in the readings: each part is done
-again until others have left the machine alone (`QUIET_CPUS`), and the table says how far they did. With `--raw`, parts
-that are in the file are not done again.
+benchmarks/energy_truth.md. With `--raw`, parts that are in the file are not done again.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from rapl.load import Job  # noqa: E402
 from rapl.machine import Truth  # noqa: E402
-from rapl.readings import Others, attributed, busy, exclusive  # noqa: E402
+from rapl.readings import attributed, busy, exclusive  # noqa: E402
 
 from pytest_greencode.ledger import Ledger  # noqa: E402
 from pytest_greencode.meters import sampler  # noqa: E402
@@ -66,25 +64,22 @@ DEFECTS: dict[str, tuple[str, list[tuple[float, int]]]] = {
     "a stranger, from now": ("--packages 2", [(1.0, 4)]),
     "a stranger, always": ("--packages 2", [(1.0, 4)]),
 }
-# Or the system's CPU time, which is sampled, would see the simulation always or never.
-JITTER = ["--jitter-s", "0.0005"]
-# How many CPUs others may keep busy, and how often a part is tried; then the quietest try counts. Where the whole
-# machine is read, others are in the reading and in the truth.
-QUIET_CPUS = 0.012
-QUIET_ENOUGH_CPUS = 0.05
-TRIES = 8
+# What the system does by itself: the share of a CPU.
+BUSTLE = 0.01
 COVERAGE_S = 0.05
 
 
 # -- on the simulated machine -------------------------------------------------------------------------------------
 
 
-def inside(part: Part) -> dict[str, Any]:
-    """Do a part; -> its result, and how many CPUs others kept busy meanwhile."""
-    truth = Truth.load(os.environ["RAPL_TRUTH"])
-    others = Others(truth)
-    result = KINDS[part["kind"]](part, truth)
-    return {"result": result, "others_cpus": others.cpus()}
+def inside(part: Part) -> Any:
+    """Do a part on a machine that is never quite idle."""
+    bustle = subprocess.Popen([sys.executable, "-E", "-s", str(ROOT / "tests/rapl/load.py"), "--bustle", str(BUSTLE)])
+    try:
+        return KINDS[part["kind"]](part, Truth.load(os.environ["RAPL_TRUTH"]))
+    finally:
+        bustle.kill()
+        bustle.wait()
 
 
 @contextlib.contextmanager
@@ -232,48 +227,28 @@ class Runner:
             [options, {**part, "python": "", "environment": [*part.get("environment", ())]}], sort_keys=True
         )
         if key not in self.done:
-            self.done[key] = self._quietest(options, part)
+            self.done[key] = self._measure(options, part)
             if self.raw:
                 self.raw.write_text(json.dumps(self.done))
-        return self.done[key]["result"]
+        return self.done[key]
 
-    def _quietest(self, options: str, part: Part) -> Any:
-        tries: list[dict[str, Any]] = []
-        for _ in range(TRIES):
-            wait_for_quiet()
-            command = [sys.executable, str(ROOT / "tests/rapl"), *JITTER, *options.split(), "--"]
-            command += [sys.executable, str(Path(__file__)), "--inside", json.dumps(part)]
-            begun_s = time.monotonic()
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
-            name = " ".join(str(part.get(word, "")) for word in ("kind", "tool", "jobs", "stranger"))
-            if found is None:
-                print(f"{name} {options}: {done.stderr}", flush=True)
-                # The first traceback is the tool's own, the second says that its process has ended.
-                return {"result": last_line(done.stderr.split("Traceback")[1]), "others_cpus": 0.0}
-            took_s, others = time.monotonic() - begun_s, found["others_cpus"]
-            print(f"{name} {options}: {took_s:.0f} s, others {others:.3f} CPUs", flush=True)
-            tries.append(found)
-            if others < (QUIET_ENOUGH_CPUS if "tool" in part else QUIET_CPUS):
-                break
-        return min(tries, key=lambda found: float(found["others_cpus"]))
-
-    def others_cpus(self, *, peers: bool) -> float:
-        """The most CPUs that others kept busy in a part with the peers, or with our own readings."""
-        return max(found["others_cpus"] for key, found in self.done.items() if ('"tool"' in key) is peers)
+    def _measure(self, options: str, part: Part) -> Any:
+        command = [sys.executable, str(ROOT / "tests/rapl"), *options.split(), "--"]
+        command += [sys.executable, str(Path(__file__)), "--inside", json.dumps(part)]
+        begun_s = time.monotonic()
+        # What waits for a CPU takes longer, and more idle energy with it.
+        done = subprocess.run(["nice", "--10", *command], capture_output=True, text=True, check=False)
+        name = " ".join(str(part.get(word, "")) for word in ("kind", "tool", "jobs", "stranger"))
+        print(f"{name} {options}: {time.monotonic() - begun_s:.0f} s", flush=True)
+        if done.returncode:
+            print(done.stderr, flush=True)
+            # The first traceback is the tool's own, the second says that its process has ended.
+            return last_line(done.stderr.split("Traceback")[1])
+        return json.loads(done.stdout.splitlines()[-1])
 
 
 def last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
-
-
-def wait_for_quiet(timeout_s: float = 600.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        before_s = machine_busy_cpu_s() or 0.0
-        time.sleep(4.0)
-        if (machine_busy_cpu_s() or 0.0) - before_s < 4 * QUIET_ENOUGH_CPUS:
-            return
 
 
 def measure(runner: Runner, runs: int) -> dict[str, Any]:
@@ -318,7 +293,7 @@ def main() -> None:
         return
     runner = Runner(arguments.environments.absolute(), arguments.raw)
     found = measure(runner, arguments.coverage)
-    text = report(found, *(runner.others_cpus(peers=peers) for peers in (False, True)))
+    text = report(found)
     (HERE / "energy_truth.md").write_text(text)
     print(text)
 
@@ -328,10 +303,11 @@ def main() -> None:
 PREFACE = """\
 # Energy readings against the truth
 
-On a simulated machine (tests/rapl). Its counters follow real CPU time by a power model: 10 W
-idle, 15 W for each busy CPU, updated every 1 ms +- 0.5. So the true energy of anything is known.
-It shows what readers make of counters. It cannot show what is wrong with the counters of a real
-CPU, and on it equal CPU time is equal energy, which on a real one may be off by a factor of 2.
+On a simulated machine (tests/rapl). Its counters follow the real CPU time of what runs on it by a
+power model: 10 W idle, 15 W for each busy CPU, updated every ms. So the true energy of anything is
+known. It shows what readers make of counters. It cannot show what is wrong with the counters of a
+real CPU, and on it equal CPU time is equal energy, which on a real one may be off by a factor of 2.
+The system itself uses {bustle:.0%} of a CPU, in bursts at random: what runs is never quite alone.
 
 Workloads are busy loops of so much CPU time, each pinned to a CPU. Errors are in %: the median of
 the readings / what 90 % of them are within. Below ten readings that is the worst.
@@ -342,8 +318,7 @@ OfflineEmissionsTracker as a context (the whole machine, the default; cpu_energy
 and end_window (the sum of cpu_energy). The first reading of each, in which it sets itself up, is left
 out. "our counters" are two plain readings of ours; *attributed* and *exclusive* are this plugin's.
 
-Python {python}, Linux {linux}, {cpus} CPUs. Other processes kept at most {others:.3f} CPUs busy in any
-part with attributed or exclusive readings, {others_of_peers:.2f} in any other."""
+Python {python}, Linux {linux}, {cpus} CPUs."""
 WHOLE = """\
 The packages' energy from the begin to the end of a block, against the truth of the same moments.
 Two jobs are two processes side by side that each measure their own work. An edge is late by up to
@@ -447,15 +422,14 @@ def defect_cell(row: Mapping[str, Any], name: str, tool: str) -> str:
     return defect(total_errors(value[0]) if "DRAM" in name else errors(value[0], "true_package"))
 
 
-def report(found: Mapping[str, Any], others_cpus: float, others_of_peers_cpus: float) -> str:
+def report(found: Mapping[str, Any]) -> str:
     head = ["", *(duration(cpu_s) for cpu_s, _ in LENGTHS)]
     lines = PREFACE.format(
         peers=", ".join(package for packages in PEERS.values() for package in packages),
         python=platform.python_version(),
         linux=platform.release(),
         cpus=os.cpu_count(),
-        others=others_cpus,
-        others_of_peers=others_of_peers_cpus,
+        bustle=BUSTLE,
     ).splitlines()
     lines += ["", "## What each tool claims: energy of the machine, idle included", "", *WHOLE.splitlines(), ""]
     for jobs in (1, 2):

@@ -89,7 +89,7 @@ def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool 
     busy_s = duration_s = 0.0
     invalid: Counter[str] = Counter()
     meters: Counter[str] = Counter()
-    for window, here in zip(ordered, pieces, strict=True):
+    for window, here, others_s in zip(ordered, pieces, _others_s(ordered, pieces), strict=True):
         if (problem := _problem(window)) is not None:
             invalid[problem] += 1
             continue
@@ -102,11 +102,7 @@ def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool 
         window_idle_uj = min(window.package_uj, round(window.idle_w * window.duration_s * 1e6))
         idle_reserved_uj += round(window_idle_uj * window.reserved_share)
         idle_uj += window_idle_uj
-        own_s = math.fsum(solution_s + harness_s for _, solution_s, harness_s in here)
-        # What runs when the machine idles is paid for with idle power, not a second time. The system counts in clock
-        # ticks of 10 ms; our own processes are known better.
-        idle_busy_s = (window.idle_busy_cpus or 0.0) * window.duration_s
-        others_s = max(0.0, (window.busy_cpu_s or 0.0) - idle_busy_s - own_s)
+        own_s = _cpu_s(here)
         busy_s += own_s + others_s
         weights = [seconds for _, solution_s, harness_s in here for seconds in (solution_s, harness_s)]
         *own_uj, rest_uj = apportion(window.package_uj - window_idle_uj, [*weights, others_s])
@@ -145,6 +141,24 @@ def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool 
     )
 
 
+def _others_s(windows: Sequence[Window], pieces: Sequence[Sequence[_Piece]]) -> list[float]:
+    """CPU seconds of all other processes in each window; 0 where it has no energy, or the system does not tell.
+
+    What runs when the machine idles is paid for with idle power, not a second time. Our own processes are known better
+    than the system's clock ticks of 10 ms, and when they ran less well than their even share of a window: what seems to
+    be others' in one window is then missing in another, and is ours. So the sum over windows is kept.
+    """
+    rest_s = [
+        window.busy_cpu_s - (window.idle_busy_cpus or 0.0) * window.duration_s - _cpu_s(here)
+        if window.busy_cpu_s is not None and _problem(window) is None
+        else 0.0
+        for window, here in zip(windows, pieces, strict=True)
+    ]
+    above_s = math.fsum(max(0.0, seconds) for seconds in rest_s)
+    share = max(0.0, math.fsum(rest_s)) / above_s if above_s else 0.0
+    return [max(0.0, seconds) * share for seconds in rest_s]
+
+
 def _problem(window: Window) -> str | None:
     """Why a window has no energy to split, if it has none."""
     if window.package_uj is None:
@@ -171,6 +185,10 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
 
 
 _Piece = tuple[Work, float, float]
+
+
+def _cpu_s(pieces: Sequence[_Piece]) -> float:
+    return math.fsum(solution_s + harness_s for _, solution_s, harness_s in pieces)
 
 
 def _pieces(windows: Sequence[Window], work: Sequence[Work]) -> tuple[list[list[_Piece]], set[str | None]]:

@@ -125,6 +125,17 @@ def test_what_runs_when_the_machine_idles_is_paid_for_with_idle_power() -> None:
     assert split.w_per_cpu == pytest.approx(20.0)
 
 
+def test_work_at_an_uneven_speed_is_nobody_elses() -> None:
+    # 2 s of CPU time in 4 s, of which 1.5 s in the first window, for want of a free CPU later.
+    windows = [
+        window(0, 2, package_uj=15_000_000, busy_cpu_s=1.5),
+        window(2, 4, package_uj=5_000_000, busy_cpu_s=0.5),
+    ]
+    split = attribute(windows, [work("a", 0, 4, 2.0)])
+    assert split is not None
+    assert (split.shares["a"].solution_uj, split.balance.other_processes_uj) == (20_000_000, 0)
+
+
 def test_own_cpu_time_above_the_systems_is_believed() -> None:
     split = attribute([window(0, 1, package_uj=10, busy_cpu_s=0.99)], [work("a", 0, 1, 1.0)])
     assert split is not None

@@ -139,7 +139,7 @@ def measure(
     """
     require_machine()
     require_sandbox(sandbox)
-    machine = [*machine, *(["--own"] if sandbox == "bubblewrap" else [])]
+    machine = [*machine, *(["--whole"] if sandbox == "docker" else [])]
     command = [
         *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--greencode-report", "json:report.json"),
         *with_sandbox(sandbox, *arguments),

@@ -15,6 +15,7 @@ import pytest
 from conftest import skip_or_fail
 from rapl.machine import BusyTime, Energy, Machine, Truth, can_enter, running
 
+import pytest_greencode
 from pytest_greencode.meters.counters import CounterReading, EnergyCounters
 from pytest_greencode.meters.powercap import PowercapSource
 
@@ -201,6 +202,38 @@ def test_the_sockets_are_the_machine_s() -> None:
         "--packages", "0,2", "--", "sh", "-c", "cat /sys/devices/system/cpu/cpu*/topology/physical_package_id"
     )
     assert set(done.stdout.split()) == {"0", "2"}, done.stderr
+
+
+ALONE = """
+import json, os, time
+from rapl.machine import Truth
+from pytest_greencode.meters.window import machine_busy_cpu_s
+truth = Truth.load(os.environ["RAPL_TRUTH"])
+def spin(seconds):
+    begun_s = time.thread_time()
+    while time.thread_time() - begun_s < seconds:
+        pass
+before, stat_before_s = truth.read(), machine_busy_cpu_s()
+spin(0.5)
+time.sleep(0.05)
+after, stat_after_s = truth.read(), machine_busy_cpu_s()
+print(json.dumps([after.busy_s - before.busy_s, stat_after_s - stat_before_s]))
+"""
+
+
+def test_the_command_has_the_machine_to_itself() -> None:
+    """A stranger keeps a CPU busy, of which neither the counters nor /proc/stat see anything."""
+    require_machine()
+    path = f"{Path(pytest_greencode.__file__).parents[1]}:{HERE}"
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as stranger:
+        try:
+            done = inside("--", sys.executable, "-c", ALONE, PYTHONPATH=path)
+        finally:
+            stranger.kill()
+    assert done.returncode == 0, done.stderr
+    busy_s, stat_s = json.loads(done.stdout)
+    assert busy_s == pytest.approx(0.5, abs=0.02)
+    assert stat_s == pytest.approx(busy_s, abs=0.025)
 
 
 def test_only_root_reads_the_counters_as_in_the_kernel() -> None:

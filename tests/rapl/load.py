@@ -1,14 +1,16 @@
 """Work of which the energy is known on a simulated machine: busy loops of so much CPU time, pinned, also side by side.
 
     python load.py CPU
+    python load.py --bustle SHARE
 
-does what it is told on standard input, see `serve`.
+The first does what it is told on standard input, see `serve`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -82,5 +84,14 @@ class Job:
             self._process.wait()
 
 
+def bustle(share: float, mean_s: float = 0.005) -> None:
+    """What a system does by itself, now and then: `share` of a CPU in all, at random."""
+    while True:
+        time.sleep(random.expovariate(share / mean_s))
+        spin(random.expovariate(1 / mean_s))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--bustle":
+        bustle(float(sys.argv[2]))
     serve(int(sys.argv[1]), spin)

@@ -8,9 +8,9 @@ what it costs. The source is, by what there is: cgroup v1 `cpuacct.usage` (exact
 scheduler tick late, 4 ms at 250 Hz, while it runs on), cgroup v2 `cpu.stat` of the root, or /proc/stat (10 ms).
 Both truth and counters see it late alike: what the model does not have, the machine did not use.
 
-With `--own` it is the CPU time of the command and its children alone, as if nothing else ran here: in a control group
-of their own, which /proc/stat then tells of too. Where no such group can be made it is the machine's after all, and
-`Truth.own` says which. Containers of a daemon are no children.
+For a command it is the CPU time of the command and its children alone, as if nothing else ran here: in a control group
+of their own, which /proc/stat then tells of too. With `--whole`, and where no such group can be made, it is the whole
+machine's; `Truth.own` says which. Containers of a daemon are no children.
 
     python tests/rapl [--packages 2] [--tick-s 0.001] ... -- command...
 
@@ -436,10 +436,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif isinstance(field.default, (int, float)):
             parser.add_argument(option, type=type(field.default), default=field.default)
     parser.add_argument("--user", type=int, help="number of the user that the command runs as")
-    parser.add_argument("--own", action="store_true", help="only the command's own CPU time counts")
+    parser.add_argument("--whole", action="store_true", help="the CPU time of all that runs here counts")
     parser.add_argument("command", nargs="+")
     options = vars(parser.parse_args(arguments))
-    user, own, command = options.pop("user"), options.pop("own"), options.pop("command")
+    user, own, command = options.pop("user"), not options.pop("whole"), options.pop("command")
     machine = Machine(**options)
     state = Path(tempfile.mkdtemp(prefix="rapl-"))
     state.chmod(0o755)

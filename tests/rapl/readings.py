@@ -17,24 +17,6 @@ from pytest_greencode.meters.sampler import WINDOW_S, Machine, Sampler
 from pytest_greencode.meters.window import machine_busy_cpu_s
 from pytest_greencode.model import Window, Work
 from rapl.load import Job, spin
-from rapl.machine import Truth
-
-
-class Others:
-    """Who else uses CPU time: neither this process, nor what it started and waited for, nor the simulation."""
-
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-        self._before = self._read()
-
-    def cpus(self) -> float:
-        """How many CPUs they kept busy since this was made."""
-        (busy_s, at_s), (busy_before_s, before_s) = self._read(), self._before
-        return (busy_s - busy_before_s) / (at_s - before_s)
-
-    def _read(self) -> tuple[float, float]:
-        now = self._truth.read()
-        return now.busy_s - sum(os.times()[:4]) - self._truth.simulator_cpu_s(), now.at_s
 
 
 @dataclass(frozen=True, kw_only=True)
