@@ -495,7 +495,7 @@ def above_noise(row: Mapping[str, Any]) -> bool:
 def exclusive(tmp_path_factory: pytest.TempPathFactory) -> EnergyRun:
     root = tmp_path_factory.mktemp("energy-exclusive")
     rows = [busy(0, 2_000_000, model="m"), busy_and_wrong(2, 200_000, model="m"), right(12, model="m")]
-    alone = ("--greencode-attribution", "exclusive", "--greencode-precision", "10%", "--greencode-measure-time", "3")
+    alone = ("--greencode-attribution", "exclusive", "--greencode-precision", "10%", "--greencode-measure-time", "12")
     return measure(root, "--greencode-idle", "1", *alone, write_samples(root / "m.jsonl", *rows))
 
 
