@@ -313,7 +313,8 @@ def account(
     for record in records:
         if record.task_id not in quarantined:
             groups[record.suite, record.configuration].append(record)
-    known = {(record.suite, record.task_id): record for record in references}
+    # A reference that did not pass this time says nothing of what passing costs.
+    known = {(r.suite, r.task_id): r for r in references if r.verdict is Verdict.ACCEPTED}
     return Account(
         configurations=tuple(
             _configuration(groups[key], pricing, attempts_allowed, known, weights) for key in sorted(groups)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 
 from .model import AttemptRecord, Measured, Method, Reading, Window, Work
 
+# Readings of the clock at an edge that two windows share may differ by less.
+CLOCK_TOLERANCE_S = 1e-3
 # The kind of work that is measuring programs alone.
 REPETITIONS = "alone"
 
@@ -78,9 +80,9 @@ class Attribution:
 def attribute(windows: Sequence[Window], work: Sequence[Work], *, counted: bool = True) -> Attribution | None:
     """Split what the counters saw. None where there are no windows. `counted` False: a model's windows.
 
-    Windows must not overlap. CPU time within a piece of work is taken as even.
+    CPU time within a piece of work is taken as even.
     """
-    ordered = sorted(windows, key=lambda window: window.started_at)
+    ordered = _apart(sorted(windows, key=lambda window: window.started_at))
     pieces, uncovered = _pieces(ordered, work)
     solution_uj: defaultdict[str | None, int] = defaultdict(int)
     harness_uj: defaultdict[str | None, int] = defaultdict(int)
@@ -157,6 +159,15 @@ def _others_s(windows: Sequence[Window], pieces: Sequence[Sequence[_Piece]]) -> 
     above_s = math.fsum(max(0.0, seconds) for seconds in rest_s)
     share = max(0.0, math.fsum(rest_s)) / above_s if above_s else 0.0
     return [max(0.0, seconds) * share for seconds in rest_s]
+
+
+def _apart(windows: Sequence[Window]) -> list[Window]:
+    """Windows in order; one that begins before the last one ended, by the clock of the day, is invalid."""
+    apart: list[Window] = []
+    for window in windows:
+        overlaps = bool(apart) and window.started_at < apart[-1].finished_at - CLOCK_TOLERANCE_S
+        apart.append(replace(window, package_uj=None, invalid="the clock was set back") if overlaps else window)
+    return apart
 
 
 def _problem(window: Window) -> str | None:

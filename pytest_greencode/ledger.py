@@ -82,7 +82,7 @@ _MEASURED = ("energy_j", "low_j", "high_j", "confidence", "noise_floor_j", "harn
 _FINISH = (
     "UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, "  # noqa: S608
     + ", ".join(f"{name} = ?" for name in _READING)
-    + " WHERE run_id = ? AND program_key = ?"
+    + " WHERE run_id = ? AND program_key = ? AND verdict IS NULL"
 )
 
 
@@ -116,8 +116,8 @@ class Started:
 class Overhead:
     """CPU seconds that no attempt answers for, between two moments (seconds since the epoch).
 
-    `kind`: "host" (this package's own process), "start" (a sandbox), "gold" (a canonical solution), "repeated" (the run
-    before the one that counts), "alone" (the repetitions of what is measured alone).
+    `kind`: "host" (this package's own process), "start" (a sandbox), "load" (a task's tests), "gold" (a canonical
+    solution), "repeated" (a run besides the one that counts), "alone" (the repetitions of what is measured alone).
     """
 
     kind: str
@@ -257,7 +257,8 @@ class Ledger:
         """Executions begin."""
         with self._writing() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)",
+                "INSERT INTO execution (run_id, program_key, task_id, started_at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET started_at = excluded.started_at WHERE verdict IS NULL",
                 [(run_id, each.program_key, each.task_id, at) for each in started],
             )
             for each in started:
@@ -278,18 +279,15 @@ class Ledger:
     def _finish(connection: sqlite3.Connection, run_id: str, program_key: str, outcome: Finished, at: float) -> None:
         reading = outcome.reading
         values = [None] * len(_READING) if reading is None else [getattr(reading, name) for name in _READING]
+        ended_at = at if outcome.ended_at is None else outcome.ended_at
+        facts = (ended_at, outcome.verdict.value, _text(outcome.detail), outcome.flaky, outcome.repeats)
+        if connection.execute(_FINISH, (*facts, *values, run_id, program_key)).rowcount or reading is None:
+            return
+        # Another process has run the same program meanwhile, and its outcome stands.
+        cpu_s = reading.cpu_s + reading.oracle_cpu_s + reading.harness_cpu_s
         connection.execute(
-            _FINISH,
-            (
-                at if outcome.ended_at is None else outcome.ended_at,
-                outcome.verdict.value,
-                _text(outcome.detail),
-                outcome.flaky,
-                outcome.repeats,
-                *values,
-                run_id,
-                program_key,
-            ),
+            "INSERT INTO overhead (run_id, kind, started_at, finished_at, cpu_s) VALUES (?, 'repeated', ?, ?, ?)",
+            (run_id, ended_at - reading.wall_s, ended_at, cpu_s),
         )
 
     def assign(self, run_id: str, shared: Started) -> None:

@@ -94,6 +94,7 @@ class _Slot:
 
     sandbox: WorkerSandbox | None = None
     operations: OperationCounter | None = None
+    busy: threading.Lock = field(default_factory=threading.Lock)  # held while a batch runs
     attempt_s: float = BATCH_S / 8  # how long one took lately
 
 
@@ -209,6 +210,16 @@ class Runner:
         self.submit([unit])
         return self._futures[unit.name].result()
 
+    def finish(self) -> None:
+        """Give up what nobody asked for, and wait until nothing runs any more. The sandboxes stay."""
+        with self._work:
+            pending, self._pending = self._pending, deque()
+        for _, future in pending:
+            future.set_exception(Stopped("nobody asked for it"))
+        for slot in self._slots:
+            with slot.busy:
+                pass
+
     def accepted_programs(self) -> list[dict[str, Request]]:
         """What was accepted and the task's reference, by program key: a group for each task. For `workload`."""
         return [self._references.get(task, {}) | programs for task, programs in self._accepted.items()]
@@ -225,7 +236,7 @@ class Runner:
 
             cpu_s = harness_cpu_s = 0.0
             sandbox, counter = self._sandbox(slot), self._operations(slot)
-            before = counter.read()
+            counter.since_last()
             begun_at, start_s, start_cpu_s = time.time(), time.monotonic(), time.process_time()
             try:
                 for first in range(0, repeats, MAX_BATCH):
@@ -245,7 +256,7 @@ class Runner:
             finally:
                 self._note("alone", begun_at, cpu_s + harness_cpu_s)
             wall_s, own_cpu_s = time.monotonic() - start_s, time.process_time() - start_cpu_s
-            seen.add(repeats, counter.read().since(before))
+            seen.add(repeats, counter.since_last())
             return Spent(cpu_s=cpu_s, harness_cpu_s=harness_cpu_s + own_cpu_s, wall_s=wall_s)
 
         return run
@@ -288,6 +299,7 @@ class Runner:
                 if self._stopping:
                     return
                 batch = self._take(slot)
+                slot.busy.acquire()
             try:
                 self._batch(slot, batch)
             except BaseException as error:
@@ -298,6 +310,8 @@ class Runner:
                         future.set_exception(Stopped("the run was stopped") if stopped else error)
                 if not self._stopping:
                     self._give_up(slot)  # what it still has to answer is not for the next batch
+            finally:
+                slot.busy.release()
 
     def _take(self, slot: _Slot) -> list[tuple[Unit, Future[UnitResult]]]:
         """The next units: enough for a batch, but never so many that another sandbox would be left without."""
@@ -552,7 +566,7 @@ class Runner:
 
     def _run_all(self, slot: _Slot, claims: Sequence[_Claim]) -> Iterator[Execution]:
         done = 0
-        start_s = time.monotonic()
+        begun_at, start_s = time.time(), time.monotonic()
         with self._alone.shared():
             while done < len(claims):
                 rest = list(itertools.takewhile(lambda each: len(each.text) <= MAX_PROGRAM_BYTES, claims[done:]))
@@ -573,16 +587,21 @@ class Runner:
                     execution = self._once_more(slot, self._request(claims[done]), Verdict.CRASHED)
                     done += 1
                     yield execution
+        self._note_loading(slot, begun_at)
         slot.attempt_s = (slot.attempt_s + (time.monotonic() - start_s) / len(claims)) / 2
 
     def _once_more(self, slot: _Slot, request: Request, blame: Verdict) -> Execution:
         """A program that lost its sandbox, by itself in a fresh one; `blame`: the verdict if it loses that too."""
+        start_s = time.monotonic()
         try:
             execution = next(iter(self._sandbox(slot).run_all([request])))
         except SandboxLost as lost:
             self._give_up(slot)
             # Nothing else was in there: what happens again is the program's doing.
-            return not_run(blame, f"it took its sandbox with it, twice: {lost}")
+            gone = not_run(blame, f"it took its sandbox with it, twice: {lost}")
+            # Nobody could count its CPU time, and it was not free: as if it had kept one core busy all along.
+            wall_s = time.monotonic() - start_s
+            return replace(gone, reading=replace(gone.reading, cpu_s=wall_s, wall_s=wall_s))
         if execution.dirty:
             self._give_up(slot)
         return execution
@@ -628,13 +647,25 @@ class Runner:
     def _started(self) -> WorkerSandbox:
         begun_at = time.time()
         sandbox = self._kind.start()
-        self._note("start", begun_at, sandbox.facts["cpu_s"])
+        try:
+            if self._stopping:
+                raise Stopped("the run was stopped")
+            self._note("start", begun_at, sandbox.facts["cpu_s"])
+        except BaseException:
+            sandbox.close()
+            raise
         return sandbox
 
     def _note(self, kind: str, begun_at: float, cpu_s: float, ended_at: float | None = None) -> None:
         """CPU time that no attempt answers for."""
         overhead = Overhead(kind=kind, started_at=begun_at, finished_at=ended_at or time.time(), cpu_s=cpu_s)
         self._ledger.note(self._run_id, overheads=[overhead])
+
+    def _note_loading(self, slot: _Slot, begun_at: float) -> None:
+        sandbox = slot.sandbox
+        if sandbox is not None and sandbox.loading_cpu_s:
+            self._note("load", begun_at, sandbox.loading_cpu_s)
+            sandbox.loading_cpu_s = 0.0
 
     def _note_run(self, kind: str, execution: Execution) -> None:
         reading = execution.reading

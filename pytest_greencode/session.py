@@ -344,6 +344,7 @@ class GreencodeSession:
         return result
 
     def _measure_alone(self, runner: Runner) -> None:
+        runner.finish()
         from pytest_greencode.meters.alone import Alone
         from pytest_greencode.meters.exclusive import Plan
 
@@ -435,22 +436,30 @@ class GreencodeSession:
 
     def _finish(self, exitstatus: int) -> None:
         if self._ledger is None:
+            self._metering.close()
             return
         try:
             self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and bool(self._declared))
-            if self._is_worker or not self._declared:
-                return
-            self._ledger.end(self.run_id, _now(), self._metering.describe())
-            self.account = account_of_run(
-                self._ledger,
-                self.run_id,
-                self.factors,
-                attempts_allowed=self.options.attempts,
-                weights=self.options.weights,
-            )
-            self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
+        except GreencodeError as error:
+            self._failure = error  # the last window is not written; the account may still be made
+        try:
+            if not self._is_worker and self._declared:
+                self._settle(self._ledger)
         except GreencodeError as error:
             self._failure = error
+        if self._failure is not None and self._session is not None and exitstatus == pytest.ExitCode.OK:
+            self._session.exitstatus = HARNESS_EXIT_CODE
+
+    def _settle(self, ledger: Ledger) -> None:
+        ledger.end(self.run_id, _now(), self._metering.describe())
+        self.account = account_of_run(
+            ledger,
+            self.run_id,
+            self.factors,
+            attempts_allowed=self.options.attempts,
+            weights=self.options.weights,
+        )
+        self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
 
     def _stop_metering(self, *, measure_idle: bool) -> None:
         try:

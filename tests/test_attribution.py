@@ -274,3 +274,12 @@ def test_what_alone_has_no_figure_for_stays() -> None:
     [found] = with_measured([record("a")], {"a": measured(0.75, cpu_s=None, peak_memory_bytes=None)}, "RAPL")
     assert found.reading is not None
     assert (found.reading.cpu_s, found.reading.peak_memory_bytes) == (2.0, None)
+
+
+def test_a_clock_that_was_set_back_counts_nothing_twice() -> None:
+    windows = [window(0, 2, package_uj=10, busy_cpu_s=1.0), window(1, 3, package_uj=10, busy_cpu_s=1.0)]
+    split = attribute(windows, [work("a", 1, 2, 1.0)])
+    assert split is not None
+    assert split.balance.invalid == {"the clock was set back": 1}
+    assert split.balance.counter_uj == 10
+    assert not split.shares["a"].covered

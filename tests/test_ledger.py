@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,9 +194,10 @@ TEXTS = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 def test_any_detail_can_be_written_and_read(ledger: Ledger, detail: str, number: int) -> None:
     each = sample(number)
     declared(ledger, each)
-    begun(ledger, each, str(number))
-    ended(ledger, str(number), Finished(verdict=Verdict.REJECTED, detail=detail, reading=READING))
-    found = ledger.finished(RUN)[str(number)].detail
+    key = uuid.uuid4().hex  # an outcome stands, once it is written
+    begun(ledger, each, key)
+    ended(ledger, key, Finished(verdict=Verdict.REJECTED, detail=detail, reading=READING))
+    found = ledger.finished(RUN)[key].detail
     assert found == detail.encode("utf-8", "backslashreplace").decode()
 
 
@@ -386,3 +388,19 @@ def test_the_facts_of_the_meter_are_those_at_the_end(ledger: Ledger) -> None:
     ledger.begin(RUN, "2026-01-01T00:00:00Z", {"host": "here", "meter": {"idle_after": None}})
     ledger.end(RUN, "2026-01-01T00:01:00Z", {"idle_after": 3.0})
     assert ledger.facts(RUN) == {"host": "here", "meter": {"idle_after": 3.0}}
+
+
+def test_of_two_processes_with_the_same_program_the_first_outcome_stands(tmp_path: Path) -> None:
+    first, second = Ledger(tmp_path / "l.sqlite"), Ledger(tmp_path / "l.sqlite")
+    first.begin(RUN, "2026-01-01T00:00:00Z", {})
+    declared(first, sample(0), sample(1))
+    begun(first, sample(0), "same", at=10.0)
+    begun(second, sample(1), "same", at=10.5)
+    ended(first, "same", at=12.0)
+    begun(second, sample(1), "same", at=12.5)  # does not undo what is finished
+    assert set(first.finished(RUN)) == {"same"}
+    ended(second, "same", at=13.0)
+    [execution, repeated] = first.work(RUN)
+    assert (execution.key, execution.finished_at) == ("same", 12.0)
+    assert (repeated.kind, repeated.finished_at, repeated.harness_cpu_s) == ("repeated", 13.0, 0.875)
+    assert all(record.verdict is not None for record in first.records(RUN))

@@ -53,17 +53,17 @@ def counter(directory: Path, text: str, counts: dict[tuple[int, int], tuple[int,
 
 def test_intel_instructions_are_weighed_by_their_width(tmp_path: Path) -> None:
     events = {(4, umask << 8 | 0xC7): (10, 5, 5) for umask in (0x03, 0x04, 0x18, 0x60, 0x80)}
-    found = counter(tmp_path, INTEL, {INSTRUCTIONS: (1000, 5, 5), **events}).read()
+    found = counter(tmp_path, INTEL, {INSTRUCTIONS: (1000, 5, 5), **events}).since_last()
     assert found == Operations(1000, 10 * (1 + 2 + 4 + 8 + 16))
 
 
 def test_amd_counts_operations(tmp_path: Path) -> None:
-    found = counter(tmp_path, AMD, {INSTRUCTIONS: (7, 1, 1), (4, 0x0F03): (33, 1, 1)}).read()
+    found = counter(tmp_path, AMD, {INSTRUCTIONS: (7, 1, 1), (4, 0x0F03): (33, 1, 1)}).since_last()
     assert found == Operations(7, 33)
 
 
 def test_a_count_that_had_to_take_turns_is_scaled(tmp_path: Path) -> None:
-    found = counter(tmp_path, AMD, {INSTRUCTIONS: (100, 10, 5), (4, 0x0F03): (30, 9, 3)}).read()
+    found = counter(tmp_path, AMD, {INSTRUCTIONS: (100, 10, 5), (4, 0x0F03): (30, 9, 3)}).since_last()
     assert found == Operations(200, 90)
 
 
@@ -71,29 +71,36 @@ def test_a_count_that_had_to_take_turns_is_scaled(tmp_path: Path) -> None:
     "text", ["", "vendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 60\n", "Processor: ARMv8\n"]
 )
 def test_a_cpu_without_known_events_has_no_flops(tmp_path: Path, text: str) -> None:
-    assert counter(tmp_path, text, {INSTRUCTIONS: (5, 1, 1)}).read() == Operations(5, None)
+    assert counter(tmp_path, text, {INSTRUCTIONS: (5, 1, 1)}).since_last() == Operations(5, None)
 
 
 def test_part_of_a_sum_is_no_sum(tmp_path: Path) -> None:
     events = FakeEvents(tmp_path, {INSTRUCTIONS: (5, 1, 1), (4, 0x03C7): (9, 1, 1)})
     counted = OperationCounter(1, cpuinfo=cpuinfo(tmp_path, INTEL), open_event=events)
-    assert counted.read().flops is None
+    assert counted.since_last().flops is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(events.opened[-1])  # what was opened in vain is closed
 
 
 def test_what_never_counted_is_missing_and_what_had_no_chance_yet_is_nothing(tmp_path: Path) -> None:
-    assert counter(tmp_path, AMD, {INSTRUCTIONS: (0, 9, 0), (4, 0x0F03): (0, 0, 0)}).read() == Operations(None, 0)
+    assert counter(tmp_path, AMD, {INSTRUCTIONS: (0, 9, 0), (4, 0x0F03): (0, 0, 0)}).since_last() == Operations(None, 0)
 
 
 def test_without_a_process_everything_is_missing() -> None:
-    assert OperationCounter(None).read() == Operations(None, None)
+    assert OperationCounter(None).since_last() == Operations(None, None)
 
 
-def test_unknown_stays_unknown_in_sums_and_differences() -> None:
-    known, unknown = Operations(5, 3), Operations(7, None)
-    assert unknown.since(known) == Operations(2, None)
-    assert unknown.plus(known) == Operations(12, None)
+def test_unknown_stays_unknown_in_sums() -> None:
+    assert Operations(7, None).plus(Operations(5, 3)) == Operations(12, None)
+
+
+def test_one_programs_count_does_not_leak_into_anothers(tmp_path: Path) -> None:
+    """A counter that had to take turns is scaled by its turns since the last look, not by all since it was attached."""
+    counted = counter(tmp_path, AMD, {INSTRUCTIONS: (1, 1, 1), (4, 0x0F03): (500, 100, 50)})
+    assert counted.since_last().flops == 1000
+    (tmp_path / "4-3843").write_bytes(struct.pack("=QQQ", 500, 200, 125))
+    os.lseek(counted._files[-1], 0, os.SEEK_SET)
+    assert counted._flops[0].since_last() == 0
 
 
 def test_forks_of_a_process_are_counted_from_outside(tmp_path: Path) -> None:

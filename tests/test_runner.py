@@ -44,6 +44,7 @@ class FakeSandbox:
     def __init__(self, kind: FakeKind) -> None:
         self.kind, self.closed = kind, False
         self.facts = {"cpu_s": 0.1}
+        self.loading_cpu_s = 0.0
 
     def host_pid(self) -> int | None:
         return None

@@ -44,6 +44,9 @@ class Alone:
             except VerdictChanged as changed:
                 yield str(changed)
                 continue
+            if not found:
+                yield "idle power is not known, so nothing can be measured above it"
+                return
             self._measurements |= found
             self._seen |= seen
             self._write(self._as_measured(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from ..ledger import Overhead
 from ..model import Method, Window
 from .estimated import EstimatedMeter
 from .sampler import Machine, Sampler
-from .window import machine_busy_cpu_s
+from .window import cpu_j, machine_busy_cpu_s
 
 if TYPE_CHECKING:
     from .baseline import Baseline
@@ -131,7 +132,8 @@ class Metering:
         if self._counters is None:
             return None
         if measure_idle and self._before is not None:
-            self._after = self._measured_idle(self._counters)
+            with contextlib.suppress(KeyboardInterrupt):  # then with what is known of it from before
+                self._after = self._measured_idle(self._counters)
         from .protocol import cautions_between, read_environment
 
         if self._environment is not None:
@@ -145,7 +147,7 @@ class Metering:
             return {}
         from .exclusive import measure_exclusive
 
-        return measure_exclusive(workloads, self._counters, self._before, plan, busy_cpu_s=busy_cpu_s)
+        return measure_exclusive(workloads, self._counters, self._before, plan, joules=cpu_j, busy_cpu_s=busy_cpu_s)
 
     def _opened(self, choice: str, *, needed: bool) -> EnergyCounters | None:
         if choice not in ("auto", "rapl", "psys", "pyrapl"):
@@ -171,7 +173,8 @@ class Metering:
     def _measured_idle(self, counters: EnergyCounters) -> Baseline | None:
         from .baseline import measure_baseline
 
-        return measure_baseline(counters, windows=BASELINE_WINDOWS, window_s=self._idle_s / BASELINE_WINDOWS)
+        window_s = self._idle_s / BASELINE_WINDOWS
+        return measure_baseline(counters, windows=BASELINE_WINDOWS, window_s=window_s, joules=cpu_j)
 
     def _name(self) -> str:
         assert self._counters is not None

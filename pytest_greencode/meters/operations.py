@@ -38,13 +38,10 @@ _AMD = ((0x0F, 1),)
 
 
 class Operations(NamedTuple):
-    """Counts so far; None is not known."""
+    """Counts of a stretch of time; None is not known."""
 
     instructions: int | None
     flops: int | None
-
-    def since(self, before: Operations) -> Operations:
-        return Operations(*(None if a is None or b is None else a - b for a, b in zip(self, before, strict=True)))
 
     def plus(self, other: Operations) -> Operations:
         return Operations(*(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True)))
@@ -73,17 +70,21 @@ def open_inherited(type_: int, config: int, pid: int) -> int:
     return int(file)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Counter:
     file: int
     weight: int
+    last: tuple[int, int, int] = (0, 0, 0)
 
-    def read(self) -> int | None:
-        """The count times its weight, scaled up where counters had to take turns; None where it never counted."""
-        count, enabled, running = _COUNT.unpack(os.read(self.file, _COUNT.size))
+    def since_last(self) -> int | None:
+        """What was counted since the last call, times its weight; scaled up for the time in which the counter was lent
+        to others (perf_event_open(2)), None where it had none of that time."""
+        now = _COUNT.unpack(os.read(self.file, _COUNT.size))
+        count, enabled, running = (after - before for after, before in zip(now, self.last, strict=True))
+        self.last = now
         if not running:
             return 0 if not enabled else None
-        return int(count * enabled / running) * self.weight
+        return max(0, int(count * enabled / running)) * self.weight
 
 
 class OperationCounter:
@@ -112,7 +113,8 @@ class OperationCounter:
         self._files += [counter.file for counter in counters]
         return tuple(counters)
 
-    def read(self) -> Operations:
+    def since_last(self) -> Operations:
+        """What was counted since the last call, or since the beginning."""
         return Operations(_sum(self._instructions), _sum(self._flops))
 
     def close(self) -> None:
@@ -123,7 +125,7 @@ class OperationCounter:
 
 
 def _sum(counters: Sequence[_Counter]) -> int | None:
-    values = [counter.read() for counter in counters]
+    values = [counter.since_last() for counter in counters]
     known = [value for value in values if value is not None]
     return sum(known) if known and len(known) == len(values) else None
 

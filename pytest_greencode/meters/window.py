@@ -37,6 +37,12 @@ def package_j(window: EnergyWindow) -> float | None:
     return None if window.package_uj is None else window.package_uj * 1e-6
 
 
+def cpu_j(window: EnergyWindow) -> float | None:
+    """Joules of the CPU packages, or of the whole platform where that is read instead."""
+    psys_uj = getattr(window, "psys_uj", None)
+    return package_j(window) if psys_uj is None else float(psys_uj) * 1e-6
+
+
 def package_and_dram_j(window: EnergyWindow) -> float | None:
     """Joules of the CPU packages and of the memory; None where the machine does not count both."""
     if window.package_uj is None or window.dram_uj is None:

@@ -143,6 +143,7 @@ class WorkerSandbox:
         """`worker`: what the program at the other end, BOOTSTRAP, is waiting for."""
         self._transport = transport
         self._known_tasks: set[str] = set()
+        self.loading_cpu_s = 0.0  # CPU time for tasks' tests, before the first attempt at each
         with contextlib.suppress(OSError):  # one that is gone already is asked for its last words below
             transport.write(worker)
         self.facts: Mapping[str, Any] = self._receive(START_TIMEOUT_S)
@@ -209,6 +210,7 @@ class WorkerSandbox:
         }
         self._write(_message({"op": "task", "key": key}, json.dumps(payload).encode()))
         answer = self._receive(START_TIMEOUT_S)
+        self.loading_cpu_s += answer["cpu_s"]
         if "error" in answer:
             return str(answer["error"])
         self._known_tasks.add(key)

@@ -13,7 +13,10 @@ def cached(name: str, make: Callable[[], bytes], *, good: Callable[[bytes], bool
 
     A cache that cannot be read or written is as good as none.
     """
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode" / name
+    try:
+        path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode" / name
+    except RuntimeError:  # a user without a home
+        return make()
     with contextlib.suppress(OSError):
         known = path.read_bytes()
         if good(known):

@@ -122,7 +122,8 @@ class DockerKind:
     @property
     def remote(self) -> str | None:
         """The address of a daemon that is not, or may not be, this machine's own."""
-        return None if self._client.api.base_url.startswith("http+docker") else str(self._client.api.base_url)
+        address = str(self._client.api.base_url)
+        return None if address in ("http+docker://localhost", "http+docker://localnpipe") else address
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -146,7 +147,9 @@ class DockerKind:
         def host_pid() -> int | None:
             if self.remote is not None:
                 return None
-            return self._client.api.inspect_container(container["Id"])["State"]["Pid"] or None
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                return self._client.api.inspect_container(container["Id"])["State"]["Pid"] or None
+            return None
 
         try:
             # Attached before the start, so that no byte is lost.

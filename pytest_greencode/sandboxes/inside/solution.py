@@ -60,7 +60,8 @@ def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int) ->
     zygote_filter().install()
     narrow = solution_filter()
     warm_up()
-    bare_libc.malloc_trim(0)
+    if hasattr(bare_libc, "malloc_trim"):  # glibc's
+        bare_libc.malloc_trim(0)
     gc.collect()
     gc.freeze()
     while True:

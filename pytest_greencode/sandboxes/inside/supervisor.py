@@ -194,8 +194,9 @@ class Supervisor:
             request = json.loads(read_exactly(0, size))
             if request["op"] == "task":
                 self.oracle.sendall(order(request))
-                self.answer(json.loads(self.oracle.recv(4096) or b'{"error": "the tests\' process died"}'))
-                self.spent = self.so_far()
+                answer = json.loads(self.oracle.recv(4096) or b'{"error": "the tests\' process died"}')
+                before, self.spent = self.spent, self.so_far()
+                self.answer({**answer, "cpu_s": sum(self.spent[1:]) - sum(before[1:])})
             else:
                 self.answer(self.attempt(request))
 
