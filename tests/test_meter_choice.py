@@ -16,6 +16,7 @@ from pytest_greencode.meters import perf, powercap, pyrapl
 from pytest_greencode.meters.choice import AUTO, BACKENDS, open_counters
 from pytest_greencode.meters.counters import CounterSource, Domain, EnergyCounters
 from pytest_greencode.meters.powercap import PowercapSource
+from pytest_greencode.reports.text import message
 
 
 class Clockwork(Script):
@@ -92,15 +93,22 @@ def test_the_failure_names_each_backend_its_reason_and_its_remedy_once() -> None
     with pytest.raises(UsageProblem) as caught:
         open_counters(openers=openers)
     lines = str(caught.value).splitlines()
-    assert lines[0] == "no energy counter of the CPU can be read on this machine."
+    assert lines[0] == "no energy counter of the CPU can be read on this machine"
     assert [line.partition(":")[0] for line in lines if line.startswith(AUTO)] == list(AUTO)
     assert str(caught.value).count("sudo sysctl") == str(caught.value).count("groupadd") == 1
-    assert max(map(len, lines)) <= 100
+    assert fits(str(caught.value))
+
+
+def fits(text: str) -> bool:
+    """Whether it fits 80 columns as it is shown; commands to paste, which are shown whole, nearly do."""
+    commands = [line[1:] for line in text.splitlines() if line.startswith("\t")]
+    shown = [line for line in message(text) if line not in commands]
+    return max(map(len, shown)) <= 80 and max(map(len, commands), default=0) <= 100
 
 
 @pytest.mark.parametrize("remedy", [perf.REMEDY, powercap.REMEDY, pyrapl.INSTALL, pyrapl.OWN_READER])
 def test_remedies_fit_a_terminal(remedy: str) -> None:
-    assert max(map(len, remedy.splitlines())) <= 100
+    assert fits(remedy)
 
 
 @pytest.mark.parametrize("backend", ["auto", *BACKENDS])
@@ -108,7 +116,7 @@ def test_remedies_fit_a_terminal(remedy: str) -> None:
 def test_this_machine_has_counters_or_reasons(backend: str, psys: bool) -> None:
     found = counters_or_reasons(backend, psys)
     if isinstance(found, str):
-        assert max(map(len, found.splitlines())) <= 100
+        assert fits(found)
         assert all(f"{name}: " in found for name in (AUTO if backend == "auto" else (backend,)))
     else:
         assert found.align().ticked

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ class ProcessStream:
             start_new_session=True,  # Ctrl-C is for the session, which ends its workers itself
         )
         self._lines = bytearray()
+        self._closing = threading.Lock()
 
     def write(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -82,12 +84,14 @@ class ProcessStream:
                 with contextlib.suppress(OSError):
                     pipe.close()
         self._process.wait()
-        if self._errors.closed:
-            return ""
-        self._errors.seek(0)
-        text = self._errors.read().decode("utf-8", "replace")
-        self._errors.close()
-        return text
+        # The session's end and whoever has just lost the sandbox may both be here.
+        with self._closing:
+            if self._errors.closed:
+                return ""
+            self._errors.seek(0)
+            text = self._errors.read().decode("utf-8", "replace")
+            self._errors.close()
+            return text
 
 
 def find_bwrap() -> str | None:
