@@ -10,6 +10,7 @@ import contextlib
 import os
 import platform
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Generator, Sequence
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
+# Waiting for longer than this wants a word.
+LONG_S = 10.0
 
 
 def start(config: pytest.Config) -> None:
@@ -153,6 +156,7 @@ class GreencodeSession:
                 self._notices.append(f"resuming the last run: finished executions taken over: {self._taken_over}")
             self.run_id = last or self.run_id
         # Before the first sandbox, while the machine is idle.
+        self._tell_idle()
         self._metering.start(lambda windows, overheads: ledger.note(self.run_id, windows, overheads))
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
@@ -461,8 +465,15 @@ class GreencodeSession:
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
 
+    def _tell_idle(self) -> None:
+        """For whoever waits: nothing else moves meanwhile."""
+        if self._metering.kind == "counters" and self.options.idle_s >= LONG_S:
+            sys.stderr.write(f"greencode: measuring the idle machine for {self.options.idle_s:g} s\n")
+
     def _stop_metering(self, *, measure_idle: bool) -> None:
         try:
+            if measure_idle:
+                self._tell_idle()
             idle = self._metering.stop(measure_idle=measure_idle)
             baseline = self._metering.baseline
             if idle is not None and baseline is not None and self._ledger is not None:
