@@ -465,15 +465,15 @@ class GreencodeSession:
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
 
-    def _tell_idle(self) -> None:
+    def _tell_idle(self, first: str = "") -> None:
         """For whoever waits: nothing else moves meanwhile."""
         if self._metering.kind == "counters" and self.options.idle_s >= LONG_S:
-            sys.stderr.write(f"greencode: measuring the idle machine for {self.options.idle_s:g} s\n")
+            sys.stderr.write(f"{first}greencode: measuring the idle machine for {self.options.idle_s:g} s\n")
 
     def _stop_metering(self, *, measure_idle: bool) -> None:
         try:
             if measure_idle:
-                self._tell_idle()
+                self._tell_idle(first="\n")  # after the dots
             idle = self._metering.stop(measure_idle=measure_idle)
             baseline = self._metering.baseline
             if idle is not None and baseline is not None and self._ledger is not None:
