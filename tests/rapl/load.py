@@ -1,6 +1,7 @@
 """Work of which the energy is known on a simulated machine: busy loops of so much CPU time, pinned, also side by side.
 
     python load.py CPU
+    python load.py --pace SHARE
     python load.py --bustle SHARE
 
 The first does what it is told on standard input, see `serve`.
@@ -8,13 +9,14 @@ The first does what it is told on standard input, see `serve`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,6 +41,20 @@ def serve(cpu: int, do: Callable[[float], dict[str, Any]]) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps([do(asked["cpu_s"]) for _ in range(asked["times"])]), flush=True)
+
+
+@contextlib.contextmanager
+def daemon(kind: str, share: float) -> Iterator[None]:
+    """A process that runs beside: "--pace" or "--bustle"."""
+    command = [sys.executable, "-E", "-s", str(Path(__file__)), kind, str(share)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()  # to start it takes as long as seconds of bustle
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 class Job:
@@ -66,9 +82,6 @@ class Job:
             raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
         return str(line)
 
-    def kill(self) -> None:
-        self._process.kill()
-
     def __enter__(self) -> Job:
         return self
 
@@ -84,6 +97,16 @@ class Job:
             self._process.wait()
 
 
+def pace(share: float, step_s: float = 0.005) -> None:
+    """A daemon that uses `share` of a CPU, whatever else goes on: what it was kept from it does later."""
+    begun_s = time.monotonic()
+    while True:
+        ahead_s = time.thread_time() / share - (time.monotonic() - begun_s)
+        if ahead_s > 0:
+            time.sleep(ahead_s)
+        spin(step_s)
+
+
 def bustle(share: float, mean_s: float = 0.005) -> None:
     """What a system does by itself, now and then: `share` of a CPU in all, at random."""
     while True:
@@ -92,6 +115,7 @@ def bustle(share: float, mean_s: float = 0.005) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--bustle":
-        bustle(float(sys.argv[2]))
+    if sys.argv[1] in ("--pace", "--bustle"):
+        print("ready", flush=True)
+        {"--pace": pace, "--bustle": bustle}[sys.argv[1]](float(sys.argv[2]))
     serve(int(sys.argv[1]), spin)

@@ -107,14 +107,3 @@ def pinned(cpu: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-@contextlib.contextmanager
-def busy(cpu: int) -> Iterator[None]:
-    """A stranger keeps one CPU busy."""
-    with Job(cpu) as stranger:
-        stranger.ask(0.05, 1_000_000)
-        try:
-            yield
-        finally:
-            stranger.kill()
