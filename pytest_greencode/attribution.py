@@ -148,7 +148,8 @@ def _others_s(windows: Sequence[Window], pieces: Sequence[Sequence[_Piece]]) -> 
 
     What runs when the machine idles is paid for with idle power, not a second time. Our own processes are known better
     than the system's clock ticks of 10 ms, and when they ran less well than their even share of a window: what seems to
-    be others' in one window is then missing in another, and is ours. So the sum over windows is kept.
+    be others' in one window is then missing in the one before or after it, and is ours. No further: what a stranger
+    used minutes away stays its own.
     """
     rest_s = [
         window.busy_cpu_s - (window.idle_busy_cpus or 0.0) * window.duration_s - _cpu_s(here)
@@ -156,9 +157,14 @@ def _others_s(windows: Sequence[Window], pieces: Sequence[Sequence[_Piece]]) -> 
         else 0.0
         for window, here in zip(windows, pieces, strict=True)
     ]
-    above_s = math.fsum(max(0.0, seconds) for seconds in rest_s)
-    share = max(0.0, math.fsum(rest_s)) / above_s if above_s else 0.0
-    return [max(0.0, seconds) * share for seconds in rest_s]
+    for index in range(len(rest_s)):
+        for neighbour in (index - 1, index + 1):
+            if rest_s[index] < 0 and 0 <= neighbour < len(rest_s):
+                taken_s = min(-rest_s[index], max(0.0, rest_s[neighbour]))
+                rest_s[neighbour] -= taken_s
+                rest_s[index] += taken_s
+        rest_s[index] = max(0.0, rest_s[index])
+    return rest_s
 
 
 def _apart(windows: Sequence[Window]) -> list[Window]:
