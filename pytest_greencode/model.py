@@ -250,6 +250,27 @@ class Intensity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What making a machine (a server, a GPU with its part of the server) emitted, and how long it serves.
+
+    `embodied_g` is TE of ISO/IEC 21031 in gCO2e, `lifetime_s` its EL; each with the range in which sources differ.
+    `power_w`: typical power at work, by which energy tells the time that was used; None where nobody knows.
+    `threads`: hardware threads that share it (ToR), None for what is not shared by thread.
+    """
+
+    name: str
+    embodied_g: float
+    embodied_low_g: float
+    embodied_high_g: float
+    lifetime_s: float
+    lifetime_low_s: float
+    lifetime_high_s: float
+    source: str
+    power_w: float | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
     """What turns joules into grams: the two sites' grids and their PUE."""
 
