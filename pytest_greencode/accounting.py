@@ -1,9 +1,9 @@
 """From ledger records to the account: what one accepted solution cost, failed attempts included.
 
-Pure. First the estimators on (n, c, k), exact; then the value objects, which mirror the report JSON; then `account`.
+Pure. First the value objects, which mirror the report JSON; then `account`.
 
 What an attempt costs
-    generation + execution is the cost of the solution, and the only thing the headline counts.
+    generation + execution, operational and embodied, is the cost of the solution, and all that the headline counts.
     The harness (sandbox, tests) is kept apart: it is in `energy_j.harness` and `energy_j.total`, never in the headline.
 What counts as an attempt
     A finished one whose verdict is not HARNESS_ERROR. The others are no fault of the model: they are left out of n, c
@@ -16,80 +16,36 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import lru_cache
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from .attribution import Balance
+from .estimators import expected_attempts, expected_cost, lower_bound, pass_probability
 from .model import (
-    OWN_GRID,
     AttemptRecord,
     Configuration,
     Factors,
+    Generation,
     Intensity,
+    Machine,
     Measured,
     Method,
     Reading,
     Verdict,
 )
+from .pricing import PARTS, Cost, Pricing, known, total
+from .provenance import Provenance, provenance
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
+from .uncertainty import Band, band, systematic_terms
 
 if TYPE_CHECKING:
     from .green_capacity import GreenCapacity
 
-J_PER_KWH = 3.6e6
 AS_IS = "as-is"
 # With fewer tasks an interval often does not exist, as none was solved, and promises nothing for those that do; and it
 # commonly spans a factor of ten and more, with 2 or 3 tasks of many thousands.
 MIN_TASKS = 10
-
-Number = TypeVar("Number", Fraction, float)
-
-# 278 GWh. No attempt costs that; beyond it a figure is a mistake, and sums of squares might overflow.
-_LARGEST_J = 1e15
-
-
-# The estimators. n attempts of a task, c of them accepted; retry until accepted, at most k, drawn without replacement.
-
-
-@lru_cache(maxsize=1 << 16)
-def pass_probability(n: int, c: int, k: int) -> Fraction:
-    """P_k = 1 - C(n-c, k) / C(n, k), the unbiased estimate of pass@k (Chen et al. 2021). ValueError unless k <= n."""
-    _check(n, c, k)
-    return 1 - Fraction(math.comb(n - c, k), math.comb(n, k))
-
-
-@lru_cache(maxsize=1 << 16)
-def expected_attempts(n: int, c: int, k: int) -> Fraction:
-    """A_k = (n+1)/(c+1) * [1 - C(n-c, k) / C(n+1, k)], attempts made on average. ValueError unless k <= n."""
-    _check(n, c, k)
-    # For c = 0 the formula gives k exactly, at the price of needless large integers.
-    return Fraction(n + 1, c + 1) * (1 - Fraction(math.comb(n - c, k), math.comb(n + 1, k))) if c else Fraction(k)
-
-
-def expected_cost(n: int, c: int, k: int, mean_accepted: Number, mean_failed: Number) -> Number:
-    """C_k = (A_k - P_k) * mu_F + P_k * mu_P, in the unit of the means; linear in them, so parts add up exactly.
-
-    `mean_accepted` and `mean_failed` are the mean costs of the task's accepted and failed attempts; where there are
-    none the mean has weight 0 and may be anything, by convention 0. Fractions give a Fraction, floats a float.
-    """
-    passed = pass_probability(n, c, k)
-    return (expected_attempts(n, c, k) - passed) * mean_failed + passed * mean_accepted
-
-
-def lower_bound(mean_cost: float, attempts: int, confidence: float = CONFIDENCE) -> float:
-    """The least cost per accepted solution that N attempts without one leave likely, in the unit of `mean_cost`.
-
-    mean_cost / p, p the largest acceptance rate with (1 - p)^N >= 1 - confidence (Clopper & Pearson 1934).
-    """
-    return mean_cost / -math.expm1(math.log1p(-confidence) / attempts)
-
-
-def _check(n: int, c: int, k: int) -> None:
-    if not (0 <= c <= n and 1 <= k <= n):
-        raise ValueError(f"need 0 <= c <= n and 1 <= k <= n, found n={n}, c={c}, k={k}")
 
 
 # The account: the report JSON as values. None is "not known"; the reason stands beside it.
@@ -109,28 +65,36 @@ class Energy:
 class Carbon:
     """Grams CO2e of all counted attempts.
 
-    `operational` is generation + execution; `harness` stands apart; `embodied` is None while it is not modelled, and so
-    is `total`, the sum of the three.
+    `operational` is generation + execution, and `embodied` the sum of its two parts; `harness` (operational) stands
+    apart; `total` is the sum of the three.
     """
 
     generation: float | None
     execution: float | None
     harness: float | None
     operational: float | None
+    embodied_generation: float | None
+    embodied_execution: float | None
     embodied: float | None
     total: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerAccepted:
-    """The headline R_k at k = `attempts`: operational cost per accepted solution, retries included.
+    """The headline R_k at k = `attempts`: cost per accepted solution, retries included.
 
-    `interval` (of `co2e_g`) is over tasks like these; `this_benchmark` covers only the noise of sampled attempts.
-    `reason` says why the headline is None. With none accepted the lower bounds hold at `confidence`.
+    `co2e_g` is `operational_g` + `embodied_g`, and the sum of `parts_g`, whose keys are PARTS. `interval` (of `co2e_g`)
+    is over tasks like these; `this_benchmark` covers only the noise of sampled attempts; `systematic` is what all
+    attempts have in common. `reason` says why the headline is None. With none accepted the lower bounds hold at
+    `confidence`.
     """
 
     energy_j: float | None
     co2e_g: float | None
+    operational_g: float | None
+    embodied_g: float | None
+    parts_g: Mapping[str, float]
+    systematic: Band | None
     interval: Interval | None
     interval_reason: str | None
     this_benchmark: Interval | None
@@ -202,15 +166,6 @@ class Extraction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """How a figure came to be: the weakest method among its attempts (`methods` counts them), and the sources."""
-
-    method: Method
-    source: str
-    methods: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CostMeans:
     """Mean cost of a task's attempts, its accepted and its failed; None where there are none or energy is missing."""
 
@@ -221,7 +176,10 @@ class CostMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """One task: n and c, the verdict of every planned attempt in sample order (None: not finished), and mean costs."""
+    """One task: n and c, the verdict of every planned attempt in sample order (None: not finished), and mean costs.
+
+    `co2e_g` is `operational_g` + `embodied_g`.
+    """
 
     task_id: str
     attempts: int
@@ -229,6 +187,19 @@ class TaskRow:
     verdicts: tuple[Verdict | None, ...]
     energy_j: CostMeans
     co2e_g: CostMeans
+    operational_g: CostMeans
+    embodied_g: CostMeans
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the generations were like: means over the attempts that recorded it; None where none did."""
+
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    batch_size: float | None
+    duration_s: float | None
+    hardware: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +227,7 @@ class ConfigurationAccount:
     deterministic: bool
     flaky: int
     green_capacity: GreenCapacity | None
+    load: Load
     task_rows: tuple[TaskRow, ...]
 
 
@@ -292,6 +264,7 @@ def account(
     attempts_allowed: int | None = None,
     quarantined: Mapping[str, str] = MappingProxyType({}),
     intensity_for: Callable[[str], Intensity | None] | None = None,
+    machine_for: Callable[[str], Machine | None] | None = None,
     balance: Balance | None = None,
     references: Iterable[AttemptRecord] = (),
     measured: Mapping[str, Measured] = MappingProxyType({}),
@@ -301,14 +274,15 @@ def account(
 
     `attempts_allowed` is the headline's k; without it, each configuration's smallest number of attempts of a task.
     `quarantined` maps task ids to reasons; their attempts are left out. `intensity_for` gives the grid of a
-    generation's own region, and `factors.generation` stands in where it gives none. `references` are executions of the
+    generation's own region, `machine_for` the device of a generation's GPU, and the factors' own stand in where they
+    give none. `references` are executions of the
     tasks' own solutions, which Green Capacity compares with; `measured` are programs measured alone, by program key;
     `weights` of indicators ask for Green Capacity as one number too.
     ValueError when `attempts_allowed` is below 1 or a factor is not a sensible number.
     """
     if attempts_allowed is not None and attempts_allowed < 1:
         raise ValueError(f"attempts_allowed must be at least 1, found {attempts_allowed}")
-    pricing = _Pricing(factors, intensity_for)
+    pricing = Pricing(factors, intensity_for, machine_for)
     groups: defaultdict[tuple[str, Configuration], list[AttemptRecord]] = defaultdict(list)
     for record in records:
         if record.task_id not in quarantined:
@@ -324,87 +298,6 @@ def account(
         balance=balance,
         measured=_measured_rows(groups, known, measured),
     )
-
-
-# Joules and grams of one attempt.
-
-
-class _Cost(NamedTuple):
-    generation_j: float | None
-    execution_j: float | None
-    harness_j: float | None
-    generation_g: float | None
-    execution_g: float | None
-    harness_g: float | None
-
-    @property
-    def solution_j(self) -> float | None:
-        return _sum((self.generation_j, self.execution_j))
-
-    @property
-    def solution_g(self) -> float | None:
-        return _sum((self.generation_g, self.execution_g))
-
-
-class _Pricing:
-    """Prices records; remembers the grid of each region."""
-
-    def __init__(self, factors: Factors, intensity_for: Callable[[str], Intensity | None] | None) -> None:
-        self.factors = factors
-        self._intensity_for = intensity_for
-        self._regions: dict[str, Intensity] = {}
-        for intensity in (factors.generation, factors.execution):
-            _check_intensity(intensity)
-        for pue in (factors.generation_pue, factors.execution_pue):
-            if not 1 <= pue < math.inf:
-                raise ValueError(f"PUE must be at least 1 and finite, found {pue!r}")
-        self._execution_rate = factors.execution_pue * factors.execution.g_per_kwh / J_PER_KWH
-
-    def generation_intensity(self, record: AttemptRecord) -> Intensity:
-        region = record.generation.region if record.generation else None
-        if region is None or self._intensity_for is None:
-            return self.factors.generation
-        if region not in self._regions:
-            intensity = self._intensity_for(region) or self.factors.generation
-            _check_intensity(intensity)
-            self._regions[region] = intensity
-        return self._regions[region]
-
-    def price(self, record: AttemptRecord) -> _Cost:
-        generation, reading = record.generation, record.reading
-        generation_j = _known(generation.energy_j) if generation else None
-        execution_j = _known(reading.energy_j) if reading else None
-        harness_j = _known(reading.harness_energy_j) if reading else None
-        pue = 1.0 if generation and generation.pue_included else self.factors.generation_pue
-        rate = pue * self.generation_intensity(record).g_per_kwh / J_PER_KWH
-        return _Cost(
-            generation_j,
-            execution_j,
-            harness_j,
-            None if generation_j is None else generation_j * rate,
-            None if execution_j is None else execution_j * self._execution_rate,
-            None if harness_j is None else harness_j * self._execution_rate,
-        )
-
-
-def _check_intensity(intensity: Intensity) -> None:
-    if not 0 <= intensity.g_per_kwh < math.inf:
-        raise ValueError(f"carbon intensity must be finite and not negative, found {intensity.g_per_kwh!r} g/kWh")
-
-
-def _known(energy_j: float | None) -> float | None:
-    """The energy, or None where it is missing, not a number, or beyond belief."""
-    return energy_j if energy_j is not None and abs(energy_j) <= _LARGEST_J else None
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    """The sum, or None where any part is missing or there is none."""
-    known = []
-    for value in values:
-        if value is None:
-            return None
-        known.append(value)
-    return math.fsum(known) if known else None
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -465,7 +358,7 @@ class _Costs(NamedTuple):
 class _Task:
     """One task's records in sample order, priced; `counted` are those that are the model's own."""
 
-    def __init__(self, task_id: str, records: Sequence[AttemptRecord], pricing: _Pricing) -> None:
+    def __init__(self, task_id: str, records: Sequence[AttemptRecord], pricing: Pricing) -> None:
         self.task_id = task_id
         self.records = sorted(records, key=lambda record: (record.sample_id, record.path))
         self.counted = [r for r in self.records if r.verdict is not None and r.verdict is not Verdict.HARNESS_ERROR]
@@ -484,6 +377,15 @@ class _Task:
             (accepted if record.verdict is Verdict.ACCEPTED else failed).append(cost)
         return _Costs.of(accepted, failed)
 
+    def parts_g(self, weight_accepted: float, weight_failed: float) -> list[float]:
+        """Grams by part, in the order of PARTS: the weighted mean costs of accepted and of failed attempts."""
+        weights = [
+            weight_accepted / self.c if record.verdict is Verdict.ACCEPTED else weight_failed / (self.n - self.c)
+            for record in self.counted
+        ]
+        columns = zip(*(cost.parts_g for cost in self.costs), strict=True)
+        return [math.fsum((x or 0.0) * w for x, w in zip(column, weights, strict=True)) for column in columns]
+
     def row(self) -> TaskRow:
         return TaskRow(
             task_id=self.task_id,
@@ -492,6 +394,8 @@ class _Task:
             verdicts=tuple(record.verdict for record in self.records),
             energy_j=_cost_means(self.energy_j),
             co2e_g=_cost_means(self.co2e_g),
+            operational_g=_cost_means(self._split([cost.operational_g for cost in self.costs])),
+            embodied_g=_cost_means(self._split([cost.embodied_g for cost in self.costs])),
         )
 
 
@@ -572,7 +476,7 @@ def _too_few(tasks: Sequence[_Task]) -> str | None:
 
 def _configuration(
     records: Sequence[AttemptRecord],
-    pricing: _Pricing,
+    pricing: Pricing,
     attempts_allowed: int | None,
     references: Mapping[tuple[str, str], AttemptRecord],
     weights: Mapping[str, float] | None,
@@ -595,8 +499,9 @@ def _configuration(
     # be redrawn, so what the log itself says, the pool, is the headline.
     ks = [] if chain or not headline_k else _ks(smallest, headline_k)
     retry = {k: _retry(tasks, k) for k in ks}
-    missing = _missing(completeness, len(counted))
-    cost_j, cost_g = _sum(cost.solution_j for cost in costs), _sum(cost.solution_g for cost in costs)
+    origins = provenance(counted, pricing)
+    missing = _missing(completeness, len(counted), sum(cost.embodied_g is None for cost in costs))
+    cost_j, cost_g = total(cost.solution_j for cost in costs), total(cost.solution_g for cost in costs)
     reasons = [*([] if counted else ["no finished attempts"]), *missing]
     if counted and not accepted:
         reasons.append("none accepted")
@@ -627,21 +532,22 @@ def _configuration(
         energy_j=_energy(costs),
         co2e_g=_carbon(costs),
         per_accepted=(
-            _pooled(tasks, headline_k, pool, reasons)
+            _pooled(tasks, headline_k, pool, reasons, pricing, origins)
             if chain
-            else _per_accepted(tasks, headline_k, headline, reasons, fruitless)
+            else _per_accepted(tasks, headline_k, headline, reasons, fruitless, pricing, origins)
         ),
         retry=retry,
         pool=pool,
         waste_share=waste_share,
         unsolved_share=unsolved_share,
         completeness=completeness,
-        provenance=_provenance(counted, pricing),
+        provenance=origins,
         extraction=_extraction(counted),
         chain=chain,
         deterministic=smallest > 1 and all(len({r.program_key for r in task.counted}) == 1 for task in tasks),
         flaky=sum(record.flaky for record in records),
         green_capacity=_green_capacity(tasks, references, weights),
+        load=_load(counted),
         task_rows=tuple(task.row() for task in tasks),
     )
 
@@ -660,7 +566,7 @@ def _green_capacity(
         return Cost(
             run_time_s=reading.cpu_s,
             peak_memory_bytes=reading.peak_memory_bytes,
-            energy_j=_known(reading.energy_j),
+            energy_j=known(reading.energy_j),
             flops=reading.flops,
         )
 
@@ -714,12 +620,18 @@ def _per_accepted(
     row: Retry | None,
     reasons: Sequence[str],
     fruitless: tuple[float | None, float | None],
+    pricing: Pricing,
+    origins: Mapping[str, Provenance],
 ) -> PerAccepted:
     """`fruitless` is what all attempts cost (J, g) where none was accepted, else (None, None)."""
     n = sum(task.n for task in tasks)
     bounds = [None if cost is None else lower_bound(cost / n, n) for cost in fruitless]
     shown = None if reasons else row
     reason = "; ".join(reasons) or None
+    parts_g: dict[str, float] = {}
+    if shown and k is not None:
+        weights = [_weights(task.n, task.c, k) for task in tasks]
+        parts_g = _parts(tasks, weights, math.fsum(accepted for accepted, _ in weights))
     unknown = None if shown else "no headline"
     not_positive = "the cost is not positive"
     interval = shown.interval if shown else None
@@ -730,6 +642,8 @@ def _per_accepted(
     return PerAccepted(
         energy_j=shown.energy_j_per_accepted if shown else None,
         co2e_g=shown.co2e_g_per_accepted if shown else None,
+        **_of_parts(parts_g),
+        systematic=_systematic(tasks, parts_g, pricing, origins),
         interval=interval,
         interval_reason=None if interval else interval_reason,
         this_benchmark=this_benchmark,
@@ -748,15 +662,64 @@ def _totals(tasks: Sequence[_Task]) -> list[float] | None:
     return None if grams is None else [c.c * c.accepted + (c.n - c.c) * c.failed for c in grams]
 
 
-def _pooled(tasks: Sequence[_Task], k: int | None, pool: Pool, reasons: Sequence[str]) -> PerAccepted:
+def _weights(n: int, c: int, k: int) -> tuple[float, float]:
+    """(P_k, A_k - P_k): how many accepted and how many failed attempts retrying makes on average."""
+    passed = pass_probability(n, c, k)
+    return float(passed), float(expected_attempts(n, c, k) - passed)
+
+
+def _parts(tasks: Sequence[_Task], weights: Sequence[tuple[float, float]], accepted: float) -> dict[str, float]:
+    """Grams per accepted solution by part, of so many accepted and failed attempts of each task."""
+    by_task = [task.parts_g(*pair) for task, pair in zip(tasks, weights, strict=True)]
+    return {part: math.fsum(grams) / accepted for part, grams in zip(PARTS, zip(*by_task, strict=True), strict=True)}
+
+
+class _OfParts(TypedDict):
+    operational_g: float | None
+    embodied_g: float | None
+    parts_g: Mapping[str, float]
+
+
+def _of_parts(parts_g: Mapping[str, float]) -> _OfParts:
+    if not parts_g:
+        return {"operational_g": None, "embodied_g": None, "parts_g": {}}
+    return {
+        "operational_g": parts_g["generation"] + parts_g["execution"],
+        "embodied_g": parts_g["embodied_generation"] + parts_g["embodied_execution"],
+        "parts_g": parts_g,
+    }
+
+
+def _systematic(
+    tasks: Sequence[_Task], parts_g: Mapping[str, float], pricing: Pricing, origins: Mapping[str, Provenance]
+) -> Band | None:
+    if not parts_g:
+        return None
+    return band(systematic_terms(parts_g, [record for task in tasks for record in task.counted], pricing, origins))
+
+
+def _pooled(
+    tasks: Sequence[_Task],
+    k: int | None,
+    pool: Pool,
+    reasons: Sequence[str],
+    pricing: Pricing,
+    origins: Mapping[str, Provenance],
+) -> PerAccepted:
     """The headline of a chain: R_pool, with the interval over tasks."""
     totals = None if reasons else _totals(tasks)
+    parts_g: dict[str, float] = {}
+    if totals is not None:
+        made = [(float(task.c), float(task.n - task.c)) for task in tasks]
+        parts_g = _parts(tasks, made, math.fsum(accepted for accepted, _ in made))
     interval = _interval(totals, [float(task.c) for task in tasks]) if totals else None
     reason = "; ".join(reasons) or None
     why = None if interval else ("no headline" if reasons else _too_few(tasks) or "the cost is not positive")
     return PerAccepted(
         energy_j=None if reasons else pool.energy_j_per_accepted,
         co2e_g=None if reasons else pool.co2e_g_per_accepted,
+        **_of_parts(parts_g),
+        systematic=_systematic(tasks, parts_g, pricing, origins),
         interval=interval,
         interval_reason=why,
         this_benchmark=None,
@@ -772,40 +735,52 @@ def _pooled(tasks: Sequence[_Task], k: int | None, pool: Pool, reasons: Sequence
 def _pooled_shares(tasks: Sequence[_Task]) -> tuple[float | None, float | None]:
     """`_shares` of what was spent."""
     grams, totals = _all(task.co2e_g for task in tasks), _totals(tasks)
-    if grams is None or not totals or not (total := math.fsum(totals)) > 0:
+    if grams is None or not totals or not (spent := math.fsum(totals)) > 0:
         return None, None
     useful = math.fsum(costs.c * costs.accepted for costs in grams)
-    unsolved = math.fsum(spent for costs, spent in zip(grams, totals, strict=True) if not costs.c)
-    return 1 - useful / total, unsolved / total
+    unsolved = math.fsum(grams_t for costs, grams_t in zip(grams, totals, strict=True) if not costs.c)
+    return 1 - useful / spent, unsolved / spent
 
 
 def _shares(tasks: Sequence[_Task], k: int) -> tuple[float | None, float | None]:
     """(waste_share, unsolved_share) of the grams at k: on attempts thrown away, on tasks never solved."""
     grams = _all(task.co2e_g for task in tasks)
-    if grams is None or not (total := math.fsum(costs.expected(k) for costs in grams)) > 0:
+    if grams is None or not (spent := math.fsum(costs.expected(k) for costs in grams)) > 0:
         return None, None
     useful = math.fsum(costs.passed(k) * costs.accepted for costs in grams)
-    return 1 - useful / total, math.fsum(costs.expected(k) for costs in grams if not costs.c) / total
+    return 1 - useful / spent, math.fsum(costs.expected(k) for costs in grams if not costs.c) / spent
 
 
-def _energy(costs: Sequence[_Cost]) -> Energy:
-    parts = [_sum(c.generation_j for c in costs), _sum(c.execution_j for c in costs), _sum(c.harness_j for c in costs)]
-    return Energy(generation=parts[0], execution=parts[1], harness=parts[2], total=_sum(parts))
+def _energy(costs: Sequence[Cost]) -> Energy:
+    parts = [
+        total(c.generation_j for c in costs),
+        total(c.execution_j for c in costs),
+        total(c.harness_j for c in costs),
+    ]
+    return Energy(generation=parts[0], execution=parts[1], harness=parts[2], total=total(parts))
 
 
-def _carbon(costs: Sequence[_Cost]) -> Carbon:
-    generation, execution = _sum(c.generation_g for c in costs), _sum(c.execution_g for c in costs)
+def _carbon(costs: Sequence[Cost]) -> Carbon:
+    generation, execution = total(c.generation_g for c in costs), total(c.execution_g for c in costs)
+    made, ran = total(c.embodied_generation_g for c in costs), total(c.embodied_execution_g for c in costs)
+    harness, operational, embodied = (
+        total(c.harness_g for c in costs),
+        total((generation, execution)),
+        total((made, ran)),
+    )
     return Carbon(
         generation=generation,
         execution=execution,
-        harness=_sum(c.harness_g for c in costs),
-        operational=_sum((generation, execution)),
-        embodied=None,
-        total=None,
+        harness=harness,
+        operational=operational,
+        embodied_generation=made,
+        embodied_execution=ran,
+        embodied=embodied,
+        total=total((operational, embodied, harness)),
     )
 
 
-def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], costs: Sequence[_Cost]) -> Completeness:
+def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], costs: Sequence[Cost]) -> Completeness:
     unfinished = sum(record.verdict is None for record in records)
     return Completeness(
         attempts_planned=len(records),
@@ -819,9 +794,29 @@ def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], co
     )
 
 
-def _missing(completeness: Completeness, attempts: int) -> list[str]:
+def _missing(completeness: Completeness, attempts: int, embodied_missing: int) -> list[str]:
     parts = {"generation": completeness.generation_missing, "execution": completeness.execution_missing}
-    return [f"{part} energy missing for {count} of {attempts} attempts" for part, count in parts.items() if count]
+    reasons = [f"{part} energy missing for {count} of {attempts} attempts" for part, count in parts.items() if count]
+    # Where the energy is missing, the embodied carbon mostly is for the same reason.
+    if embodied_missing and not reasons:
+        reasons.append(f"embodied carbon missing for {embodied_missing} of {attempts} attempts")
+    return reasons
+
+
+def _load(counted: Sequence[AttemptRecord]) -> Load:
+    generations = [record.generation for record in counted if record.generation is not None]
+
+    def mean(value: Callable[[Generation], float | None]) -> float | None:
+        found = [x for x in map(value, generations) if x is not None]
+        return math.fsum(found) / len(found) if found else None
+
+    return Load(
+        prompt_tokens=mean(lambda generation: generation.prompt_tokens),
+        completion_tokens=mean(lambda generation: generation.completion_tokens),
+        batch_size=mean(lambda generation: generation.batch_size),
+        duration_s=mean(lambda generation: generation.duration_s),
+        hardware=tuple(sorted({generation.gpu_model for generation in generations if generation.gpu_model})),
+    )
 
 
 def _extraction(counted: Sequence[AttemptRecord]) -> Extraction:
@@ -834,100 +829,3 @@ def _extraction(counted: Sequence[AttemptRecord]) -> Extraction:
         accepted_extracted=len(accepted) - as_is,
         rules=dict(sorted(rules.items())),
     )
-
-
-# Where the figures come from.
-
-_Origin = tuple[Method, str]
-
-_WEAKEST_LAST = list(Method)
-
-
-def describe_intensity(intensity: Intensity) -> str:
-    """One grid factor in words: "world 481 g/kWh (2024, Ember)", "56 g/kWh (given by the user)"."""
-    if intensity.region == OWN_GRID:
-        return f"{intensity.g_per_kwh:g} g/kWh (given by the user)"
-    year = "" if intensity.year is None else f"{intensity.year}, "
-    return f"{intensity.region} {intensity.g_per_kwh:g} g/kWh ({year}{intensity.source})"
-
-
-def _provenance(counted: Sequence[AttemptRecord], pricing: _Pricing) -> dict[str, Provenance]:
-    generation = _origin(map(_generation_origin, counted))
-    execution = _origin(map(_execution_origin, counted))
-    harness = _origin(map(_harness_origin, counted))
-    grid = _grid(counted, pricing)
-    solution = _weakest((generation.method, execution.method))
-    carbon = solution if solution is Method.MISSING else _weakest((solution, Method.ESTIMATED))
-    return {
-        "energy_j.generation": generation,
-        "energy_j.execution": execution,
-        "energy_j.harness": harness,
-        "energy_j.total": Provenance(
-            method=_weakest((solution, harness.method)), source="generation + execution + harness"
-        ),
-        "co2e_g.operational": Provenance(method=carbon, source=grid),
-        "co2e_g.embodied": Provenance(method=Method.MISSING, source="not modelled"),
-        "per_accepted": Provenance(
-            method=carbon, source="operational: generation + execution; harness and embodied not included"
-        ),
-    }
-
-
-def _grid(counted: Sequence[AttemptRecord], pricing: _Pricing) -> str:
-    """The grids and PUE by which joules became grams; said once where both sites have the same."""
-    factors = pricing.factors
-    intensities = set(map(pricing.generation_intensity, counted)) or {factors.generation}
-    generation = f"{_listed(map(describe_intensity, intensities))}; PUE {factors.generation_pue}"
-    if already := sum(bool(record.generation and record.generation.pue_included) for record in counted):
-        generation += f" (already in the energy of {already} of {len(counted)} records)"
-    execution = f"{describe_intensity(factors.execution)}; PUE {factors.execution_pue}"
-    same = generation == execution
-    return f"grid: {execution}" if same else f"generation grid: {generation}; execution grid: {execution}"
-
-
-def _origin_of(energy_j: float | None, method: Method, source: str) -> _Origin:
-    if _known(energy_j) is None:
-        return Method.MISSING, ""
-    # A number that came without a method is no more than declared.
-    return (Method.DECLARED if method is Method.MISSING else method), source
-
-
-def _generation_origin(record: AttemptRecord) -> _Origin:
-    if (generation := record.generation) is None:
-        return Method.MISSING, ""
-    scope = f" ({generation.energy_scope})" if generation.energy_scope else ""
-    return _origin_of(generation.energy_j, generation.energy_method, f"{generation.source or 'samples file'}{scope}")
-
-
-def _execution_origin(record: AttemptRecord) -> _Origin:
-    if (reading := record.reading) is None:
-        return Method.MISSING, ""
-    return _origin_of(reading.energy_j, reading.energy_method, reading.energy_source or "unnamed meter")
-
-
-def _harness_origin(record: AttemptRecord) -> _Origin:
-    if (reading := record.reading) is None:
-        return Method.MISSING, ""
-    return _origin_of(reading.harness_energy_j, reading.energy_method, reading.energy_source or "unnamed meter")
-
-
-def _origin(origins: Iterable[_Origin]) -> Provenance:
-    counts = Counter(origins)
-    methods: Counter[str] = Counter()
-    for (method, _), count in counts.items():
-        methods[method.value] += count
-    return Provenance(
-        method=_weakest(method for method, _ in counts),
-        source=_listed(source for _, source in counts),
-        methods=dict(sorted(methods.items())),
-    )
-
-
-def _weakest(methods: Iterable[Method]) -> Method:
-    return max(methods, key=_WEAKEST_LAST.index, default=Method.MISSING)
-
-
-def _listed(names: Iterable[str], most: int = 4) -> str:
-    distinct = sorted({name for name in names if name})
-    more = len(distinct) - most
-    return ", ".join(distinct[:most]) + (f" and {more} more" if more > 0 else "")

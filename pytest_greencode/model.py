@@ -272,12 +272,17 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """What turns joules into grams: the two sites' grids and their PUE."""
+    """What turns joules into grams: the two sites' grids and their PUE, and the machines that stand there.
+
+    `generation_machine` is for generations whose record names none. Without a machine, embodied carbon is missing.
+    """
 
     generation: Intensity
     execution: Intensity
     generation_pue: float = 1.0
     execution_pue: float = 1.0
+    generation_machine: Machine | None = None
+    execution_machine: Machine | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

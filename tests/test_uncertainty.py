@@ -1,0 +1,146 @@
+"""The band of what all attempts have in common: by enumeration where that is possible, and its own promises."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_greencode.accounting import account
+from pytest_greencode.model import (
+    AttemptRecord,
+    Configuration,
+    Factors,
+    Generation,
+    Intensity,
+    Machine,
+    Method,
+    Reading,
+    Verdict,
+)
+from pytest_greencode.uncertainty import Factor, Term, band, embodied, energy, grid, pue, ratio_band
+
+GRID = Intensity(g_per_kwh=400.0, region="DEU", year=2024, source="test")
+OTHER = Intensity(g_per_kwh=50.0, region="FRA", year=2024, source="test")
+MACHINE = Machine(
+    name="H100",
+    embodied_g=300e3,
+    embodied_low_g=164e3,
+    embodied_high_g=575e3,
+    lifetime_s=4.0,
+    lifetime_low_s=3.0,
+    lifetime_high_s=6.0,
+    power_w=700.0,
+    source="test",
+)
+
+
+def test_one_log_normal_factor_has_the_quantiles_it_promises():
+    found = band([Term(100.0, (grid(GRID),))])
+    assert found.p50 == pytest.approx(100, rel=0.01)
+    assert (found.p5, found.p95) == (pytest.approx(100 / 1.1, rel=0.01), pytest.approx(110, rel=0.01))
+    assert found.spans["grid DEU"] == (pytest.approx(100 / 1.1), pytest.approx(110))
+
+
+def test_a_uniform_overhead():
+    factor = pue("generation", 1.5)
+    assert [factor.at(q) for q in (0, 0.5, 1)] == pytest.approx([1.25 / 1.5, 1, 1.75 / 1.5])
+    assert [pue("here", 1.0).at(q) for q in (0, 1)] == [1, 1]
+
+
+def test_embodied_ranges_are_those_of_the_sources():
+    total, lifetime = embodied(MACHINE)
+    assert [total.at(q) * 300 for q in (0, 1)] == pytest.approx([164, 575])
+    assert total.at(0.5) * 300 == pytest.approx(math.sqrt(164 * 575))
+    # A lifetime of 6 instead of 4 makes a second cost two thirds.
+    assert [lifetime.at(q) for q in (0, 1)] == pytest.approx([4 / 6, 4 / 3])
+
+
+def test_what_a_measurement_and_an_estimate_are_worth():
+    measured, estimated = energy("x", Method.MEASURED), energy("x", Method.ESTIMATED)
+    assert (measured.at(0.95), estimated.at(0.95)) == (pytest.approx(1.1), pytest.approx(2.0))
+    assert energy("x", Method.ATTRIBUTED).at(0.05) == pytest.approx(0.5)
+
+
+def test_a_sum_of_two_factors_against_numbers_drawn_otherwise():
+    # Two uniform factors of equal weight: the sum has a triangular distribution, whose quantiles are known.
+    uniform = [Factor(name, lambda q: 0.5 + q) for name in ("a", "b")]
+    found = band([Term(1.0, (uniform[0],)), Term(1.0, (uniform[1],))])
+    assert found.p50 == pytest.approx(2.0, abs=0.03)
+    assert (found.p5, found.p95) == (
+        pytest.approx(1 + math.sqrt(0.1), abs=0.04),
+        pytest.approx(3 - math.sqrt(0.1), abs=0.04),
+    )
+
+
+def test_the_same_factor_twice_moves_together_and_leaves_a_ratio():
+    one, other = Term(3.0, (grid(GRID),)), Term(2.0, (grid(GRID),))
+    assert band([one, other]).p95 == pytest.approx(band([Term(5.0, (grid(GRID),))]).p95)
+    ratio = ratio_band([one], [other])
+    assert (ratio.p5, ratio.p95) == (pytest.approx(1.5), pytest.approx(1.5))
+    apart = ratio_band([one], [Term(2.0, (grid(OTHER),))])
+    assert apart.p5 < 1.4 < 1.6 < apart.p95
+
+
+terms = st.lists(
+    st.tuples(
+        st.floats(0.001, 1e6),
+        st.sets(st.sampled_from([grid(GRID), grid(OTHER), pue("x", 1.2), *embodied(MACHINE)]), max_size=4),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(terms, st.floats(0.01, 100))
+def test_a_band_is_ordered_repeatable_and_scales(parts, scale):
+    made = [Term(value, tuple(factors)) for value, factors in parts]
+    found = band(made)
+    assert found.p5 <= found.p50 <= found.p95
+    assert found == band(made)
+    bigger = band([Term(term.value * scale, term.factors) for term in made])
+    assert bigger.p95 == pytest.approx(found.p95 * scale)
+    total = math.fsum(term.value for term in made)
+    assert all(low <= total * (1 + 1e-12) and total <= high * (1 + 1e-12) for low, high in found.spans.values())
+
+
+def record(task, gpu_model=None, method=Method.MEASURED):
+    return AttemptRecord(
+        suite="s",
+        task_id=task,
+        configuration=Configuration(model="m"),
+        sample_id=0,
+        path="",
+        program_key=task,
+        generation=Generation(energy_j=20.0, energy_method=method, gpu_model=gpu_model),
+        verdict=Verdict.ACCEPTED,
+        reading=Reading(
+            cpu_s=0.1,
+            wall_s=0.1,
+            peak_memory_bytes=None,
+            oracle_cpu_s=0.0,
+            harness_cpu_s=0.0,
+            energy_j=1.0,
+            energy_method=Method.ESTIMATED,
+        ),
+    )
+
+
+def test_the_headline_s_band_names_what_moves_it_most_first():
+    factors = Factors(
+        generation=GRID,
+        execution=GRID,
+        generation_pue=1.2,
+        generation_machine=MACHINE,
+        execution_machine=replace(MACHINE, name="server", embodied_g=9e5, lifetime_s=1.2e8, threads=64),
+    )
+    (configuration,) = account([record("a")], factors).configurations
+    found = configuration.per_accepted.systematic
+    assert found.p5 < configuration.per_accepted.co2e_g < found.p95
+    widths = [high - low for low, high in found.spans.values()]
+    assert widths == sorted(widths, reverse=True)
+    assert {"grid DEU", "PUE of generation", "energy of generation (measured)", "power of H100"} <= set(found.spans)
+    (guessed,) = account([record("a", method=Method.ESTIMATED)], factors).configurations
+    wider = guessed.per_accepted.systematic
+    assert wider.p95 / wider.p5 > found.p95 / found.p5
