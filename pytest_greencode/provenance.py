@@ -12,7 +12,7 @@ from .pricing import Pricing, device_seconds, known
 _Origin = tuple[Method, str]
 
 _WEAKEST_LAST = list(Method)
-_YEAR_S = 365.25 * 86400
+_YEAR_S = 365 * 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
