@@ -18,6 +18,7 @@ from .errors import UsageProblem
 from .model import OWN_GRID, Intensity, Machine
 
 WORLD = "WOR"
+LIVE = "live:"
 J_PER_KWH = 3.6e6
 _NUMBER = re.compile(r"[-+]?\.?\d")
 _UNIT = re.compile(r"\s*g(\s*/\s*kwh)?$", re.IGNORECASE)
@@ -43,6 +44,11 @@ def _countries() -> Mapping[str, tuple[str, Intensity]]:
 def world() -> Intensity:
     """The world's average grid."""
     return _countries()[WORLD][1]
+
+
+def is_live(text: str) -> bool:
+    """Whether a region text asks for the intensity of this moment (`intensity_sources`)."""
+    return text.strip().lower().startswith(LIVE)
 
 
 def grid_intensity(region: str, *, flag: str = "--greencode-region") -> Intensity:

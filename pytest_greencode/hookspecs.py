@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_greencode.accounting import Account
-    from pytest_greencode.model import Sample, Suite
+    from pytest_greencode.model import Intensity, Sample, Suite
 
 
 @pytest.hookspec
@@ -45,4 +45,19 @@ def pytest_greencode_account(config: pytest.Config, account: Account) -> None:
         def pytest_greencode_account(config, account):
             for configuration in account.configurations:
                 print(configuration.model, configuration.per_accepted.co2e_g)
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_greencode_intensity(config: pytest.Config, region: str) -> Intensity | None:
+    """The grid's intensity for a region text, before any table is asked; None leaves it to them.
+
+    Asked in the controlling process for what --greencode-region and --greencode-generation-region say, and for the
+    regions that generation records name. g_per_kwh is location-based, above 0; `source` should say whose figure it is.
+
+    Example::
+
+        def pytest_greencode_intensity(config, region):
+            if region == "our-site":
+                return Intensity(g_per_kwh=212.0, region=region, year=2026, source="our utility's hourly mean")
     """

@@ -1,6 +1,6 @@
 """A grid's intensity of this moment, asked of those who publish it. Off unless a region text begins with "live:".
 
-    live:uk                       Great Britain, api.carbonintensity.org.uk (no key); average of what is consumed, direct
+    live:uk                       Great Britain, api.carbonintensity.org.uk, no key; average, direct emissions
     live:uk:13                    one of its regions, 1 to 17; a forecast for the running half hour
     live:electricitymaps:FR       api.electricitymaps.com v3, key in ELECTRICITYMAPS_TOKEN; average, life cycle
     live:watttime:CAISO_NORTH     api.watttime.org v3, WATTTIME_USER and WATTTIME_PASSWORD; marginal
@@ -12,9 +12,11 @@ the environment and go to their host and nowhere else: redirects are not followe
 from __future__ import annotations
 
 import base64
+import functools
 import http.client
 import json
 import math
+import operator
 import os
 import re
 import urllib.error
@@ -25,10 +27,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from .carbon import LIVE, is_live
 from .errors import UsageProblem
 from .model import Intensity
 
-PREFIX = "live:"
 TIMEOUT_S = 10.0
 # NIST Special Publication 811 (2008), B.8: one avoirdupois pound is 0.453 592 37 kg exactly.
 G_PER_LB = 453.59237
@@ -52,11 +54,6 @@ def _open(request: urllib.request.Request, *, timeout: float) -> Any:
     return urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout)
 
 
-def is_live(text: str) -> bool:
-    """Whether the text asks for a live intensity."""
-    return text.strip().lower().startswith(PREFIX)
-
-
 def live_intensity(
     text: str,
     *,
@@ -71,7 +68,7 @@ def live_intensity(
     the host does not answer in `TIMEOUT_S`, or answers something else than a current figure above 0 g/kWh.
     """
     ask = _Ask(flag, text.strip(), opener, environ, now or datetime.now(timezone.utc))
-    source, _, place = ask.text[len(PREFIX) :].partition(":")
+    source, _, place = ask.text[len(LIVE) :].partition(":")
     if not is_live(text) or source.lower() not in _SOURCES:
         raise ask.problem("expected live:uk, live:uk:REGION, live:electricitymaps:ZONE or live:watttime:REGION")
     return _SOURCES[source.lower()](ask, place)
@@ -132,26 +129,31 @@ class _Ask:
 
     def figure(self, answer: Any, *path: str | int) -> Any:
         """What stands at `path` in the answer."""
-        found = answer
-        for step in path:
-            try:
-                found = found[step]
-            except (LookupError, TypeError):
-                where = ".".join(map(str, path))
-                raise self.problem(f"the answer has no {where}: the interface may have changed") from None
-        return found
+        try:
+            return functools.reduce(operator.getitem, path, answer)
+        except (LookupError, TypeError):
+            where = ".".join(map(str, path))
+            raise self.problem(f"the answer has no {where}: the interface may have changed") from None
 
-    def intensity(self, g_per_kwh: Any, *, region: str, at: Any, source: str, licence: str | None = None) -> Intensity:
-        number = isinstance(g_per_kwh, (int, float)) and not isinstance(g_per_kwh, bool)
-        if not number or not 0 < g_per_kwh <= MOST_G_PER_KWH or not math.isfinite(g_per_kwh):
-            shown = f"{g_per_kwh:.6g}" if number and abs(g_per_kwh) < 1e300 else "no number"
+    def number(self, answer: Any, *path: str | int) -> float:
+        """The number that stands at `path`: NaN where something else does."""
+        found = self.figure(answer, *path)
+        try:
+            return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else math.nan
+        except OverflowError:
+            return math.inf
+
+    def intensity(
+        self, g_per_kwh: float, *, region: str, at: Any, source: str, licence: str | None = None
+    ) -> Intensity:
+        if not 0 < g_per_kwh <= MOST_G_PER_KWH:
             raise self.problem(
-                f"the figure is {shown} g/kWh, expected above 0 and up to {MOST_G_PER_KWH:g}; a 0 of direct or marginal "
-                "emissions is no life-cycle intensity"
+                f"the figure is {g_per_kwh:.6g} g/kWh, expected above 0 and up to {MOST_G_PER_KWH:g}; a 0 counts "
+                "direct or marginal emissions only, and no electricity is free of them over its life cycle"
             )
         moment = self.moment(at)
         return Intensity(
-            g_per_kwh=float(g_per_kwh),
+            g_per_kwh=g_per_kwh,
             region=region,
             year=moment.year,
             source=f"{source}; {moment:%Y-%m-%dT%H:%MZ}",
@@ -160,8 +162,7 @@ class _Ask:
 
     def moment(self, at: Any) -> datetime:
         try:
-            # Python 3.10 reads neither "Z" nor, before it, fractions of other than 3 or 6 digits.
-            moment = datetime.fromisoformat(re.sub(r"Z$", "+00:00", at))
+            moment = datetime.fromisoformat(re.sub(r"Z$", "+00:00", at))  # Python 3.10 does not read "Z"
             moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
         except (TypeError, ValueError, OverflowError):
             raise self.problem("the answer does not say when its figure was true") from None
@@ -193,13 +194,13 @@ def _uk(ask: _Ask, place: str) -> Intensity:
     else:
         period = ask.figure(ask.json(f"{base}/intensity", {}), "data", 0)
     values = ask.figure(period, "intensity")
-    actual = values.get("actual") if isinstance(values, dict) else None
-    kind = "forecast" if actual is None else "estimate"
+    # "actual" is their estimate of the half hour; it comes later than the forecast, and for regions never.
+    estimated = isinstance(values, dict) and values.get("actual") is not None
     return ask.intensity(
-        ask.figure(values, "forecast") if actual is None else actual,
+        ask.number(values, "actual" if estimated else "forecast"),
         region=region,
         at=ask.figure(period, "from"),
-        source=f"live, carbonintensity.org.uk: average, direct emissions, {kind} of the half hour",
+        source=f"live, carbonintensity.org.uk: average, direct emissions, {'estimate' if estimated else 'forecast'}",
         licence="CC-BY-4.0",
     )
 
@@ -212,8 +213,8 @@ def _electricitymaps(ask: _Ask, place: str) -> Intensity:
         {"auth-token": ask.key("ELECTRICITYMAPS_TOKEN")},
         keys="ELECTRICITYMAPS_TOKEN",
     )
-    value = ask.figure(answer, "carbonIntensity")
-    if ask.figure(answer, "zone") != zone:
+    value = ask.number(answer, "carbonIntensity")
+    if str(ask.figure(answer, "zone")).upper() != zone.upper():
         raise ask.problem("the answer is of another zone")
     if ask.figure(answer, "emissionFactorType") != "lifecycle":
         raise ask.problem("the answer is not of life-cycle emissions")
@@ -232,7 +233,7 @@ def _watttime(ask: _Ask, place: str) -> Intensity:
     pair = f"{ask.key('WATTTIME_USER')}:{ask.key('WATTTIME_PASSWORD')}"
     login = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     token = ask.figure(ask.json(f"{base}/login", login, keys=keys), "token")
-    if not (isinstance(token, str) and token.isascii() and token.isprintable()):
+    if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
         raise ask.problem("the answer has no token: the interface may have changed")
     query = {"region": region, "signal_type": "co2_moer", "horizon_hours": "0"}
     answer = ask.json(
@@ -242,10 +243,8 @@ def _watttime(ask: _Ask, place: str) -> Intensity:
         raise ask.problem("the answer is not in lbs_co2_per_mwh: the interface may have changed")
     if ask.figure(answer, "meta", "region") != region:
         raise ask.problem("the answer is of another region")
-    value = ask.figure(answer, "data", 0, "value")
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return ask.intensity(
-        value * G_PER_LB / 1000 if number else value,  # lb/MWh to g/kWh
+        ask.number(answer, "data", 0, "value") * G_PER_LB / 1000,  # lb/MWh to g/kWh
         region=region,
         at=ask.figure(answer, "data", 0, "point_time"),
         source="live, watttime.org: marginal, CO2 of operation, nowcast",

@@ -38,7 +38,12 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ("weights", None, "", "Green Capacity as one number too: run_time_s=1,energy_j=2 (default: the vector alone)"),
     ("idle", None, "5", "seconds for which the idle machine is measured, before and after, by a counter (default: 5)"),
     ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
-    ("region", None, "WOR", "grid of the test site: ISO3 code, or g/kWh as a number (default: world average)"),
+    (
+        "region",
+        None,
+        "WOR",
+        "grid of the test site: ISO3 code, g/kWh as a number, or live:uk and the like (default: world average)",
+    ),
     (
         "generation-region",
         None,

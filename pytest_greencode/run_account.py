@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +21,12 @@ def account_of_run(
     *,
     attempts_allowed: int | None = None,
     weights: Mapping[str, float] | None = None,
+    intensity_for: Callable[[str], Intensity | None] = lambda region: None,
 ) -> Account:
-    """Everything that a ledger knows of a run, accounted for. Raises LedgerError."""
+    """Everything that a ledger knows of a run, accounted for. Raises LedgerError.
+
+    `intensity_for` is asked for the regions that generation records name, before the carried table.
+    """
     records, references = ledger.records(run_id), ledger.references(run_id)
     windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
     measured = ledger.measured(run_id)
@@ -39,7 +43,7 @@ def account_of_run(
         factors,
         attempts_allowed=attempts_allowed,
         quarantined=ledger.quarantined(run_id),
-        intensity_for=_intensity_of_region,
+        intensity_for=lambda region: intensity_for(region) or _intensity_of_region(region),
         balance=attribution.balance if attribution is not None else None,
         references=references,
         measured=measured,

@@ -7,6 +7,7 @@ it is given and writes them into the same ledger. A serial session does both.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import signal
@@ -14,7 +15,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ from pytest_greencode.collection import (
 from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.metering import Metering
-from pytest_greencode.model import OWN_GRID, Factors, Sample
+from pytest_greencode.model import OWN_GRID, Factors, Intensity, Sample
 from pytest_greencode.options import Options
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import cautions, render_terminal
@@ -104,7 +105,8 @@ class GreencodeSession:
         self._has_workers = not self._is_worker and bool(getattr(config.option, "dist", "no") != "no")
         self.fail_rejected = options.fail_rejected
         self.attempts_allowed = options.attempts
-        self.factors = _factors(options)
+        # A worker accounts for nothing: what has to be asked is asked once, by the controller.
+        self.factors = _factors(config, options) if worker is None else None
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
@@ -219,6 +221,7 @@ class GreencodeSession:
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
             },
+            "factors": None if self.factors is None else asdict(self.factors),
             "command": [escape(argument) for argument in self.config.invocation_params.args],
             "started_at": _now(),
         }
@@ -304,6 +307,7 @@ class GreencodeSession:
             return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = {"counters": "RAPL"}.get(self._metering.kind, self._metering.kind)
+        assert self.factors is not None
         grid = self.factors.execution
         region = "" if grid.region == OWN_GRID else f"{grid.region} "
         facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"
@@ -455,6 +459,7 @@ class GreencodeSession:
             self._session.exitstatus = HARNESS_EXIT_CODE
 
     def _settle(self, ledger: Ledger) -> None:
+        assert self.factors is not None
         ledger.end(self.run_id, _now(), self._metering.describe())
         self.account = account_of_run(
             ledger,
@@ -462,6 +467,7 @@ class GreencodeSession:
             self.factors,
             attempts_allowed=self.options.attempts,
             weights=self.options.weights,
+            intensity_for=lambda region: _hooked_intensity(self.config, region),
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
 
@@ -543,10 +549,36 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _factors(options: Options) -> Factors:
+def _factors(config: pytest.Config, options: Options) -> Factors:
+    asked: dict[str, Intensity] = {}
+
+    def intensity(text: str, flag: str) -> Intensity:
+        if text not in asked:
+            asked[text] = _hooked_intensity(config, text, flag) or _intensity(text, flag)
+        return asked[text]
+
     return Factors(
-        execution=carbon.parse_region(options.region),  # first: its flag is what the other one defaults to
-        generation=carbon.parse_region(options.generation_region, flag="--greencode-generation-region"),
+        execution=intensity(options.region, "--greencode-region"),  # first: what the other one defaults to
+        generation=intensity(options.generation_region, "--greencode-generation-region"),
         generation_pue=options.generation_pue,
         execution_pue=options.execution_pue,
     )
+
+
+def _intensity(text: str, flag: str) -> Intensity:
+    if not carbon.is_live(text):
+        return carbon.parse_region(text, flag=flag)
+    from pytest_greencode.intensity_sources import live_intensity
+
+    return live_intensity(text, flag=flag)
+
+
+def _hooked_intensity(config: pytest.Config, region: str, flag: str = "a record's region") -> Intensity | None:
+    """What a plugin or a conftest.py says of this region, if any does."""
+    found = config.hook.pytest_greencode_intensity(config=config, region=region)
+    if found is not None and not (isinstance(found, Intensity) and 0 < found.g_per_kwh < math.inf):
+        raise UsageProblem(
+            f"{flag} {region!r}: the hook pytest_greencode_intensity answered {found!r}; expected None or an Intensity "
+            "above 0 g/kWh and finite"
+        )
+    return found
