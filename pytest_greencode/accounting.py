@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -326,6 +326,20 @@ def account(
     )
 
 
+def attempt_costs(
+    records: Iterable[AttemptRecord],
+    factors: Factors,
+    *,
+    intensity_for: Callable[[str], Intensity | None] | None = None,
+) -> Iterator[Mapping[str, float | None]]:
+    """What each attempt costs by part (`COST_PARTS`, J and gCO2e), in the order of the records; None is missing.
+
+    These are the figures that `account` sums. ValueError when a factor is not a sensible number.
+    """
+    pricing = _Pricing(factors, intensity_for)
+    return (pricing.price(record)._asdict() for record in records)
+
+
 # Joules and grams of one attempt.
 
 
@@ -344,6 +358,9 @@ class _Cost(NamedTuple):
     @property
     def solution_g(self) -> float | None:
         return _sum((self.generation_g, self.execution_g))
+
+
+COST_PARTS: tuple[str, ...] = _Cost._fields
 
 
 class _Pricing:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import carbon
 from .accounting import Account, account
-from .attribution import attribute, with_energy, with_measured
+from .attribution import Balance, attribute, with_energy, with_measured
 from .errors import UsageProblem
 from .ledger import Ledger
-from .model import Factors, Intensity, Window
+from .model import AttemptRecord, Factors, Intensity, Measured, Window
 
 
-def account_of_run(
-    ledger: Ledger,
-    run_id: str,
-    factors: Factors,
-    *,
-    attempts_allowed: int | None = None,
-    weights: Mapping[str, float] | None = None,
-) -> Account:
-    """Everything that a ledger knows of a run, accounted for. Raises LedgerError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecords:
+    """A run's attempts and canonical solutions with the energy that is theirs, and where the machine's went."""
+
+    attempts: Sequence[AttemptRecord]
+    references: Sequence[AttemptRecord]
+    measured: Mapping[str, Measured]
+    balance: Balance | None
+
+
+def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
+    """What a ledger knows of a run's attempts; `Reading.energy_j` as the account counts it. Raises LedgerError."""
     records, references = ledger.records(run_id), ledger.references(run_id)
     windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
     measured = ledger.measured(run_id)
@@ -34,15 +37,33 @@ def account_of_run(
             references = with_measured(with_energy(references, attribution), measured, name)
     else:
         attribution = attribute(_modelled(windows, meter), ledger.work(run_id), counted=False)
+    return RunRecords(
+        attempts=records,
+        references=references,
+        measured=measured,
+        balance=attribution.balance if attribution is not None else None,
+    )
+
+
+def account_of_run(
+    ledger: Ledger,
+    run_id: str,
+    factors: Factors,
+    *,
+    attempts_allowed: int | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> Account:
+    """Everything that a ledger knows of a run, accounted for. Raises LedgerError."""
+    found = records_of_run(ledger, run_id)
     return account(
-        records,
+        found.attempts,
         factors,
         attempts_allowed=attempts_allowed,
         quarantined=ledger.quarantined(run_id),
-        intensity_for=_intensity_of_region,
-        balance=attribution.balance if attribution is not None else None,
-        references=references,
-        measured=measured,
+        intensity_for=intensity_of_region,
+        balance=found.balance,
+        references=found.references,
+        measured=found.measured,
         weights=weights,
     )
 
@@ -68,7 +89,8 @@ def _modelled(windows: Sequence[Window], meter: Mapping[str, Any] | None) -> lis
     ]
 
 
-def _intensity_of_region(region: str) -> Intensity | None:
+def intensity_of_region(region: str) -> Intensity | None:
+    """The grid of a region that a generation record names; None where the table has no such region."""
     try:
         return carbon.grid_intensity(region)
     except UsageProblem:
