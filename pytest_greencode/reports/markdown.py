@@ -84,7 +84,9 @@ def prose(text: str) -> str:
     """Escaped text as running text: plain words as they are, all else in code spans."""
     words = []
     for word in text.split(" "):
-        before, core, after = _WORD.fullmatch(word).groups()  # type: ignore[union-attr]  # it matches whatever is one line
+        before, core, after = _WORD.fullmatch(word).groups()  # type: ignore[union-attr]  # every line matches
+        if "(" in core and after.startswith(")"):
+            core, after = f"{core})", after[1:]
         words.append(f"{before}{core if _PLAIN.fullmatch(core) else code(core)}{after}")
     # Two neighbouring code spans are one.
     return " ".join(words).replace("` `", " ")

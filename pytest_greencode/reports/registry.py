@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,14 @@ from .json import render_json
 from .markdown import STEP_SUMMARY_BYTES, render_markdown
 
 RunFacts = Mapping[str, Any]
-Render = Callable[[Account, RunFacts], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportType:
     """`render` makes the text, `file_name` is where it goes unless told otherwise.
 
-    `variable` names the environment variable that tells where instead. With `append_limit_bytes` the text goes to the
-    end of what is in the file already, and together they are no longer; then `render` takes `limit_bytes` too.
+    `variable` names the environment variable that tells where, in place of a name. With `append_limit_bytes` the text
+    goes to the end of what is in the file already, and together they are no longer; then `render` takes `limit_bytes`.
     """
 
     render: Callable[..., str]
@@ -44,6 +43,22 @@ REPORTS: Mapping[str, ReportType] = {
 }
 
 
+def default_path(kind: str, environment: Mapping[str, str], *, flag: str) -> Path:
+    """Where a report goes unless told otherwise; relative paths are for the caller to place.
+
+    Raises UsageProblem, naming `flag`, where the environment variable that would tell is not set.
+    """
+    report = REPORTS[kind]
+    if report.variable is None:
+        return Path(report.file_name)
+    if not (found := environment.get(report.variable)):
+        raise UsageProblem(
+            f"{flag}: expected a step of GitHub Actions, found no ${report.variable}; elsewhere take markdown, "
+            "which goes to a file"
+        )
+    return Path(found)
+
+
 def render_report(kind: str, account: Account, run_facts: RunFacts) -> str:
     """The text of a report of that kind."""
     return REPORTS[kind].render(account, run_facts)
@@ -53,33 +68,37 @@ def write_report(kind: str, path: Path, account: Account, run_facts: RunFacts) -
     """Makes a report and puts it where it belongs, whole or not at all. Raises OSError and UsageProblem."""
     limit_bytes = REPORTS[kind].append_limit_bytes
     if limit_bytes is None:
-        write_whole(path, render_report(kind, account, run_facts).encode("utf-8", "backslashreplace"))
+        write_whole(path, [render_report(kind, account, run_facts).encode("utf-8", "backslashreplace")])
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        room = limit_bytes - file.tell()
+        before = b"\n" if file.tell() else b""
+        room = limit_bytes - file.tell() - len(before)
         text = REPORTS[kind].render(account, run_facts, limit_bytes=room).encode("utf-8", "backslashreplace")
         if len(text) > room:
-            raise UsageProblem(f"{path} holds {file.tell()} bytes already, and takes {limit_bytes}; report elsewhere")
-        file.write(text)
+            raise UsageProblem(
+                f"it holds {file.tell()} bytes already, and takes {limit_bytes}; report in a step of its own"
+            )
+        file.write(before + text)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: Iterable[bytes]) -> None:
     """The content in a file that is there whole or not at all; what is no plain file is written to directly.
 
     Folders on the way are made. Raises OSError.
     """
     if path.exists() and not path.is_file():
-        with path.open("wb", buffering=0) as file:
-            file.write(content)
+        with path.open("wb") as file:
+            file.writelines(content)
         return
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.writelines(content)
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
