@@ -27,8 +27,6 @@ from .model import (
     Configuration,
     Factors,
     Generation,
-    Intensity,
-    Machine,
     Measured,
     Method,
     Reading,
@@ -192,19 +190,21 @@ class TaskRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class GenerationLoad:
     """What the generations were like: means over the attempts that recorded it; None where none did."""
 
     prompt_tokens: float | None
     completion_tokens: float | None
     batch_size: float | None
     duration_s: float | None
-    hardware: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigurationAccount:
-    """One configuration on one suite. `settings` is the configuration's canonical JSON text."""
+    """One configuration on one suite. `settings` is the configuration's canonical JSON text.
+
+    `hardware` are the GPU models that its generation records name.
+    """
 
     model: str
     settings: str
@@ -227,7 +227,8 @@ class ConfigurationAccount:
     deterministic: bool
     flaky: int
     green_capacity: GreenCapacity | None
-    load: Load
+    workload: GenerationLoad
+    hardware: tuple[str, ...]
     task_rows: tuple[TaskRow, ...]
 
 
@@ -259,12 +260,10 @@ class Account:
 
 def account(
     records: Iterable[AttemptRecord],
-    factors: Factors,
+    prices: Factors | Pricing,
     *,
     attempts_allowed: int | None = None,
     quarantined: Mapping[str, str] = MappingProxyType({}),
-    intensity_for: Callable[[str], Intensity | None] | None = None,
-    machine_for: Callable[[str], Machine | None] | None = None,
     balance: Balance | None = None,
     references: Iterable[AttemptRecord] = (),
     measured: Mapping[str, Measured] = MappingProxyType({}),
@@ -273,16 +272,15 @@ def account(
     """The account of ledger records, which may come in any order.
 
     `attempts_allowed` is the headline's k; without it, each configuration's smallest number of attempts of a task.
-    `quarantined` maps task ids to reasons; their attempts are left out. `intensity_for` gives the grid of a
-    generation's own region, `machine_for` the device of a generation's GPU, and the factors' own stand in where they
-    give none. `references` are executions of the
+    `prices` are the factors, or a `Pricing` that also knows the regions and the GPUs that records name.
+    `quarantined` maps task ids to reasons; their attempts are left out. `references` are executions of the
     tasks' own solutions, which Green Capacity compares with; `measured` are programs measured alone, by program key;
     `weights` of indicators ask for Green Capacity as one number too.
     ValueError when `attempts_allowed` is below 1 or a factor is not a sensible number.
     """
     if attempts_allowed is not None and attempts_allowed < 1:
         raise ValueError(f"attempts_allowed must be at least 1, found {attempts_allowed}")
-    pricing = Pricing(factors, intensity_for, machine_for)
+    pricing = prices if isinstance(prices, Pricing) else Pricing(prices)
     groups: defaultdict[tuple[str, Configuration], list[AttemptRecord]] = defaultdict(list)
     for record in records:
         if record.task_id not in quarantined:
@@ -293,7 +291,7 @@ def account(
         configurations=tuple(
             _configuration(groups[key], pricing, attempts_allowed, known, weights) for key in sorted(groups)
         ),
-        factors=factors,
+        factors=pricing.factors,
         quarantined=dict(sorted(quarantined.items())),
         balance=balance,
         measured=_measured_rows(groups, known, measured),
@@ -547,7 +545,8 @@ def _configuration(
         deterministic=smallest > 1 and all(len({r.program_key for r in task.counted}) == 1 for task in tasks),
         flaky=sum(record.flaky for record in records),
         green_capacity=_green_capacity(tasks, references, weights),
-        load=_load(counted),
+        workload=_workload(counted),
+        hardware=tuple(sorted({r.generation.gpu_model for r in counted if r.generation and r.generation.gpu_model})),
         task_rows=tuple(task.row() for task in tasks),
     )
 
@@ -803,19 +802,18 @@ def _missing(completeness: Completeness, attempts: int, embodied_missing: int) -
     return reasons
 
 
-def _load(counted: Sequence[AttemptRecord]) -> Load:
+def _workload(counted: Sequence[AttemptRecord]) -> GenerationLoad:
     generations = [record.generation for record in counted if record.generation is not None]
 
     def mean(value: Callable[[Generation], float | None]) -> float | None:
         found = [x for x in map(value, generations) if x is not None]
         return math.fsum(found) / len(found) if found else None
 
-    return Load(
+    return GenerationLoad(
         prompt_tokens=mean(lambda generation: generation.prompt_tokens),
         completion_tokens=mean(lambda generation: generation.completion_tokens),
         batch_size=mean(lambda generation: generation.batch_size),
         duration_s=mean(lambda generation: generation.duration_s),
-        hardware=tuple(sorted({generation.gpu_model for generation in generations if generation.gpu_model})),
     )
 
 

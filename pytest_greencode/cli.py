@@ -1,8 +1,10 @@
-"""The command line beside pytest: `greencode doctor` and `greencode report`. Reads ledgers, runs no attempts."""
+"""The command line beside pytest: `greencode doctor`, `report` and `export`. Reads ledgers, runs no attempts."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import platform
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_greencode import __version__, carbon
-from pytest_greencode.errors import GreencodeError, SandboxUnavailable, UsageProblem
+from pytest_greencode.errors import GreencodeError, LedgerError, SandboxUnavailable, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.choice import open_counters
 from pytest_greencode.meters.estimated import EstimatedMeter
@@ -18,12 +20,14 @@ from pytest_greencode.meters.protocol import cautions as cautions_of
 from pytest_greencode.meters.protocol import read_environment
 from pytest_greencode.meters.pyrapl import stray_tests
 from pytest_greencode.model import Factors
-from pytest_greencode.reports.json import render_json
+from pytest_greencode.reports.export import FORMATS, TABLES, encoded, run_table
+from pytest_greencode.reports.registry import REPORTS, default_path, render_report, write_report, write_whole
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import message, shown_path
 from pytest_greencode.run_account import account_of_run
 
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
+TERMINAL = "terminal"
 _MEMORY_BYTES = 1 << 30
 
 
@@ -35,14 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     doctor = commands.add_parser("doctor", help="what this machine can do, and what to paste where it cannot")
     doctor.add_argument("--build-image", action="store_true", help="make the worker image from this Python, anew")
     report = commands.add_parser("report", help="the last run's account again, from the ledger")
-    report.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
-    report.add_argument("--run", metavar="ID", help="a run's id (default: the last run)")
-    report.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: all in the file)")
-    report.add_argument("--region", default="WOR", help="grid: ISO3 code or g/kWh (default: world average)")
-    report.add_argument("--json", action="store_true", help="the JSON report instead of the table")
+    _add_run_options(report)
+    kinds = report.add_mutually_exclusive_group()
+    kinds.add_argument("--format", choices=(TERMINAL, *REPORTS), default=TERMINAL, help="default: terminal, the table")
+    kinds.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    report.add_argument("--output", type=Path, metavar="PATH", help="a file (default: standard output)")
+    export = commands.add_parser("export", help="a run's tables, for notebooks and spreadsheets")
+    _add_run_options(export)
+    export.add_argument("--table", choices=TABLES, default=TABLES[0], help=f"default: {TABLES[0]}")
+    export.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"default: {FORMATS[0]}")
+    export.add_argument("--output", type=Path, metavar="PATH", help="a file (default: standard output)")
     options = parser.parse_args(arguments)
     try:
-        return _doctor(build=options.build_image) if options.command == "doctor" else _report(options)
+        code = _COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return code
     except UsageProblem as error:
         _complain(error)
         return 4
@@ -50,7 +61,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(error)
         return 3
     except BrokenPipeError:
+        _silence()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _silence()
+        _complain(UsageProblem(f"{where}{error.strerror or error}"))
+        return 4
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Which run, and what its account depends on."""
+    parser.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
+    parser.add_argument("--run", metavar="ID", help="a run's id (default: the last run)")
+    parser.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: all in the file)")
+    parser.add_argument("--region", default="WOR", help="grid: ISO3 code or g/kWh (default: world average)")
+
+
+def _silence() -> None:
+    """Nothing more can be said on standard output, so that Python does not try at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
@@ -74,28 +105,79 @@ def _ledger_path(given: Path | None) -> Path:
     raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
 
 
-def _report(options: argparse.Namespace) -> int:
+@contextlib.contextmanager
+def _run(options: argparse.Namespace) -> Iterator[tuple[Ledger, str, Factors]]:
+    """The ledger, the run that is asked for, and the factors of its account. What cannot be read is a usage problem."""
     path = _ledger_path(options.ledger)
     if options.attempts is not None and options.attempts < 1:
         raise UsageProblem(f"--attempts: expected a whole number from 1, found {options.attempts}")
-    ledger = Ledger(path)
-    run_id = options.run or ledger.last_run()
-    records = ledger.records(run_id) if run_id else []
-    if not records or run_id is None:
-        raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
     grid = carbon.parse_region(options.region, flag="--region")
-    factors = Factors(generation=grid, execution=grid)
-    result = account_of_run(ledger, run_id, factors, attempts_allowed=options.attempts)
-    if options.json:
-        _say(render_json(result, ledger.facts(run_id)))
+    ledger = Ledger(path, read_only=True)
+    try:
+        run_id = options.run or ledger.last_run()
+        if run_id is None or not ledger.records(run_id):
+            raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
+        yield ledger, run_id, Factors(generation=grid, execution=grid)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # A ledger is a file like any other: whatever may stand in it.
+        raise LedgerError(
+            f"--ledger {path}: not as this version writes it ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        ledger.close()
+
+
+def _report(options: argparse.Namespace) -> int:
+    kind, output = options.format, options.output
+    if output is None and kind != TERMINAL and REPORTS[kind].variable is not None:
+        output = default_path(kind, os.environ, flag=f"--format {kind}")
+    with _run(options) as (ledger, run_id, factors):
+        result = account_of_run(ledger, run_id, factors, attempts_allowed=options.attempts)
+        facts = ledger.facts(run_id)
+        if kind != TERMINAL and output is not None:
+            with _writing(output):
+                write_report(kind, output, result, facts)
+            return 0
+        if kind == TERMINAL:
+            lines = render_terminal(result, notes=cautions(facts))
+            lines.append(f"{'ledger':<13}{shown_path(ledger.path, Path.cwd())}")
+            text = "\n".join(lines) + "\n"
+        else:
+            text = render_report(kind, result, facts)
+    if output is None:
+        _say(text.removesuffix("\n"))
     else:
-        for line in render_terminal(result, notes=cautions(ledger.facts(run_id))):
-            _say(line)
-        _say(f"{'ledger':<13}{shown_path(path, Path.cwd())}")
+        with _writing(output):
+            write_whole(output, [text.encode()])
     return 0
 
 
-def _doctor(*, build: bool) -> int:
+def _export(options: argparse.Namespace) -> int:
+    if options.format == "parquet" and options.output is None and sys.stdout.isatty():
+        raise UsageProblem("--format parquet is nothing for a terminal; name a file: --output PATH")
+    with _run(options) as (ledger, run_id, factors):
+        table = run_table(options.table, ledger, run_id, factors, attempts_allowed=options.attempts)
+        content = encoded(table, options.format)
+        if options.output is None:
+            sys.stdout.buffer.writelines(content)
+        else:
+            with _writing(options.output):
+                write_whole(options.output, content)
+    return 0
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageProblem(
+            f"--output {path}: {error.strerror or error}; expected a file that can be written"
+        ) from error
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    build: bool = options.build_image
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: f"{platform.python_version()} on {platform.platform()}"),
         ("docker", _docker),
@@ -183,6 +265,9 @@ def _bubblewrap() -> str:
     if not facts["landlock_abi"]:
         raise SandboxUnavailable("bubblewrap starts, but the kernel has no Landlock: writes are kept by mounts alone")
     return f"{kind.describe()['engine']}, Landlock ABI {facts['landlock_abi']}, starts"
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"doctor": _doctor, "report": _report, "export": _export}
 
 
 if __name__ == "__main__":

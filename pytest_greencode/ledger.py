@@ -146,11 +146,17 @@ def _text(value: str) -> str:
 
 
 class Ledger:
-    """Thread-safe; several processes may have the same file open. Raises LedgerError when it cannot read or write."""
+    """Thread-safe; several processes may have the same file open. Raises LedgerError when it cannot read or write.
 
-    def __init__(self, path: Path) -> None:
+    With `read_only` the file has to be there, and is left as it is.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.RLock()
+        if read_only:
+            self._connection = _read_only(path)
+            return
         try:
             if not path.parent.exists():
                 path.parent.mkdir(parents=True)
@@ -474,6 +480,36 @@ class Ledger:
     def close(self) -> None:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.close()
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    expected = "expected a ledger that `pytest --greencode` wrote"
+    uri = f"{path.absolute().as_uri()}?mode="
+
+    def opened(mode: str) -> tuple[sqlite3.Connection, int]:
+        connection = sqlite3.connect(uri + mode, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            return connection, connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error:
+            connection.close()
+            raise
+
+    try:
+        try:
+            # Not mode=ro, which would leave the files of write-ahead logging behind.
+            connection, version = opened("rw")
+        except sqlite3.OperationalError:
+            if Path(f"{path}-wal").exists():
+                raise
+            # A folder that cannot be written has no place for those files, and so there is no writer either.
+            connection, version = opened("ro&immutable=1")
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(f"--ledger {path}: {error}; {expected}") from error
+    if version != SCHEMA:
+        connection.close()
+        raise LedgerError(f"--ledger {path}: schema {version}, this version reads {SCHEMA}; {expected}")
+    return connection
 
 
 def _reading(values: tuple[Any, ...]) -> Reading | None:

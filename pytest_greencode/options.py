@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,11 @@ _LIST_OPTIONS = (
         "PATH",
         "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)",
     ),
-    ("report", "TYPE[:PATH]", "write a report: json (repeatable)"),
+    (
+        "report",
+        "TYPE[:PATH]",
+        "write a report: json, markdown, github, csv, csv-tasks, badge, badge-json (repeatable)",
+    ),
 )
 _FLAGS = (
     ("stop-at-accepted", "stop a task's attempts at the first accepted one"),
@@ -75,7 +80,6 @@ _FLAGS = (
     ("resume", "continue the ledger's last run: run only what is missing"),
     ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
 )
-REPORT_TYPES = ("json",)
 
 
 def ini_name(name: str) -> str:
@@ -284,7 +288,9 @@ def _suite(base: Path, text: str) -> tuple[str, Path]:
 
 
 def _report(base: Path, text: str) -> tuple[str, Path]:
+    from pytest_greencode.reports.registry import REPORTS, default_path
+
     kind, _, path = text.partition(":")
-    if kind not in REPORT_TYPES:
-        raise _expected("report", f"TYPE or TYPE:PATH with TYPE one of {', '.join(REPORT_TYPES)}", text)
-    return kind, base / (path or f"greencode-report.{kind}")
+    if kind not in REPORTS:
+        raise _expected("report", f"TYPE or TYPE:PATH with TYPE one of {', '.join(REPORTS)}", text)
+    return kind, base / (path or default_path(kind, os.environ, flag=f"--greencode-report {kind}"))

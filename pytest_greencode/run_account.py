@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import carbon
 from .accounting import Account, account
-from .attribution import attribute, with_energy, with_measured
+from .attribution import Balance, attribute, with_energy, with_measured
 from .errors import UsageProblem
 from .ledger import Ledger
-from .model import Factors, Intensity, Window
+from .model import AttemptRecord, Factors, Intensity, Measured, Window
+from .pricing import Pricing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecords:
+    """A run's attempts and canonical solutions with the energy that is theirs, and where the machine's went."""
+
+    attempts: Sequence[AttemptRecord]
+    references: Sequence[AttemptRecord]
+    measured: Mapping[str, Measured]
+    balance: Balance | None
+
+
+def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
+    """What a ledger knows of a run's attempts; `Reading.energy_j` as the account counts it. Raises LedgerError."""
+    records, references = ledger.records(run_id), ledger.references(run_id)
+    windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
+    measured = ledger.measured(run_id)
+    if any(window.meter is not None for window in windows):
+        attribution = attribute(windows, ledger.work(run_id))
+        if attribution is not None:
+            name = attribution.balance.meter
+            records = with_measured(with_energy(records, attribution), measured, name)
+            references = with_measured(with_energy(references, attribution), measured, name)
+    else:
+        attribution = attribute(_modelled(windows, meter), ledger.work(run_id), counted=False)
+    return RunRecords(
+        attempts=records,
+        references=references,
+        measured=measured,
+        balance=attribution.balance if attribution is not None else None,
+    )
 
 
 def account_of_run(
@@ -27,28 +59,24 @@ def account_of_run(
 
     `intensity_for` is asked for the regions that generation records name, before the carried table.
     """
-    records, references = ledger.records(run_id), ledger.references(run_id)
-    windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
-    measured = ledger.measured(run_id)
-    if any(window.meter is not None for window in windows):
-        attribution = attribute(windows, ledger.work(run_id))
-        if attribution is not None:
-            name = attribution.balance.meter
-            records = with_measured(with_energy(records, attribution), measured, name)
-            references = with_measured(with_energy(references, attribution), measured, name)
-    else:
-        attribution = attribute(_modelled(windows, meter), ledger.work(run_id), counted=False)
+    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, intensity_for)
     return account(
-        records,
-        factors,
+        found.attempts,
+        pricing,
         attempts_allowed=attempts_allowed,
         quarantined=ledger.quarantined(run_id),
-        intensity_for=lambda region: intensity_for(region) or _intensity_of_region(region),
-        balance=attribution.balance if attribution is not None else None,
-        references=references,
-        measured=measured,
+        balance=found.balance,
+        references=found.references,
+        measured=found.measured,
         weights=weights,
     )
+
+
+def pricing_of(
+    factors: Factors, intensity_for: Callable[[str], Intensity | None] = lambda region: None
+) -> Pricing:
+    """Prices by the factors, and by the regions and GPUs that the records themselves name."""
+    return Pricing(factors, lambda region: intensity_for(region) or _intensity_of_region(region), carbon.gpu)
 
 
 def _modelled(windows: Sequence[Window], meter: Mapping[str, Any] | None) -> list[Window]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from _pytest.junitxml import xml_key
 
 import pytest_greencode
 from pytest_greencode import carbon
@@ -41,7 +42,8 @@ from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Factors, Intensity, Sample
 from pytest_greencode.options import Options
-from pytest_greencode.reports.json import render_json
+from pytest_greencode.reports.junit import junit_properties
+from pytest_greencode.reports.registry import write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
 from pytest_greencode.run_account import account_of_run
@@ -470,6 +472,19 @@ class GreencodeSession:
             intensity_for=lambda region: _hooked_intensity(self.config, region),
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
+        self._add_totals_to_junit(self.account)
+
+    def _add_totals_to_junit(self, account: Account) -> None:
+        """JUnit's file is written before the last idle power is measured, so there is no account yet: written again."""
+        xml = self.config.stash.get(xml_key, None)
+        if xml is None or not account.configurations:
+            return
+        for name, value in junit_properties(account):
+            xml.add_global_property(name, value)
+        try:
+            xml.pytest_sessionfinish()
+        except OSError as error:
+            self._notices_after.append(("junit", f"the totals are not in {xml.logfile}: {error.strerror or error}"))
 
     def _tell_idle(self, first: str = "") -> None:
         """For whoever waits: nothing else moves meanwhile."""
@@ -499,7 +514,7 @@ class GreencodeSession:
         facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
         places, problems = [("ledger", self.options.ledger)], []
         for kind, path in self.options.reports:
-            problem = self._write_report(path, facts)
+            problem = self._write_report(kind, path, facts)
             if problem is None:
                 places.append(("report", path))
             else:
@@ -524,16 +539,15 @@ class GreencodeSession:
         text = f"{count} execution{'s are' if count != 1 else ' is'} of an earlier session; the numbers are of both"
         return [("resumed", text)] if count else []
 
-    def _write_report(self, path: Path, facts: dict[str, Any]) -> str | None:
+    def _write_report(self, kind: str, path: Path, facts: dict[str, Any]) -> str | None:
         """What went wrong, if anything."""
         assert self.account is not None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".part")
-            temporary.write_text(render_json(self.account, facts), encoding="utf-8")
-            temporary.replace(path)
+            write_report(kind, path, self.account, facts)
         except OSError as error:
             return error.strerror or str(error)
+        except UsageProblem as error:
+            return str(error)
         return None
 
     def pytest_unconfigure(self) -> None:

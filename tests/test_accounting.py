@@ -25,7 +25,7 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
-from pytest_greencode.pricing import J_PER_KWH, PARTS
+from pytest_greencode.pricing import J_PER_KWH, PARTS, Pricing
 from pytest_greencode.statistics import noise_interval, ratio_interval
 
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.
@@ -332,8 +332,7 @@ def test_grams():
     def grams(generation):
         result = account(
             [record(generation=generation, execution_j=1000.0)],
-            factors,
-            intensity_for=lambda region: {"FRA": french}.get(region),
+            Pricing(factors, lambda region: {"FRA": french}.get(region)),
         )
         return result.configurations[0].co2e_g
 
@@ -589,8 +588,8 @@ def test_a_device_is_known_by_its_name_else_the_default_stands_in():
             energy_j=1.0, energy_method=Method.MEASURED, duration_s=1.0, batch_size=1, gpu_model=gpu_model
         )
         factors = replace(FACTORS, generation_machine=machine(1000))
-        (found,) = account([record(generation=generation)], factors, machine_for=machine_for).configurations
-        return found.co2e_g.embodied_generation, found.load.hardware
+        (found,) = account([record(generation=generation)], Pricing(factors, machine_for=machine_for)).configurations
+        return found.co2e_g.embodied_generation, found.hardware
 
     assert embodied("NVIDIA H100") == (pytest.approx(2.0), ("NVIDIA H100",))
     assert embodied("Abacus") == (pytest.approx(1.0), ("Abacus",))
@@ -611,6 +610,6 @@ def test_what_the_generations_were_like():
         record("b", 0, A, generation=Generation(**generation, prompt_tokens=20, completion_tokens=5)),
         record("c", 0, A, generation=None),
     ]
-    load = only(records).load
+    load = only(records).workload
     assert (load.prompt_tokens, load.completion_tokens, load.batch_size, load.duration_s) == (15, 5, 8, 1)
-    assert only([record()]).load.prompt_tokens is None
+    assert only([record()]).workload.prompt_tokens is None

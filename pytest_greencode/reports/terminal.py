@@ -35,7 +35,7 @@ _QUIETEST = {
 }
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
     """Two heading lines and the cells; those with the least `worth` go first when the line is too narrow."""
 
     top: str
@@ -59,27 +59,57 @@ def render_terminal(
     """
     width = max(width, 40)
     lines: list[str] = []
+    for table in suite_tables(account):
+        if lines:
+            lines.append("")
+        lines += wrap(table.title, width)
+        if table.rows:
+            lines += ["", *_table(table.rows, table.columns, width), ""]
+        if table.green_capacity:
+            lines += [*_green_capacity(table.rows, table.green_capacity, width), ""]
+        lines += keyed(table.notes, width, verbosity)
+    if not account.configurations:
+        lines.append("no attempts")
+    return [*lines, *keyed([*run_notes(account), *notes], width, verbosity)]
+
+
+class SuiteTable(NamedTuple):
+    """What there is to show of a suite, best configuration first; all text is escaped.
+
+    `rows` are of configurations with a finished attempt, and `columns` have a cell for each of them; so has
+    `green_capacity`, which is empty where nobody asked for it. `notes` (key, text) are of all configurations.
+    """
+
+    title: str
+    rows: list[Row]
+    columns: list[Column]
+    green_capacity: list[Column]
+    notes: list[tuple[str, str]]
+
+
+def suite_tables(account: Account) -> Iterator[SuiteTable]:
+    """One for each suite, in the account's order."""
     for suite, members in groupby(account.configurations, key=lambda configuration: configuration.suite):
         rows = _rows(sorted(members, key=_rank))
         finished = [row for row in rows if row.configuration.attempts]
-        if lines:
-            lines.append("")
-        lines += wrap(_title(suite, [row.configuration for row in finished]), width)
-        if finished:
-            values = _value_columns([row.configuration for row in finished])
-            lines += ["", *_table(finished, values, width), ""]
-        if any(row.configuration.green_capacity is not None for row in finished):
-            lines += [*_green_capacity(finished, width), ""]
-        lines += keyed(_footnotes(rows), width, verbosity)
-    if not account.configurations:
-        lines.append("no attempts")
-    more = [
-        *_alone(account.measured),
-        *_quarantined(account.quarantined),
-        *_balance(account.balance),
-        *notes,
-    ]
-    return [*lines, *keyed(more, width, verbosity)]
+        compared = any(row.configuration.green_capacity is not None for row in finished)
+        yield SuiteTable(
+            title=_title(suite, [row.configuration for row in finished]),
+            rows=finished,
+            columns=_value_columns([row.configuration for row in finished]) if finished else [],
+            green_capacity=_green_columns(finished) if compared else [],
+            notes=list(_footnotes(rows)),
+        )
+
+
+def run_notes(account: Account) -> list[tuple[str, str]]:
+    """(key, text) of what is said once for all suites; all text is escaped."""
+    return [*_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance)]
+
+
+def needs_attention(key: str) -> bool:
+    """Whether a note says of which attempts the numbers are, or what is wrong with them, and not only where from."""
+    return key in _QUIETEST
 
 
 def keyed(notes: Iterable[tuple[str, str]], width: int, verbosity: int = 0) -> Iterator[str]:
@@ -121,7 +151,7 @@ def _up_to(count: int) -> str:
 # Names.
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """A configuration, its escaped model name, and the settings in which it differs from its namesakes."""
 
     name: str
@@ -133,7 +163,7 @@ class _Row(NamedTuple):
         return f"{self.name} ({self.settings})" if self.settings else self.name
 
 
-def _rows(configurations: Sequence[ConfigurationAccount]) -> list[_Row]:
+def _rows(configurations: Sequence[ConfigurationAccount]) -> list[Row]:
     namesakes: dict[str, list[dict[str, str]]] = {}
     for configuration in configurations:
         namesakes.setdefault(configuration.model, []).append(_settings(configuration.settings))
@@ -143,7 +173,7 @@ def _rows(configurations: Sequence[ConfigurationAccount]) -> list[_Row]:
         keys = sorted({key for other in others for key in other})
         differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
         shown = [f"{escape(key)}={escape(own[key])}" if key in own else f"no {escape(key)}" for key in differing]
-        rows.append(_Row(escape(configuration.model), ", ".join(shown), configuration))
+        rows.append(Row(escape(configuration.model), ", ".join(shown), configuration))
     return rows
 
 
@@ -173,7 +203,7 @@ def _distinct(names: Sequence[str], width: int) -> dict[str, str]:
 # The table.
 
 
-def _table(rows: Sequence[_Row], values: list[_Column], width: int) -> Iterator[str]:
+def _table(rows: Sequence[Row], values: list[Column], width: int) -> Iterator[str]:
     longest = max(len("model"), *(columns(row.name) for row in rows))
     gap, name_width = _fit(values, longest, width)
     while name_width < min(_NARROWEST_NAME, longest) and len(values) > 1:
@@ -195,32 +225,32 @@ def _table(rows: Sequence[_Row], values: list[_Column], width: int) -> Iterator[
             yield "  " + shorten(row.settings, width - 2)
 
 
-def _fit(values: Sequence[_Column], longest: int, width: int) -> tuple[int, int]:
+def _fit(values: Sequence[Column], longest: int, width: int) -> tuple[int, int]:
     """(gap between columns, width of the names): wide gaps where the names still fit."""
     room = width - sum(column.width for column in values)
     gap = 2 if room - 2 * len(values) >= longest else 1
     return gap, min(longest, room - gap * len(values))
 
 
-def _value_columns(configurations: Sequence[ConfigurationAccount]) -> list[_Column]:
+def _value_columns(configurations: Sequence[ConfigurationAccount]) -> list[Column]:
     result = [
-        _Column("accepted", "/attempts", [f"{c.accepted}/{c.attempts}" for c in configurations], 5),
-        _Column("pass@1", "%", [_pass(c, 1) for c in configurations], 4),
+        Column("accepted", "/attempts", [f"{c.accepted}/{c.attempts}" for c in configurations], 5),
+        Column("pass@1", "%", [_pass(c, 1) for c in configurations], 4),
     ]
     ks = {c.per_accepted.attempts for c in configurations if c.retry} - {None, 1}
     if ks:
         k = next(iter(ks)) if len(ks) == 1 else None
         cells = [_pass(c, c.per_accepted.attempts or 1) for c in configurations]
-        result.append(_Column(f"pass@{k or 'k'}", "%", cells, 1))
+        result.append(Column(f"pass@{k or 'k'}", "%", cells, 1))
     return [
         *result,
         _carbon_column(configurations),
-        _Column("J per", "accepted", [_energy(c) for c in configurations], 3),
-        _Column("waste", "%", [_or_unknown(c.waste_share, percent) for c in configurations], 2),
+        Column("J per", "accepted", [_energy(c) for c in configurations], 3),
+        Column("waste", "%", [_or_unknown(c.waste_share, percent) for c in configurations], 2),
     ]
 
 
-def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> _Column:
+def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> Column:
     """The estimate and its interval, each aligned, in one unit for all."""
     costs = [c.per_accepted for c in configurations]
     unit, grams = mass_unit(c for cost in costs for c in (cost.co2e_g, cost.lower_bound_co2e_g) if c is not None)
@@ -236,7 +266,7 @@ def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> _Column:
         intervals.append(_interval(configuration, grams))
     first, second = max(map(len, estimates)), max(map(len, intervals))
     cells = [f"{e:>{first}}" + f" {i:>{second}}" * (second > 0) for e, i in zip(estimates, intervals, strict=True)]
-    return _Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9)
+    return Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9)
 
 
 def _interval(configuration: ConfigurationAccount, grams: float) -> str:
@@ -274,14 +304,30 @@ _INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "e
 _RELATION_TITLES = (("leaner", 5), ("heavier", 4), ("mixed", 3), ("same", 2))  # with their worth
 
 
-def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
+GREEN_CAPACITY = (
+    "Green Capacity: canonical solution / accepted sample, geometric mean (over so many tasks); above 1 the sample "
+    "is leaner"
+)
+
+
+def _green_capacity(rows: Sequence[Row], values: list[Column], width: int) -> Iterator[str]:
     """Accepted samples beside the tasks' own solutions: reference / sample per indicator, and who dominates whom."""
-    yield from wrap(
-        "Green Capacity: canonical solution / accepted sample, geometric mean (over so many tasks); above 1 the sample "
-        "is leaner",
-        width,
-    )
+    yield from wrap(GREEN_CAPACITY, width)
     yield ""
+    yield from _table(rows, values, width)
+    for name, scalar in scalars(rows):
+        yield from wrap(f"{name}: {scalar}", width, first="  ", rest="  ")
+
+
+def scalars(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """(model, Green Capacity as one number with its weights) of the rows that have it."""
+    for row in rows:
+        capacity = row.configuration.green_capacity
+        if capacity is not None and capacity.scalar is not None:
+            yield row.name, _scalar(capacity.scalar)
+
+
+def _green_columns(rows: Sequence[Row]) -> list[Column]:
     known = [
         name
         for name in _INDICATOR_TITLES
@@ -290,12 +336,7 @@ def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
     ]
     heads = [*((_INDICATOR_TITLES[name], 9) for name in known), *_RELATION_TITLES]
     cells = zip(*(_green_cells(row.configuration, known) for row in rows), strict=True)
-    values = [_Column("", head, list(column), worth) for (head, worth), column in zip(heads, cells, strict=True)]
-    yield from _table(rows, values, width)
-    for row in rows:
-        capacity = row.configuration.green_capacity
-        if capacity is not None and capacity.scalar is not None:
-            yield from wrap(f"{row.name}: {_scalar(capacity.scalar)}", width, first="  ", rest="  ")
+    return [Column("", head, list(column), worth) for (head, worth), column in zip(heads, cells, strict=True)]
 
 
 def _green_cells(configuration: ConfigurationAccount, known: Sequence[str]) -> list[str]:
@@ -319,7 +360,7 @@ def _scalar(scalar: Scalar) -> str:
 # The footnotes.
 
 
-def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
+def _footnotes(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """(key, text) of what the table's numbers mean and leave out; empty ones do not appear.
 
     Of a configuration without an attempt there is only to say that it has none.
@@ -329,7 +370,7 @@ def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
     finished = [row for row in rows if row.configuration.attempts]
 
     def noted(
-        key: str, note: Callable[[ConfigurationAccount], str], rows: Sequence[_Row] = finished
+        key: str, note: Callable[[ConfigurationAccount], str], rows: Sequence[Row] = finished
     ) -> Iterator[tuple[str, str]]:
         """The note of each configuration, said once where all say the same."""
         by_text: dict[str, list[str]] = {}

@@ -1,0 +1,25 @@
+"""Totals of a run as properties of a JUnit test suite; the properties of single tests are pytest's own business."""
+
+from __future__ import annotations
+
+from ..accounting import Account
+from . import tables
+from .text import escape
+
+
+def junit_properties(account: Account) -> list[tuple[str, str]]:
+    """(name, value): how many configurations there are, then all that is known of each, `greencode.1.model` and on.
+
+    Names and numbers are those of the table of configurations; what is not known has no property. Text is escaped.
+    """
+    table = tables.configurations(account)
+    rows = list(table.rows)
+    return [
+        ("greencode.configurations", str(len(rows))),
+        *(
+            (f"greencode.{number}.{name}", escape(cell) if isinstance(cell, str) else str(cell))
+            for number, row in enumerate(rows, 1)
+            for (name, _), cell in zip(table.columns, row, strict=True)
+            if cell is not None
+        ),
+    ]

@@ -1,0 +1,104 @@
+"""The kinds of reports there are, and how one gets into a file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..accounting import Account
+from ..errors import UsageProblem
+from .badge import render_badge, render_badge_json
+from .csv import render_csv, render_tasks_csv
+from .json import render_json
+from .markdown import STEP_SUMMARY_BYTES, render_markdown
+
+RunFacts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportType:
+    """`render` makes the text, `file_name` is where it goes unless told otherwise.
+
+    `variable` names the environment variable that tells where, in place of a name. With `append_limit_bytes` the text
+    goes to the end of what is in the file already, and together they are no longer; then `render` takes `limit_bytes`.
+    """
+
+    render: Callable[..., str]
+    file_name: str = ""
+    variable: str | None = None
+    append_limit_bytes: int | None = None
+
+
+REPORTS: Mapping[str, ReportType] = {
+    "json": ReportType(render=render_json, file_name="greencode-report.json"),
+    "markdown": ReportType(render=render_markdown, file_name="greencode-report.md"),
+    "github": ReportType(render=render_markdown, variable="GITHUB_STEP_SUMMARY", append_limit_bytes=STEP_SUMMARY_BYTES),
+    "csv": ReportType(render=render_csv, file_name="greencode-report.csv"),
+    "csv-tasks": ReportType(render=render_tasks_csv, file_name="greencode-report-tasks.csv"),
+    "badge": ReportType(render=render_badge, file_name="greencode-report.svg"),
+    "badge-json": ReportType(render=render_badge_json, file_name="greencode-report-badge.json"),
+}
+
+
+def default_path(kind: str, environment: Mapping[str, str], *, flag: str) -> Path:
+    """Where a report goes unless told otherwise; relative paths are for the caller to place.
+
+    Raises UsageProblem, naming `flag`, where the environment variable that would tell is not set.
+    """
+    report = REPORTS[kind]
+    if report.variable is None:
+        return Path(report.file_name)
+    if not (found := environment.get(report.variable)):
+        raise UsageProblem(
+            f"{flag}: expected a step of GitHub Actions, found no ${report.variable}; elsewhere take markdown, "
+            "which goes to a file"
+        )
+    return Path(found)
+
+
+def render_report(kind: str, account: Account, run_facts: RunFacts) -> str:
+    """The text of a report of that kind."""
+    return REPORTS[kind].render(account, run_facts)
+
+
+def write_report(kind: str, path: Path, account: Account, run_facts: RunFacts) -> None:
+    """Makes a report and puts it where it belongs, whole or not at all. Raises OSError and UsageProblem."""
+    limit_bytes = REPORTS[kind].append_limit_bytes
+    if limit_bytes is None:
+        write_whole(path, [render_report(kind, account, run_facts).encode("utf-8", "backslashreplace")])
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        before = b"\n" if file.tell() else b""
+        room = limit_bytes - file.tell() - len(before)
+        text = REPORTS[kind].render(account, run_facts, limit_bytes=room).encode("utf-8", "backslashreplace")
+        if len(text) > room:
+            raise UsageProblem(
+                f"it holds {file.tell()} bytes already, and takes {limit_bytes}; report in a step of its own"
+            )
+        file.write(before + text)
+
+
+def write_whole(path: Path, content: Iterable[bytes]) -> None:
+    """The content in a file that is there whole or not at all; what is no plain file is written to directly.
+
+    Folders on the way are made. Raises OSError.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            file.writelines(content)
+        return
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(content)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
