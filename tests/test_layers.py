@@ -18,6 +18,7 @@ FLOORS = {
         "carbon",
         "attribution",
         "accounting",
+        "comparison",
         "green_capacity",
         "ledger",
         "run_account",
