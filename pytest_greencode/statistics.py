@@ -1,7 +1,11 @@
-"""Student's t, and intervals for a mean and for a ratio of sums. Standard library only.
+"""Student's t, and intervals for a mean, for a ratio of sums, for shares and for differences. Standard library only.
 
 Two questions, two intervals (the metric's section "Intervals"): `ratio_interval` treats tasks as the sample of "tasks
 like these"; `noise_interval` takes the tasks as given and asks only for the sampling noise of their attempts.
+
+Pairs (two costs per accepted solution on the same tasks) go by influences: what each task adds to the error of a
+logarithm. Influences of several ratios on the same tasks are added or subtracted task by task, and the sum has its
+interval by `influence_interval`.
 """
 
 from __future__ import annotations
@@ -42,14 +46,75 @@ def ratio_interval(
     se(log R) = sqrt(m/(m-1) * sum d_t^2) / (R * sum P_t)  (Miller 2024, clustered errors; Fieller 1954 for the ratio).
     None where the ratio is not positive or there are fewer than two pairs. ValueError when the lengths differ.
     """
+    influences = log_influences(numerators, denominators)
+    if influences is None:
+        return None
+    return influence_interval(math.fsum(numerators) / math.fsum(denominators), influences, confidence)
+
+
+def log_influences(numerators: Sequence[float], denominators: Sequence[float]) -> list[float] | None:
+    """What each pair adds to the error of log(sum(numerators) / sum(denominators)): (C_t - R*P_t) / sum C.
+
+    They add up to 0. None where the ratio is not positive. ValueError when the lengths differ.
+    """
     pairs = list(zip(numerators, denominators, strict=True))
     total, weight = math.fsum(numerators), math.fsum(denominators)
-    m = len(pairs)
-    if m < 2 or total <= 0 or weight <= 0:
+    if total <= 0 or weight <= 0:
         return None
     ratio = total / weight
-    squares = math.fsum((numerator - ratio * denominator) ** 2 for numerator, denominator in pairs)
-    return _log_interval(ratio, math.sqrt(m / (m - 1) * squares) / total, m - 1, confidence)
+    return [(numerator - ratio * denominator) / total for numerator, denominator in pairs]
+
+
+def influence_interval(ratio: float, influences: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Confidence interval of a positive `ratio`, given each cluster's influence on its logarithm.
+
+    se(log ratio) = sqrt(m/(m-1) * sum z_t^2), Student's t on m-1 degrees of freedom. None for fewer than two clusters.
+    """
+    m = len(influences)
+    if m < 2:
+        return None
+    error = math.sqrt(m / (m - 1) * math.fsum(z * z for z in influences))
+    return _log_interval(ratio, error, m - 1, confidence)
+
+
+def difference_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Confidence interval of the mean of paired differences of probabilities, each in [-1, 1].
+
+    Two pairs are added, one won by either side (for differences of 0 and 1 this is Bonett & Price 2012), then mean -+
+    t * sd / sqrt(m + 2). Without them pairs that all agree would have an interval of width 0, however few they are.
+    None where there are no pairs.
+    """
+    m = len(differences)
+    if not m:
+        return None
+    mean = math.fsum(differences) / (m + 2)
+    variance = (math.fsum(difference * difference for difference in differences) + 2) / (m + 2) - mean * mean
+    half = student_t_quantile((1 + confidence) / 2, max(m - 1, 1)) * math.sqrt(variance / (m + 2))
+    return max(mean - half, -1.0), min(mean + half, 1.0)
+
+
+def share_interval(parts: Sequence[float], wholes: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Confidence interval of sum(parts) / sum(wholes), 0 <= part <= whole <= 1, whose pairs are independent clusters.
+
+    Either end is that of the linearised ratio (se = sqrt(m/(m-1) * sum d_t^2) / sum wholes, Student's t) with one
+    cluster added that speaks against it: (0, 1) for the lower, (1, 1) for the upper. Where all parts are 0 or all are
+    whole, the end is close to Clopper & Pearson's, while without it the width would be 0. None without a whole.
+    ValueError when the lengths differ.
+    """
+    pairs = list(zip(parts, wholes, strict=True))
+    if not math.fsum(wholes) > 0:
+        return None
+    t = student_t_quantile((1 + confidence) / 2, len(pairs))
+    low, high = (_shifted([*pairs, (worst, 1.0)], side * t) for worst, side in ((0.0, -1), (1.0, 1)))
+    return max(low, 0.0), min(high, 1.0)
+
+
+def _shifted(pairs: Sequence[tuple[float, float]], errors: float) -> float:
+    """The ratio of sums, moved by `errors` times its standard error."""
+    m, weight = len(pairs), math.fsum(whole for _, whole in pairs)
+    ratio = math.fsum(part for part, _ in pairs) / weight
+    squares = math.fsum((part - ratio * whole) ** 2 for part, whole in pairs)
+    return ratio + errors * math.sqrt(m / (m - 1) * squares) / weight
 
 
 def noise_interval(

@@ -21,6 +21,7 @@ FLOORS = {
         "provenance",
         "uncertainty",
         "accounting",
+        "comparison",
         "green_capacity",
         "ledger",
         "run_account",

@@ -4,8 +4,19 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pytest_greencode.statistics import mean_interval, noise_interval, ratio_interval, student_t_quantile
+from pytest_greencode.statistics import (
+    difference_interval,
+    influence_interval,
+    log_influences,
+    mean_interval,
+    noise_interval,
+    ratio_interval,
+    share_interval,
+    student_t_quantile,
+)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +119,68 @@ def test_mean_interval_by_hand():
     assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - half, 2 + half))
     assert mean_interval([2.0, 2.0]) == (2.0, 2.0)
     assert mean_interval([1.0]) is None
+
+
+def test_influences_make_the_same_interval():
+    numerators, denominators = [1.0, 2.0, 5.0], [0.5, 1.0, 0.75]
+    influences = log_influences(numerators, denominators)
+    assert math.fsum(influences) == pytest.approx(0, abs=1e-15)
+    assert influence_interval(8 / 2.25, influences) == pytest.approx(ratio_interval(numerators, denominators))
+    assert log_influences([1.0], [0.0]) is log_influences([0.0], [1.0]) is None
+    assert influence_interval(1.0, [0.0]) is None
+    assert influence_interval(2.0, [0.0, 0.0]) == (2, 2)
+
+
+@pytest.mark.parametrize(("won", "lost", "neither"), [(0, 0, 10), (3, 1, 6), (12, 0, 8), (0, 20, 0)])
+def test_differences_of_zero_and_one_by_the_four_cells(won, lost, neither):
+    """Bonett & Price 2012: one is added to either cell that disagrees; here with Student's t."""
+    m = won + lost + neither
+    p, q = (won + 1) / (m + 2), (lost + 1) / (m + 2)
+    half = student_t_quantile(0.975, m - 1) * math.sqrt((p + q - (p - q) ** 2) / (m + 2))
+    found = difference_interval([1.0] * won + [-1.0] * lost + [0.0] * neither)
+    assert found == pytest.approx((max(p - q - half, -1), min(p - q + half, 1)))
+    assert found[0] <= (won - lost) / m <= found[1]
+
+
+def test_differences_without_pairs():
+    assert difference_interval([]) is None
+    assert difference_interval([0.5]) == (-1, 1)
+
+
+@pytest.mark.parametrize("m", [10, 20, 50, 164, 1000])
+def test_a_share_of_everything_is_bounded_as_by_clopper_and_pearson(m):
+    exact = 0.05 ** (1 / m)
+    low, high = share_interval([1.0] * m, [1.0] * m, 0.9)
+    assert high == 1
+    assert abs((1 - low) / (1 - exact) - 1) < 0.12
+    assert share_interval([0.0] * m, [1.0] * m, 0.9) == pytest.approx((0, 1 - low))
+
+
+def test_shares():
+    parts, wholes = [0.0, 0.25, 0.5, 0.0] * 5, [0.25, 0.5, 0.5, 1.0] * 5
+    low, high = share_interval(parts, wholes)
+    assert 0 < low < 1 / 3 < high < 1
+    opposite = share_interval([whole - part for part, whole in zip(parts, wholes, strict=True)], wholes)
+    assert opposite == pytest.approx((1 - high, 1 - low))
+    assert share_interval([], []) is share_interval([0.0], [0.0]) is None
+    assert share_interval([1.0], [1.0]) == (0, 1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
+def test_a_share_is_in_its_interval(pairs):
+    wholes = [whole for _, whole in pairs]
+    parts = [share * whole for share, whole in pairs]
+    if found := share_interval(parts, wholes):
+        assert 0 <= found[0] <= found[1] <= 1
+        assert found[0] - 1e-12 <= math.fsum(parts) / math.fsum(wholes) <= found[1] + 1e-12
+
+
+@pytest.mark.parametrize("p", [0.6, 0.95])
+def test_the_bound_of_a_share_holds(p):
+    """One attempt at each of 30 tasks; a plain t interval has no bound where all pass, and then says 1."""
+    rng = random.Random(3)
+    held = 0
+    for _ in range(1500):
+        passed = [float(rng.random() < p) for _ in range(30)]
+        held += share_interval(passed, [1.0] * 30, 0.9)[0] <= p
+    assert held / 1500 >= 0.94

@@ -1,0 +1,219 @@
+"""Quality against cost: the configurations that no other one beats in both, and the cheapest that is good enough.
+
+Pass@k (higher is better) against grams per accepted solution (lower is better), all on the same tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..accounting import ConfigurationAccount
+from ..model import Configuration
+from ..statistics import CONFIDENCE, Interval, ratio_interval, share_interval
+from .pairs import difference, ratios, too_few
+from .policy import Terms, on_common_ground, retrying
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One configuration: pass@k and grams per accepted solution, each with its interval over tasks.
+
+    `dominated_by`: those on the front that are no worse in either and better in one. `told_apart`: whether a
+    difference to one of these, in grams or in pass@k, is distinguishable; None where it is on the front, or where there
+    are no intervals. One that is dominated, but not told apart, may as well be on the front.
+    """
+
+    configuration: Configuration
+    pass_probability: float
+    pass_interval: Interval | None
+    co2e_g: float
+    co2e_interval: Interval | None
+    dominated_by: tuple[Configuration, ...]
+    told_apart: bool | None
+
+    @property
+    def on_front(self) -> bool:
+        return not self.dominated_by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """All comparable configurations, cheapest first; `unusable` are the others, with reasons.
+
+    `tasks`: how many they were compared on; `left_out`: tasks that not all of them have.
+    """
+
+    k: int
+    tasks: int
+    left_out: tuple[str, ...]
+    points: tuple[Point, ...]
+    unusable: Mapping[Configuration, str]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One configuration before a target: `lower_bound` of its pass@k holds one-sided; None with too few tasks."""
+
+    configuration: Configuration
+    pass_probability: float
+    lower_bound: float | None
+    co2e_g: float
+    meets: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The cheapest configuration whose pass@k reaches `target` (0 to 1) with `confidence`.
+
+    `chosen` is None where there is none: `nearest` then has the highest lower bound, and `reason` says what is missing.
+    `not_distinguishable`: others that meet the target and whose cost cannot be told from that of the chosen.
+    `candidates` are sorted: those that meet it by cost, then the others by lower bound.
+    """
+
+    k: int
+    target: float
+    tasks: int
+    left_out: tuple[str, ...]
+    chosen: Candidate | None
+    nearest: Candidate | None
+    reason: str | None
+    not_distinguishable: tuple[Configuration, ...]
+    candidates: tuple[Candidate, ...]
+    unusable: Mapping[Configuration, str]
+    confidence: float
+
+
+def front(accounts: Sequence[ConfigurationAccount], k: int, *, confidence: float = CONFIDENCE) -> Front:
+    """The Pareto front of configurations of one suite. ValueError for several suites, and for `k` below 1."""
+    policies, unusable, left = on_common_ground([retrying(account, k) for account in accounts])
+    best = undominated(policies)
+    points = [_point(terms, best, confidence) for terms in policies]
+    return Front(
+        k=k,
+        tasks=len(policies[0].tasks) if policies else 0,
+        left_out=left,
+        points=tuple(sorted(points, key=lambda point: (point.co2e_g, -point.pass_probability, point.configuration))),
+        unusable={terms.configuration: why for terms, why in unusable},
+        confidence=confidence,
+    )
+
+
+def undominated(policies: Sequence[Terms]) -> list[Terms]:
+    """Those that no other one dominates."""
+    return [each for each in policies if not any(dominates(other, each) for other in policies)]
+
+
+def dominates(one: Terms, other: Terms) -> bool:
+    """No worse in pass@k and in grams per accepted solution, and better in one of them."""
+    (p, g), (q, h) = _coordinates(one), _coordinates(other)
+    return p >= q and g <= h and (p, g) != (q, h)
+
+
+def _coordinates(terms: Terms) -> tuple[float, float]:
+    p, g = terms.pass_probability, terms.co2e_g_per_accepted
+    if p is None or g is None:
+        raise ValueError(f"a front needs pass@k and cost of all: {terms.reason or terms.cost_reason}")
+    return p, g
+
+
+def _point(terms: Terms, best: Sequence[Terms], confidence: float) -> Point:
+    p, g = _coordinates(terms)
+    few = too_few(len(terms.tasks))
+    dominators = [other for other in best if dominates(other, terms)]
+    return Point(
+        configuration=terms.configuration,
+        pass_probability=p,
+        pass_interval=None if few else share_interval(terms.solved, [1.0] * len(terms.tasks), confidence),
+        co2e_g=g,
+        co2e_interval=None if few or not terms.co2e_g else ratio_interval(terms.co2e_g, terms.accepted, confidence),
+        dominated_by=tuple(other.configuration for other in dominators),
+        told_apart=told_apart(terms, dominators, confidence),
+    )
+
+
+def told_apart(terms: Terms, others: Sequence[Terms], confidence: float) -> bool | None:
+    """Whether a difference to one of the others is distinguishable; None where there are none, or no interval."""
+    found = [
+        known
+        for other in others
+        for known in (
+            ratios(terms, other, confidence)[1].distinguishable,
+            difference(terms, other, confidence).distinguishable,
+        )
+        if known is not None
+    ]
+    return any(found) if found else None
+
+
+def select(
+    accounts: Sequence[ConfigurationAccount], target: float, k: int, *, confidence: float = CONFIDENCE
+) -> Selection:
+    """The least grams per accepted solution among configurations of one suite that reach `target` for sure enough.
+
+    Reaching means that the one-sided lower confidence bound of pass@k, over tasks, is at least `target` (0 to 1).
+    ValueError for another target, for several suites, and for `k` below 1.
+    """
+    if not 0 <= target <= 1:
+        raise ValueError(f"the target of pass@k must be between 0 and 1, found {target!r}")
+    policies, unusable, left = on_common_ground([retrying(account, k) for account in accounts])
+    pairs = [(terms, _candidate(terms, target, confidence)) for terms in policies]
+    pairs.sort(key=lambda pair: _rank(pair[1]))
+    chosen = nearest = reason = None
+    rivals: tuple[Configuration, ...] = ()
+    if pairs and pairs[0][1].meets:
+        terms, chosen = pairs[0]
+        rivals = tuple(
+            candidate.configuration
+            for other, candidate in pairs[1:]
+            if candidate.meets and not ratios(terms, other, confidence)[1].distinguishable
+        )
+    elif pairs:
+        nearest = pairs[0][1]
+        reason = _why_not(nearest, target, k, len(pairs[0][0].tasks), confidence)
+    else:
+        reason = "no configuration can be compared"
+    return Selection(
+        k=k,
+        target=target,
+        tasks=len(pairs[0][0].tasks) if pairs else 0,
+        left_out=left,
+        chosen=chosen,
+        nearest=nearest,
+        reason=reason,
+        not_distinguishable=rivals,
+        candidates=tuple(candidate for _, candidate in pairs),
+        unusable={terms.configuration: why for terms, why in unusable},
+        confidence=confidence,
+    )
+
+
+def _candidate(terms: Terms, target: float, confidence: float) -> Candidate:
+    p, g = _coordinates(terms)
+    # Either end of a two-sided interval at 2c - 1 is a one-sided bound at c.
+    interval = share_interval(terms.solved, [1.0] * len(terms.tasks), 2 * confidence - 1)
+    bound = interval[0] if interval and not too_few(len(terms.tasks)) else None
+    return Candidate(
+        configuration=terms.configuration,
+        pass_probability=p,
+        lower_bound=bound,
+        co2e_g=g,
+        meets=bound is not None and bound >= target,
+    )
+
+
+def _rank(candidate: Candidate) -> tuple[object, ...]:
+    if candidate.meets:
+        return (0, candidate.co2e_g, candidate.configuration)
+    bound = -1.0 if candidate.lower_bound is None else candidate.lower_bound
+    return (1, -bound, -candidate.pass_probability, candidate.co2e_g, candidate.configuration)
+
+
+def _why_not(nearest: Candidate, target: float, k: int, tasks: int, confidence: float) -> str:
+    if nearest.lower_bound is None:
+        return f"no bound: {too_few(tasks)}"
+    found = f"pass@{k} is {100 * nearest.pass_probability:.1f} % on {tasks} tasks"
+    bound = f"at least {100 * nearest.lower_bound:.1f} % with {100 * confidence:g} % confidence"
+    more = "; more tasks may show that it does" if nearest.pass_probability >= target else ""
+    return f"the nearest does not reach {100 * target:g} %: its {found}, {bound}{more}"
