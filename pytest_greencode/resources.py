@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .accounting import CostMeans
-from .model import AttemptRecord, Configuration, Factors, Verdict
+from .accounting import ConfigurationAccount, CostMeans
+from .model import AttemptRecord, Factors, Verdict
 
 J_PER_KWH = 3.6e6
 S_PER_H = 3600.0
@@ -70,8 +70,9 @@ def uses(records: Iterable[AttemptRecord], factors: Factors, *, quarantined: Col
     return {key: _use(groups[key], factors) for key in sorted(groups)}
 
 
-def key_of(suite: str, configuration: Configuration) -> Key:
-    return suite, configuration.model, configuration.settings
+def key_of(configuration: ConfigurationAccount) -> Key:
+    """Under which `uses` has what a configuration used."""
+    return configuration.suite, configuration.model, configuration.settings
 
 
 def _use(tasks: Mapping[str, Sequence[AttemptRecord]], factors: Factors) -> Use:

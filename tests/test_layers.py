@@ -20,6 +20,8 @@ FLOORS = {
         "accounting",
         "assumptions",
         "economics",
+        "expectation",
+        "payback",
         "forecast",
         "resources",
         "usage",
