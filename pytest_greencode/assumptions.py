@@ -22,6 +22,7 @@ from .carbon import parse_region
 from .errors import FileFormatError, UsageProblem
 from .model import Intensity
 from .records import Name, format_problem
+from .usage import DAYS_PER_MONTH
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +40,6 @@ WORKSTATION_SOURCE: Final = (
     "after Lawrence Berkeley Laboratory 2001)"
 )
 HOURS_PER_YEAR: Final = 8766.0  # 365.25 days
-DAYS_PER_MONTH: Final = 365.25 / 12
 
 # A field's description is its unit; messages and the list of entries show it.
 Price = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
@@ -175,7 +175,10 @@ class Alternative(_Section):
 
 
 class Usage(_Section):
-    """How often the model is called in use: one of `calls_per_day`, `solutions_per_month` and `log`."""
+    """How often the model is called in use: one of `calls_per_day`, `solutions_per_month` and `log`.
+
+    `accept_rate` and `days_per_month` (those with calls) go with `calls_per_day`; a log tells both itself.
+    """
 
     calls_per_day: Price | None = Field(default=None, description="attempts per day")
     accept_rate: Rate | None = Field(default=None, description="share of calls, 0 to 1")
@@ -190,8 +193,9 @@ class Usage(_Section):
         given = [name for name in ("calls_per_day", "solutions_per_month", "log") if getattr(self, name) is not None]
         if len(given) > 1:
             raise format_problem("one of calls_per_day, solutions_per_month and log", " and ".join(given))
-        if self.accept_rate is not None and self.calls_per_day is None:
-            raise format_problem("accept_rate beside calls_per_day", "accept_rate alone")
+        for name in ("accept_rate", "days_per_month"):
+            if getattr(self, name) is not None and self.calls_per_day is None:
+                raise format_problem(f"{name} beside calls_per_day", f"{name} without it")
         return self
 
 
@@ -241,6 +245,11 @@ class Assumptions:
     given: tuple[Entry, ...] = ()
 
     @property
+    def days_per_month(self) -> float:
+        """Days with calls, of `usage.calls_per_day`."""
+        return DAYS_PER_MONTH if self.usage.days_per_month is None else self.usage.days_per_month
+
+    @property
     def currency(self) -> str:
         return self.money.currency or ""
 
@@ -272,7 +281,7 @@ class Assumptions:
             if hardware.price is not None and hardware.used_hours_per_year is None:
                 origin = "default: in use all year (365.25 days), the least that an hour can cost"
                 yield Entry(name=f"{name}.used_hours_per_year", value="8766", unit="hours", origin=origin)
-        if self.usage.model_fields_set and self.usage.days_per_month is None:
+        if self.usage.calls_per_day is not None and self.usage.days_per_month is None:
             origin = "default: every day, 365.25 / 12"
             yield Entry(name="usage.days_per_month", value=f"{DAYS_PER_MONTH:g}", unit="days", origin=origin)
 
