@@ -2,7 +2,8 @@
 
 GreencodeError
   UsageProblem            the user can mend it: a flag, a file, a permission (pytest exit code 4)
-    SampleFormatError     a samples file: file, line, field, expected, found
+    FileFormatError       a file that the user wrote: file, line, field, expected, found
+      SampleFormatError   a samples file
     MeterUnavailable      no energy counter of the CPU can be read here; why, and what to paste
   SandboxError            the harness failed, never the model
     SandboxUnavailable    no such sandbox here; the message carries the remedy
@@ -24,14 +25,18 @@ class UsageProblem(GreencodeError):
     """
 
 
-class SampleFormatError(UsageProblem):
-    """A samples file is broken."""
+class FileFormatError(UsageProblem):
+    """A file that the user wrote is broken; `field` is a dotted path."""
 
     def __init__(self, path: str, line: int | None, field: str | None, expected: str, found: str) -> None:
         where = path if line is None else f"{path}:{line}"
         what = "" if field is None else f" field {field!r}:"
         super().__init__(f"{where}:{what} expected {expected}, found {found}")
         self.path, self.line, self.field, self.expected, self.found = path, line, field, expected, found
+
+
+class SampleFormatError(FileFormatError):
+    """A samples file is broken."""
 
 
 class MeterUnavailable(UsageProblem):

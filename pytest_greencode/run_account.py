@@ -72,9 +72,7 @@ def account_of_run(
     )
 
 
-def pricing_of(
-    factors: Factors, intensity_for: Callable[[str], Intensity | None] = lambda region: None
-) -> Pricing:
+def pricing_of(factors: Factors, intensity_for: Callable[[str], Intensity | None] = lambda region: None) -> Pricing:
     """Prices by the factors, and by the regions and GPUs that the records themselves name."""
     return Pricing(factors, lambda region: intensity_for(region) or _intensity_of_region(region), carbon.gpu)
 

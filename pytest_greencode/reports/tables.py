@@ -7,7 +7,7 @@ escaping is for whoever shows it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -140,10 +140,7 @@ CONFIGURATION_COLUMNS: tuple[Column[ConfigurationAccount], ...] = (
     Column("confidence", float, _at("per_accepted.confidence")),
     Column("operational_per_accepted_g", float, _at("per_accepted.operational_g")),
     Column("embodied_per_accepted_g", float, _at("per_accepted.embodied_g")),
-    *(
-        Column(f"{part}_per_accepted_g", float, _part(part))
-        for part in PARTS
-    ),
+    *(Column(f"{part}_per_accepted_g", float, _part(part)) for part in PARTS),
     *(
         Column(f"systematic_{point}_g", float, _at(f"per_accepted.systematic.{point}"))
         for point in ("p5", "p50", "p95")

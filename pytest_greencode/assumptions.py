@@ -1,0 +1,503 @@
+"""The assumptions file: prices, human work, usage and one-off costs, as the user states them in TOML.
+
+Every value is optional and none is assumed silently: `Assumptions.entries` lists each value in use with its origin, the
+file and line that gave it or the source of a default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import reprlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from .carbon import parse_region
+from .errors import FileFormatError, UsageProblem
+from .model import Intensity
+from .records import Name, format_problem
+from .usage import DAYS_PER_MONTH
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_Path = tuple[str | int, ...]  # keys and indices that lead to a value
+
+FILE_BYTES: Final = 1 << 20
+
+WORKSTATION_W: Final = 60.0
+# dot-com-alliance.org/POWERING_ICT/pub/Desktop_Computers.htm, which gives the laboratory's 50 to 55 W too.
+WORKSTATION_SOURCE: Final = (
+    "upper end of 40 to 60 W, an average desktop computer in use without its monitor (Winrock International 2004, "
+    "after Lawrence Berkeley Laboratory 2001)"
+)
+HOURS_PER_YEAR: Final = 8766.0  # 365.25 days
+
+# A field's description is its unit; messages and the list of entries show it.
+Price = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class ElectricityPrice(_Section):
+    """What a kWh at the meter costs, at the two sites."""
+
+    generation: Price | None = Field(default=None, description="currency per kWh")
+    execution: Price | None = Field(default=None, description="currency per kWh")
+
+
+def _both_sites(value: object) -> object:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"generation": value, "execution": value}
+    if isinstance(value, dict):
+        return value
+    raise format_problem("a number, or a table with generation and execution")
+
+
+class TokenPrice(_Section):
+    """What a provider charges models whose name matches `model` (`*` and `?` stand for any text and character)."""
+
+    model: Name = Field(description="pattern of model names")
+    prompt_per_million: Price = Field(description="currency per million tokens")
+    completion_per_million: Price = Field(description="currency per million tokens")
+
+
+class Hardware(_Section):
+    """A machine or device: bought (`price` over the hours it is used in its life) or paid by the hour.
+
+    `share` of it is what one attempt reserves, 1 unless given: 0.0625 is one core of sixteen.
+    """
+
+    price: Price | None = Field(default=None, description="currency")
+    lifetime_years: Annotated[Positive, Field(le=100)] | None = Field(default=None, description="years")
+    used_hours_per_year: Annotated[Positive, Field(le=8784)] | None = Field(default=None, description="hours")
+    per_hour: Price | None = Field(default=None, description="currency per hour of one device or machine")
+    share: Share | None = Field(default=None, description="share, 0 to 1")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Hardware:
+        bought = [self.price, self.lifetime_years, self.used_hours_per_year]
+        if self.per_hour is not None and any(value is not None for value in bought):
+            raise format_problem("either per_hour, or price with lifetime_years", "both")
+        if self.per_hour is None and (self.price is None or self.lifetime_years is None):
+            raise format_problem("per_hour, or price with lifetime_years", "neither")
+        return self
+
+    def per_used_hour(self) -> float:
+        """Currency per hour of use of the reserved share."""
+        share = 1.0 if self.share is None else self.share
+        if self.per_hour is not None:
+            return self.per_hour * share
+        assert self.price is not None
+        assert self.lifetime_years is not None
+        return self.price * share / (self.lifetime_years * (self.used_hours_per_year or HOURS_PER_YEAR))
+
+
+class HardwarePrices(_Section):
+    generation: Hardware | None = None
+    execution: Hardware | None = None
+
+
+class Money(_Section):
+    currency: Annotated[Name, Field(max_length=12)] | None = Field(default=None, description="name of the currency")
+    electricity_per_kwh: Annotated[ElectricityPrice, BeforeValidator(_both_sites)] = ElectricityPrice()
+    tokens: list[TokenPrice] = []
+    hardware: HardwarePrices = HardwarePrices()
+
+    def token_price(self, model: str) -> TokenPrice | None:
+        """The first whose pattern matches."""
+        return next((price for price in self.tokens if fnmatch.fnmatchcase(model, price.model)), None)
+
+
+class HumanWork(_Section):
+    minutes_per_task: Positive | None = Field(default=None, description="minutes")
+    hourly_rate: Price | None = Field(default=None, description="currency per hour")
+
+
+def _region(value: object) -> str:
+    try:
+        if isinstance(value, str):
+            parse_region(value)
+            return value
+    except UsageProblem:
+        pass
+    raise format_problem('an ISO 3166-1 alpha-3 code such as "FRA", or g/kWh such as "56g"')
+
+
+class Human(HumanWork):
+    """The same work done by a person. A task's own figures go before its suite's, and those before the general ones."""
+
+    workstation_w: Annotated[Positive, Field(le=1e5)] | None = Field(default=None, description="W")
+    region: Annotated[str, BeforeValidator(_region)] | None = Field(default=None, description="grid of the workstation")
+    suites: dict[str, HumanWork] = {}
+    tasks: dict[str, HumanWork] = {}
+
+    def power_w(self) -> float:
+        return WORKSTATION_W if self.workstation_w is None else self.workstation_w
+
+    def grid(self, default: Intensity) -> Intensity:
+        """The workstation's grid; `default`, the test site's, where none is given."""
+        return default if self.region is None else parse_region(self.region, flag="human.region")
+
+    def minutes(self, suite: str, task_id: str) -> float | None:
+        return self._first("minutes_per_task", suite, task_id)
+
+    def rate(self, suite: str, task_id: str) -> float | None:
+        """Currency per hour."""
+        return self._first("hourly_rate", suite, task_id)
+
+    def _first(self, name: str, suite: str, task_id: str) -> float | None:
+        for work in (self.tasks.get(task_id), self.suites.get(suite), self):
+            value: float | None = getattr(work, name, None)
+            if value is not None:
+                return value
+        return None
+
+
+class Alternative(_Section):
+    """Another tool that does the same work."""
+
+    co2e_g_per_solution: Positive | None = Field(default=None, description="gCO2e")
+    money_per_solution: Positive | None = Field(default=None, description="currency")
+
+
+class Usage(_Section):
+    """How often the model is called in use: one of `calls_per_day`, `solutions_per_month` and `log`.
+
+    `accept_rate` and `days_per_month` (those with calls) go with `calls_per_day`; a log tells both itself.
+    """
+
+    calls_per_day: Price | None = Field(default=None, description="attempts per day")
+    accept_rate: Rate | None = Field(default=None, description="share of calls, 0 to 1")
+    solutions_per_month: Price | None = Field(default=None, description="accepted solutions per month")
+    days_per_month: Annotated[Positive, Field(le=31)] | None = Field(
+        default=None, description="days with calls per month"
+    )
+    log: Name | None = Field(default=None, description="path of a usage log, from this file's directory")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Usage:
+        given = [name for name in ("calls_per_day", "solutions_per_month", "log") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise format_problem("one of calls_per_day, solutions_per_month and log", " and ".join(given))
+        for name in ("accept_rate", "days_per_month"):
+            if getattr(self, name) is not None and self.calls_per_day is None:
+                raise format_problem(f"{name} beside calls_per_day", f"{name} without it")
+        return self
+
+
+class OneOff(_Section):
+    """A cost paid once. The sum of `co2e_g` and what `energy_kwh` emits; money likewise."""
+
+    energy_kwh: Price | None = Field(default=None, description="kWh at the meter")
+    co2e_g: Price | None = Field(default=None, description="gCO2e besides that of energy_kwh")
+    money: Price | None = Field(default=None, description="currency besides that of energy_kwh")
+
+
+class Target(_Section):
+    pass_at_k: Rate | None = Field(default=None, description="share of tasks, 0 to 1")
+    quality_margin: Rate | None = Field(default=None, description="difference of pass@k that counts as equal, 0 to 1")
+
+
+class _File(_Section):
+    money: Money = Money()
+    human: Human = Human()
+    alternative: dict[str, Alternative] = {}
+    usage: Usage = Usage()
+    one_off: dict[str, OneOff] = {}
+    target: Target = Target()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One value in use: its dotted name, the value as text, its unit, and where it comes from."""
+
+    name: str
+    value: str
+    unit: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumptions:
+    """What the user assumes; without a file, nothing but the power of a workstation."""
+
+    money: Money = field(default_factory=Money)
+    human: Human = field(default_factory=Human)
+    alternative: Mapping[str, Alternative] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    one_off: Mapping[str, OneOff] = field(default_factory=dict)
+    target: Target = field(default_factory=Target)
+    path: str | None = None
+    given: tuple[Entry, ...] = ()
+
+    @property
+    def days_per_month(self) -> float:
+        """Days with calls, of `usage.calls_per_day`."""
+        return DAYS_PER_MONTH if self.usage.days_per_month is None else self.usage.days_per_month
+
+    @property
+    def currency(self) -> str:
+        return self.money.currency or ""
+
+    @property
+    def log_path(self) -> Path | None:
+        """Where the usage log is; a relative path starts at the file's own directory."""
+        return None if self.usage.log is None or self.path is None else Path(self.path).parent / self.usage.log
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every value in use: those given, in the file's order, then defaults with their sources."""
+        return *self.given, *self._defaults()
+
+    def _defaults(self) -> Iterator[Entry]:
+        if self.human.workstation_w is None:
+            origin = f"default of 60 W: {WORKSTATION_SOURCE}"
+            yield Entry(name="human.workstation_w", value=f"{WORKSTATION_W:g}", unit="W", origin=origin)
+        if self.human.region is None:
+            origin = "default: the workstation stands where the tests run"
+            yield Entry(name="human.region", value="the test site's grid", unit="", origin=origin)
+        for site in ("generation", "execution"):
+            hardware: Hardware | None = getattr(self.money.hardware, site)
+            if hardware is None:
+                continue
+            name = f"money.hardware.{site}"
+            if hardware.share is None:
+                origin = "default: an attempt reserves the whole of it"
+                yield Entry(name=f"{name}.share", value="1", unit="share", origin=origin)
+            if hardware.price is not None and hardware.used_hours_per_year is None:
+                origin = "default: in use all year (365.25 days), the least that an hour can cost"
+                yield Entry(name=f"{name}.used_hours_per_year", value="8766", unit="hours", origin=origin)
+        if self.usage.calls_per_day is not None and self.usage.days_per_month is None:
+            origin = "default: every day, 365.25 / 12"
+            yield Entry(name="usage.days_per_month", value=f"{DAYS_PER_MONTH:g}", unit="days", origin=origin)
+
+
+def read_assumptions(path: Path, *, display_path: str | None = None) -> Assumptions:
+    """The assumptions in a TOML file. `display_path` is how messages name it. Raises FileFormatError."""
+    shown = display_path or str(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise FileFormatError(shown, None, None, "an assumptions file", "no such file") from None
+    except OSError as error:
+        raise FileFormatError(shown, None, None, "a readable file", error.strerror or type(error).__name__) from None
+    if len(content) > FILE_BYTES:
+        raise FileFormatError(shown, None, None, f"at most {FILE_BYTES >> 20} MiB", "a larger file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise FileFormatError(shown, line, None, "UTF-8", f"byte 0x{content[error.start]:02x}") from None
+    return parse_assumptions(text, path=str(path), display_path=shown)
+
+
+def parse_assumptions(text: str, *, path: str = "assumptions.toml", display_path: str | None = None) -> Assumptions:
+    """The assumptions that TOML text states; `path` is where relative paths in it start. Raises FileFormatError."""
+    shown = display_path or path
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        line = int(where[1]) if where else None
+        reason = "nesting too deep" if isinstance(error, RecursionError) else re.sub(r" \(at .*\)$", "", str(error))
+        raise FileFormatError(shown, line, None, "TOML", reason) from None
+    lines = _line_numbers(text)
+    try:
+        file = _File.model_validate(content)
+    except ValidationError as error:
+        # The first in the file, not in the order of the sections.
+        problems = [(_line(lines, problem["loc"]) or 0, problem) for problem in error.errors(include_url=False)]
+        line, first = min(problems, key=lambda each: each[0])
+        name, expected, found = _explained(first)
+        raise FileFormatError(shown, line or None, name, expected, found) from None
+    leaves = list(_leaves(content))
+    if file.money.currency is None:
+        for leaf, _ in leaves:
+            if "currency" in _unit(leaf):
+                expected = "money.currency, since this is an amount of money"
+                raise FileFormatError(shown, _line(lines, leaf), _name(leaf), expected, "no currency")
+    return Assumptions(
+        money=file.money,
+        human=file.human,
+        alternative=file.alternative,
+        usage=file.usage,
+        one_off=file.one_off,
+        target=file.target,
+        path=path,
+        given=tuple(
+            Entry(
+                name=_name(leaf),
+                value=value if isinstance(value, str) else f"{value:g}",
+                unit=_unit(leaf),
+                origin=shown if (line := _line(lines, leaf)) is None else f"{shown}:{line}",
+            )
+            for leaf, value in leaves
+        ),
+    )
+
+
+# --- where values stand -----------------------------------------------------------------------------------------
+
+
+def _line_numbers(text: str) -> dict[_Path, int]:
+    """The line of every table and key, as far as lines alone tell it: keys inside an inline table have its line."""
+    found: dict[_Path, int] = {}
+    table: _Path = ()
+    counts: dict[_Path, int] = {}
+    quotes = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        content = line.strip()
+        if quotes:
+            quotes = "" if quotes in content else quotes
+            continue
+        if header := re.fullmatch(r"(\[\[?)(.+?)\]\]?\s*(#.*)?", content):
+            path = _keys(f"[{header[2]}]")
+            if path is None:
+                continue
+            table = _within(path, counts)
+            if header[1] == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, counts[table])
+            found.setdefault(table, number)
+        elif key := re.match(r"""(?:"[^"]*"|'[^']*'|[^="'#])+=""", content):
+            path = _keys(f"{key[0]}0")
+            if path is not None:
+                found.setdefault((*table, *path), number)
+            for mark in ('"""', "'''"):
+                quotes = mark if content.count(mark) == 1 else quotes
+    return found
+
+
+def _keys(toml: str) -> tuple[str, ...] | None:
+    """The path of the only table or key in a piece of TOML."""
+    try:
+        content: object = tomllib.loads(toml)
+    except tomllib.TOMLDecodeError:
+        return None
+    path = []
+    while isinstance(content, dict) and content:
+        key, content = next(iter(content.items()))
+        path.append(key)
+    return tuple(path)
+
+
+def _within(path: tuple[str, ...], counts: Mapping[_Path, int]) -> _Path:
+    """The path with the index of the last element of each array of tables on the way."""
+    result: _Path = ()
+    for position, key in enumerate(path):
+        result = (*result, key)
+        if result in counts and position < len(path) - 1:
+            result = (*result, counts[result])
+    return result
+
+
+def _line(lines: Mapping[_Path, int], path: _Path) -> int | None:
+    for end in range(len(path), 0, -1):
+        if path[:end] in lines:
+            return lines[path[:end]]
+    return None
+
+
+def _leaves(content: object, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:
+    """Every value with its path, in the order of the file."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _leaves(value, (*path, key))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _leaves(value, (*path, number))
+    else:
+        yield path, content
+
+
+def _name(path: _Path) -> str:
+    return ".".join(f'"{key}"' if isinstance(key, str) and "." in key else str(key) for key in path)
+
+
+def _field(path: _Path) -> tuple[type[BaseModel] | None, str | None]:
+    """(the section that a path leads into, or whose field it is; the unit of that field)."""
+    section: type[BaseModel] | None = _File
+    annotation: Any = _File
+    unit = None
+    for key in path:
+        if get_origin(annotation) in (dict, list):
+            annotation = get_args(annotation)[-1]
+        elif section is not None and key in section.model_fields:
+            found = section.model_fields[str(key)]
+            annotation, unit = found.annotation, found.description
+        else:
+            break
+        section = _section_in(annotation) or section
+    return section, unit
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
+
+
+def _unit(path: _Path) -> str:
+    if path[:2] == ("money", "electricity_per_kwh"):
+        return "currency per kWh"
+    return _field(path)[1] or ""
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+_EXPECTED: Final = {
+    "string_type": "a string",
+    "float_type": "a number",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "list_type": "an array of tables",
+    "finite_number": "a finite number",
+    "string_too_short": "a string that is not empty",
+    "string_too_long": "at most {max_length} characters",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+}
+
+
+def _explained(problem: Any) -> tuple[str | None, str, str]:
+    """In which field, what was expected, and what was found."""
+    path: _Path = problem["loc"]
+    context = problem.get("ctx", {})
+    name = _name(path) or None
+    if problem["type"] == "extra_forbidden":
+        section, _ = _field(path[:-1])
+        known = list(section.model_fields) if section else []
+        near = difflib.get_close_matches(str(path[-1])[:100], known, n=1)
+        hint = f" (nearest: {near[0]})" if near else ""
+        return name, f"one of the keys {', '.join(known)}{hint}", f"the unknown key {_short(path[-1])}"
+    if problem["type"] == "missing":
+        return name, "this key", "nothing"
+    template = _EXPECTED.get(problem["type"])
+    expected = template.format_map(context) if template else str(context.get("expected", problem["msg"]))
+    unit = _unit(path)
+    return name, f"{expected} ({unit})" if unit else expected, context.get("found") or _short(problem["input"])
+
+
+_REPR: Final = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
+
+
+def _short(value: object) -> str:
+    text = _REPR.repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,188 @@
+"""What is paid once, when it is paid back, and what may be claimed of two configurations. Pure."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .expectation import Direction, Figure, direction, unknown
+from .model import Factors
+
+if TYPE_CHECKING:
+    from .assumptions import Assumptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOffCost:
+    """What is paid once, item by item (name, gCO2e, money) and in all; a sum is None where an item's is."""
+
+    items: tuple[tuple[str, Figure, Figure], ...]
+    co2e_g: Figure
+    money: Figure
+
+
+def one_off(
+    assumptions: Assumptions, factors: Factors, *, run_g: Figure | None = None, run_money: Figure | None = None
+) -> OneOffCost:
+    """The costs named in the file and, unless it has an item "benchmarking", the benchmark run's own.
+
+    An item's grams are `co2e_g` + `energy_kwh` * I, its money `money` + `energy_kwh` * price, at the generation site.
+    """
+    price = assumptions.money.electricity_per_kwh.generation
+    items = []
+    for name, item in assumptions.one_off.items():
+        grams: Figure
+        paid: Figure
+        if item.co2e_g is None and item.energy_kwh is None:
+            grams = unknown(f"one_off.{name}: neither energy_kwh nor co2e_g given")
+        else:
+            grams = Figure(value=(item.co2e_g or 0.0) + (item.energy_kwh or 0.0) * factors.generation.g_per_kwh)
+        if item.energy_kwh and price is None:
+            paid = unknown("money.electricity_per_kwh not given")
+        elif item.money is None and item.energy_kwh is None:
+            paid = unknown(f"one_off.{name}.money not given")
+        else:
+            paid = Figure(value=(item.money or 0.0) + (item.energy_kwh or 0.0) * (price or 0.0))
+        items.append((name, grams, paid))
+    if "benchmarking" not in assumptions.one_off and (run_g is not None or run_money is not None):
+        items.append(("this run", run_g or unknown("not known"), run_money or unknown("not known")))
+    return OneOffCost(
+        items=tuple(items),
+        co2e_g=_sum_of([(name, grams) for name, grams, _ in items]),
+        money=_sum_of([(name, paid) for name, _, paid in items]),
+    )
+
+
+def _sum_of(items: Sequence[tuple[str, Figure]]) -> Figure:
+    if not items:
+        return unknown("no one-off cost given")
+    known = [figure.value for _, figure in items if figure.value is not None]
+    if len(known) < len(items):
+        name, figure = next((name, figure) for name, figure in items if figure.value is None)
+        return unknown(f"{name}: {figure.reason}")
+    return Figure(value=math.fsum(known))
+
+
+class PaybackKind(str, enum.Enum):
+    PAYS_BACK = "pays_back"
+    NEVER = "never"
+    UNCERTAIN = "uncertain"  # the interval of the saving contains 0
+    UNKNOWN = "unknown"
+
+
+Span = tuple[float | None, float | None]  # None is never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payback:
+    """N* = one-off cost / (R_old - R_new), in accepted solutions, and in months at so many of them a month.
+
+    The ends of the spans belong to those of the saving: the best case first, None for never. `reason` says why
+    something is not known.
+    """
+
+    kind: PaybackKind
+    one_off: Figure
+    solutions: float | None = None
+    solutions_span: Span | None = None
+    months: float | None = None
+    months_span: Span | None = None
+    reason: str | None = None
+
+
+def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> Payback:
+    """When a one-off cost is paid back by what each accepted solution saves.
+
+    All in one unit but `ratio`, R_new / R_old with its paired interval, which also is where the interval comes from;
+    `old` is R_old, and `per_month` accepted solutions in a month. Without a paired interval nobody knows whether it
+    pays back: then the kind is UNKNOWN, and `solutions` still the estimate (None where the saving is not positive).
+    """
+    for needed in (one_off, old, ratio):
+        if needed.value is None:
+            return Payback(kind=PaybackKind.UNKNOWN, one_off=one_off, reason=needed.reason)
+    assert one_off.value is not None
+    assert old.value is not None
+    assert ratio.value is not None
+    cost, each = one_off.value, old.value
+
+    def solutions(share: float) -> float | None:
+        saved = each * (1 - share)
+        found = cost / saved if saved > 0 else math.inf
+        return found if math.isfinite(found) else None
+
+    def months(count: float | None) -> float | None:
+        return count / per_month.value if count is not None and per_month.value else None
+
+    estimate = solutions(ratio.value)
+    kinds = {
+        Direction.LESS: PaybackKind.PAYS_BACK,
+        Direction.MORE: PaybackKind.NEVER,
+        Direction.UNCERTAIN: PaybackKind.UNCERTAIN,
+        Direction.UNKNOWN: PaybackKind.UNKNOWN,
+    }
+    kind = kinds[direction(ratio)] if each > 0 else PaybackKind.NEVER
+    span = None if ratio.interval is None else (solutions(ratio.interval[0]), solutions(ratio.interval[1]))
+    no_months = "no solution in a month" if per_month.value == 0 else per_month.reason if not per_month.value else None
+    in_months = span is not None and bool(per_month.value)
+    return Payback(
+        kind=kind,
+        one_off=one_off,
+        solutions=estimate,
+        solutions_span=span,
+        months=months(estimate),
+        months_span=(months(span[0]), months(span[1])) if in_months and span is not None else None,
+        reason=ratio.reason if kind is PaybackKind.UNKNOWN else no_months,
+    )
+
+
+class ClaimKind(str, enum.Enum):
+    LESS = "less"
+    MORE = "more"
+    UNCERTAIN = "uncertain"
+    WORSE_QUALITY = "worse_quality"
+    UNPROVEN_QUALITY = "unproven_quality"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """ "X % less CO2e per accepted solution at equal quality", or why that may not be said.
+
+    `saved`: 1 - R_new / R_old, a share, below 0 where the new one emits more. `quality`: difference of pass@k, new -
+    old, a share. `margin`: the loss of pass@k that still counts as equal, where the user gave one.
+    """
+
+    kind: ClaimKind
+    saved: Figure
+    quality: Figure
+    margin: float | None
+    reason: str | None = None
+
+
+def claim(ratio: Figure, quality: Figure, margin: float | None = None) -> Claim:
+    """`ratio`: R_new / R_old and its paired interval; `quality`: pass@k new - old and its paired interval.
+
+    Nothing is claimed where the quality is distinguishably worse, or not compared. With a margin, the quality counts as
+    equal only where the interval excludes a larger loss; without one, "not distinguishably worse" is all that is meant.
+    """
+    saved = Figure(reason=ratio.reason)
+    if ratio.value is not None:
+        ends = None if ratio.interval is None else (1 - ratio.interval[1], 1 - ratio.interval[0])
+        saved = Figure(value=1 - ratio.value, interval=ends, reason=ratio.reason)
+    kind, reason = _claim_kind(ratio, quality, margin)
+    return Claim(kind=kind, saved=saved, quality=quality, margin=margin, reason=reason)
+
+
+def _claim_kind(ratio: Figure, quality: Figure, margin: float | None) -> tuple[ClaimKind, str | None]:
+    if ratio.value is None or ratio.interval is None:
+        return ClaimKind.UNKNOWN, ratio.reason or "no interval of the ratio"
+    if quality.interval is None:
+        return ClaimKind.UNKNOWN, quality.reason or "the quality was not compared"
+    if quality.interval[1] < 0:
+        return ClaimKind.WORSE_QUALITY, None
+    if margin is not None and quality.interval[0] < -margin:
+        return ClaimKind.UNPROVEN_QUALITY, None
+    return ClaimKind(direction(ratio).value), None

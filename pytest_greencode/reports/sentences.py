@@ -1,0 +1,206 @@
+"""The sentences a manager reads, in English and Japanese: what is saved, and when it is paid back, or why not known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..expectation import Figure
+from ..payback import Claim, ClaimKind, Payback, PaybackKind, Span
+from .text import escape, mass_unit, significant
+
+LANGUAGES = ("en", "ja")
+
+_CLAIMS: Mapping[str, Mapping[ClaimKind, str]] = {
+    "en": {
+        ClaimKind.LESS: (
+            "{new}: {share} % less CO2e per accepted solution than {old} at equal quality [{low}, {high}] ({quality})"
+        ),
+        ClaimKind.MORE: (
+            "{new}: {share} % more CO2e per accepted solution than {old} at equal quality [{low}, {high}] ({quality})"
+        ),
+        ClaimKind.UNCERTAIN: (
+            "Whether {new} emits less CO2e per accepted solution than {old} cannot be told: {ends} ({quality})"
+        ),
+        ClaimKind.WORSE_QUALITY: "No saving of {new} over {old} is claimed, as its quality is worse: {quality}",
+        ClaimKind.UNPROVEN_QUALITY: (
+            "No saving of {new} over {old} is claimed, as equal quality is not shown: {quality}, and a loss of up to "
+            "{margin} points counts as equal"
+        ),
+        ClaimKind.UNKNOWN: "Whether {new} saves CO2e per accepted solution over {old} is not known: {reason}",
+    },
+    "ja": {
+        ClaimKind.LESS: (
+            "{new}は、同等の品質で{old}より、採用された解1件あたりのCO2eが{share} %少ない [{low}, {high}]（{quality}）"
+        ),
+        ClaimKind.MORE: (
+            "{new}は、同等の品質で{old}より、採用された解1件あたりのCO2eが{share} %多い [{low}, {high}]（{quality}）"
+        ),
+        ClaimKind.UNCERTAIN: (
+            "採用された解1件あたりのCO2eが{old}より{new}で少ないかどうかは判断できない：{ends}（{quality}）"
+        ),
+        ClaimKind.WORSE_QUALITY: "{new}は{old}より品質が劣るため、削減効果は主張できない：{quality}",
+        ClaimKind.UNPROVEN_QUALITY: (
+            "同等の品質が示されていないため、{old}に対する{new}の削減効果は主張できない：{quality}、"
+            "同等とみなす低下は{margin}ポイントまで"
+        ),
+        ClaimKind.UNKNOWN: "{new}が{old}に比べて採用された解1件あたりのCO2eを削減するかどうかは不明：{reason}",
+    },
+}
+_PAYBACKS: Mapping[str, Mapping[PaybackKind, str]] = {
+    "en": {
+        PaybackKind.PAYS_BACK: "The one-off cost of {cost} is paid back in {when}",
+        PaybackKind.NEVER: "The one-off cost of {cost} is never paid back: nothing is saved per accepted solution",
+        PaybackKind.UNCERTAIN: (
+            "Whether the one-off cost of {cost} is paid back cannot be told: {best} at best, {worst}"
+        ),
+        PaybackKind.UNKNOWN: "Whether the one-off cost is paid back is not known: {reason}",
+    },
+    "ja": {
+        PaybackKind.PAYS_BACK: "初期コスト{cost}の回収期間は{when}",
+        PaybackKind.NEVER: "初期コスト{cost}は回収できない：採用された解1件あたりの削減がない",
+        PaybackKind.UNCERTAIN: "初期コスト{cost}を回収できるかどうかは判断できない：最良で{best}、{worst}",
+        PaybackKind.UNKNOWN: "初期コストを回収できるかどうかは不明：{reason}",
+    },
+}
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "quality": "pass@k {value} points [{low}, {high}]",
+        "quality_unknown": "pass@k not compared",
+        "ends": "from {less} to {more}",
+        "less": "{share} % less",
+        "more": "{share} % more",
+        "never": "never at worst",
+        "worst": "{when} at worst",
+        "months": "{value} months",
+        "solutions": "{value} accepted solutions",
+        "no_months": "; months are not known: {reason}",
+        "no_reason": "no reason given",
+    },
+    "ja": {
+        "quality": "pass@kの差 {value}ポイント [{low}, {high}]",
+        "quality_unknown": "pass@kは未比較",
+        "ends": "{less}から{more}まで",
+        "less": "{share} %減",
+        "more": "{share} %増",
+        "never": "最悪では回収できない",
+        "worst": "最悪で{when}",
+        "months": "{value}か月",
+        "solutions": "採用された解{value}件分",
+        "no_months": "（月数は不明：{reason}）",
+        "no_reason": "理由の記録なし",
+    },
+}
+# Reasons come from the account as English text; what matches none of these stays as it is.
+_REASONS_JA = (
+    (r"none accepted", "採用された解がない"),
+    (r"no finished attempts", "完了した試行がない"),
+    (r"too few tasks: (\d+), an interval needs (\d+)", r"課題が少なすぎる（\1件、区間には\2件必要）"),
+    (
+        r"(generation|execution) energy missing for (\d+) of (\d+) attempts",
+        r"\3回中\2回の試行で電力量の記録がない（\1）",
+    ),
+    (r"(\w+) not recorded for (\d+) of (\d+) attempts", r"\3回中\2回の試行で\1の記録がない"),
+    (r"no task in common", "共通の課題がない"),
+    (r"the quality was not compared", "品質が比較されていない"),
+    (r"no one-off cost given", "初期コストが与えられていない"),
+    (r"no usage given", "利用量が与えられていない"),
+    (r"no price given", "価格が与えられていない"),
+    (r"(\S+) not given", r"\1が与えられていない"),
+)
+
+
+def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en") -> str:
+    """ "X % less CO2e per accepted solution at equal quality [a, b]", or why that cannot be said. Names are escaped."""
+    words = _WORDS[language]
+    saved = claim.saved
+    low, high = _ends(saved)
+    if claim.kind is ClaimKind.MORE:
+        low, high = -high, -low
+    return _CLAIMS[language][claim.kind].format(
+        old=escape(old),
+        new=escape(new),
+        share=_percent(abs(saved.value or 0.0)),
+        low=_percent(low),
+        high=_percent(high),
+        ends=words["ends"].format(less=_less_or_more(high, words), more=_less_or_more(low, words)),
+        quality=_quality(claim.quality, words),
+        margin=_percent(claim.margin or 0.0),
+        reason=_reason(claim.reason, language),
+    )
+
+
+def payback_sentence(payback: Payback, *, unit: str = "g", language: str = "en") -> str:
+    """ "pays back in Y months [a, b]", never, or why it cannot be told. `unit`: "g" or the currency."""
+    words = _WORDS[language]
+    best, worst = _span(payback)
+    return _PAYBACKS[language][payback.kind].format(
+        cost=amount(payback.one_off.value, unit),
+        when=_when(payback, words, language),
+        best=_period(best, payback, words),
+        worst=words["never"] if worst is None else words["worst"].format(when=_period(worst, payback, words)),
+        reason=_reason(payback.reason, language),
+    )
+
+
+def amount(value: float | None, unit: str) -> str:
+    """Grams in the unit that suits them, CO2e; money in its currency; "?" for what is not known."""
+    if value is None:
+        return "?"
+    if unit == "g":
+        name, grams = mass_unit([abs(value)])
+        return f"{significant(value / grams)} {name}CO2e"
+    return f"{significant(value)} {escape(unit)}".rstrip()
+
+
+def _when(payback: Payback, words: Mapping[str, str], language: str) -> str:
+    """ "12.0 months [9.00, 18.0] (340 accepted solutions)", or only the solutions and why the months are not known."""
+    solutions = words["solutions"].format(value=_with_span(payback.solutions, payback.solutions_span))
+    if payback.months is None:
+        return solutions + words["no_months"].format(reason=_reason(payback.reason, language))
+    return f"{words['months'].format(value=_with_span(payback.months, payback.months_span))} ({solutions})"
+
+
+def _span(payback: Payback) -> Span:
+    return payback.months_span or payback.solutions_span or (None, None)
+
+
+def _period(count: float | None, payback: Payback, words: Mapping[str, str]) -> str:
+    unit = "months" if payback.months_span else "solutions"
+    return words[unit].format(value="?" if count is None else significant(count))
+
+
+def _with_span(value: float | None, span: Span | None) -> str:
+    shown = "?" if value is None else significant(value)
+    ends = [] if span is None else [significant(end) for end in span if end is not None]
+    return f"{shown} [{', '.join(ends)}]" if len(ends) == 2 else shown
+
+
+def _ends(figure: Figure) -> tuple[float, float]:
+    return figure.interval or (0.0, 0.0)
+
+
+def _percent(share: float) -> str:
+    return significant(100 * share)
+
+
+def _less_or_more(saved: float, words: Mapping[str, str]) -> str:
+    return words["less" if saved >= 0 else "more"].format(share=_percent(abs(saved)))
+
+
+def _quality(quality: Figure, words: Mapping[str, str]) -> str:
+    if quality.value is None or quality.interval is None:
+        return words["quality_unknown"]
+    value, low, high = (f"{100 * share:+.1f}" for share in (quality.value, *quality.interval))
+    return words["quality"].format(value=value, low=low, high=high)
+
+
+def _reason(reason: str | None, language: str) -> str:
+    if not reason:
+        return _WORDS[language]["no_reason"]
+    shown = escape(reason)
+    if language == "ja":
+        for pattern, japanese in _REASONS_JA:
+            shown = re.sub(pattern, japanese, shown)
+        shown = shown.replace("; ", "、")
+    return shown
