@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pytest_greencode import __version__, carbon
+from pytest_greencode import __version__
 from pytest_greencode.errors import GreencodeError, LedgerError, SandboxUnavailable, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.choice import open_counters
@@ -25,6 +25,7 @@ from pytest_greencode.reports.registry import REPORTS, default_path, render_repo
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import message, shown_path
 from pytest_greencode.run_account import account_of_run
+from pytest_greencode.sites import SiteTexts, factors_of, factors_of_run
 
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
 TERMINAL = "terminal"
@@ -75,7 +76,32 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
     parser.add_argument("--run", metavar="ID", help="a run's id (default: the last run)")
     parser.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: all in the file)")
-    parser.add_argument("--region", default="WOR", help="grid: ISO3 code or g/kWh (default: world average)")
+    sites = parser.add_argument_group("sites", "as --greencode-..., without it as in the run")
+    sites.add_argument("--region", metavar="ISO3|G", help="grid of both sites: ISO3 code or g/kWh")
+    sites.add_argument("--generation-region", metavar="ISO3|G", help="grid of the generation site")
+    sites.add_argument("--machine", metavar="NAME|KG", help="the test machine's embodied carbon")
+    sites.add_argument("--generation-machine", metavar="NAME|KG", help="the generator's, where a sample names no GPU")
+    sites.add_argument("--pue", type=_pue, metavar="PUE", help="power usage effectiveness of the test site")
+    sites.add_argument("--generation-pue", type=_pue, metavar="PUE", help="the same of the generation site")
+
+
+def _pue(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 5:
+        raise argparse.ArgumentTypeError(f"expected a power usage effectiveness from 1 to 5, found {text}")
+    return value
+
+
+def _sites(options: argparse.Namespace) -> SiteTexts:
+    return SiteTexts(
+        prefix="--",
+        region=options.region,
+        generation_region=options.generation_region,
+        machine=options.machine,
+        generation_machine=options.generation_machine,
+        pue=options.pue,
+        generation_pue=options.generation_pue,
+    )
 
 
 def _silence() -> None:
@@ -111,13 +137,12 @@ def _run(options: argparse.Namespace) -> Iterator[tuple[Ledger, str, Factors]]:
     path = _ledger_path(options.ledger)
     if options.attempts is not None and options.attempts < 1:
         raise UsageProblem(f"--attempts: expected a whole number from 1, found {options.attempts}")
-    grid = carbon.parse_region(options.region, flag="--region")
     ledger = Ledger(path, read_only=True)
     try:
         run_id = options.run or ledger.last_run()
         if run_id is None or not ledger.records(run_id):
             raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
-        yield ledger, run_id, Factors(generation=grid, execution=grid)
+        yield ledger, run_id, factors_of(_sites(options), known=factors_of_run(ledger.facts(run_id)))
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         # A ledger is a file like any other: whatever may stand in it.
         raise LedgerError(

@@ -7,8 +7,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_greencode.sites import SiteTexts
 
 # Kept free of imports from this package: it is loaded in every pytest run, with --greencode or without.
 
@@ -50,6 +54,18 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         None,
         "",
         "grid of the generation site, where a sample names none (default: --greencode-region)",
+    ),
+    (
+        "machine",
+        None,
+        "server",
+        "the test machine's embodied carbon: server, laptop, desktop, or KG[/YEARS[/THREADS]] (default: server)",
+    ),
+    (
+        "generation-machine",
+        None,
+        "",
+        "the same for the generator's, where a sample names no GPU: H100 and the like (default: any datacentre GPU)",
     ),
     ("pue", None, "1.0", "power usage effectiveness of the test site (default: 1.0)"),
     (
@@ -120,10 +136,7 @@ class Options:
     green_capacity: bool
     weights: dict[str, float] | None
     attempts: int | None
-    region: str
-    generation_region: str
-    execution_pue: float
-    generation_pue: float
+    sites: SiteTexts
     fail_rejected: bool
     ledger: Path
     suites: tuple[tuple[str, Path], ...]
@@ -148,6 +161,8 @@ class Options:
             )
         if texts["attribution"] == "exclusive":
             _check_exclusive(config, texts)
+        from pytest_greencode.sites import SiteTexts  # only now: see above
+
         base = config.invocation_params.dir
         return cls(
             sandbox=texts["sandbox"],
@@ -164,10 +179,15 @@ class Options:
             green_capacity=flags["green-capacity"] or bool(texts["weights"]) or texts["attribution"] == "exclusive",
             weights=_weights(texts["weights"]),
             attempts=_whole_number("attempts", texts["attempts"]),
-            region=texts["region"],
-            generation_region=texts["generation-region"] or texts["region"],
-            execution_pue=_pue("pue", texts["pue"]),
-            generation_pue=_pue("generation-pue", texts["generation-pue"]),
+            sites=SiteTexts(
+                prefix="--greencode-",
+                region=texts["region"],
+                generation_region=texts["generation-region"] or None,
+                machine=texts["machine"],
+                generation_machine=texts["generation-machine"] or None,
+                pue=_pue("pue", texts["pue"]),
+                generation_pue=_pue("generation-pue", texts["generation-pue"]),
+            ),
             fail_rejected=texts["rejected"] == "fail",
             ledger=_path(config, "ledger", texts["ledger"]),
             suites=tuple(_suite(base, text) for text in lists["suite"]),

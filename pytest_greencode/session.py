@@ -7,7 +7,6 @@ it is given and writes them into the same ledger. A serial session does both.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import platform
 import signal
@@ -25,7 +24,6 @@ import pytest
 from _pytest.junitxml import xml_key
 
 import pytest_greencode
-from pytest_greencode import carbon
 from pytest_greencode.accounting import Account
 from pytest_greencode.collection import (
     ATTEMPTS,
@@ -40,7 +38,7 @@ from pytest_greencode.collection import (
 from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.metering import Metering
-from pytest_greencode.model import OWN_GRID, Factors, Intensity, Sample
+from pytest_greencode.model import OWN_GRID, Sample
 from pytest_greencode.options import Options
 from pytest_greencode.reports.junit import junit_properties
 from pytest_greencode.reports.registry import write_report
@@ -50,6 +48,7 @@ from pytest_greencode.run_account import account_of_run
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
 from pytest_greencode.sandboxes.base import SandboxKind
 from pytest_greencode.sandboxes.choice import choose_sandbox
+from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class GreencodeSession:
         self.fail_rejected = options.fail_rejected
         self.attempts_allowed = options.attempts
         # A worker accounts for nothing: what has to be asked is asked once, by the controller.
-        self.factors = _factors(config, options) if worker is None else None
+        self.factors = factors_of(options.sites, ask=self._ask) if worker is None else None
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
@@ -177,6 +176,10 @@ class GreencodeSession:
             self._kind.start().close()  # what cannot start is said once, here, and not by every worker
         else:
             self._start_runner()
+
+    def _ask(self, region: str) -> object:
+        """What a plugin or a conftest.py says of a grid."""
+        return self.config.hook.pytest_greencode_intensity(config=self.config, region=region)
 
     def _check_meter(self, kind: SandboxKind) -> None:
         remote = kind.describe().get("remote") if self._metering.kind == "counters" else None
@@ -469,7 +472,7 @@ class GreencodeSession:
             self.factors,
             attempts_allowed=self.options.attempts,
             weights=self.options.weights,
-            intensity_for=lambda region: _hooked_intensity(self.config, region),
+            intensity_for=lambda region: answered(self._ask, region),
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
         self._add_totals_to_junit(self.account)
@@ -561,38 +564,3 @@ def _duration(seconds: float) -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _factors(config: pytest.Config, options: Options) -> Factors:
-    asked: dict[str, Intensity] = {}
-
-    def intensity(text: str, flag: str) -> Intensity:
-        if text not in asked:
-            asked[text] = _hooked_intensity(config, text, flag) or _intensity(text, flag)
-        return asked[text]
-
-    return Factors(
-        execution=intensity(options.region, "--greencode-region"),  # first: what the other one defaults to
-        generation=intensity(options.generation_region, "--greencode-generation-region"),
-        generation_pue=options.generation_pue,
-        execution_pue=options.execution_pue,
-    )
-
-
-def _intensity(text: str, flag: str) -> Intensity:
-    if not carbon.is_live(text):
-        return carbon.parse_region(text, flag=flag)
-    from pytest_greencode.intensity_sources import live_intensity
-
-    return live_intensity(text, flag=flag)
-
-
-def _hooked_intensity(config: pytest.Config, region: str, flag: str = "a record's region") -> Intensity | None:
-    """What a plugin or a conftest.py says of this region, if any does."""
-    found = config.hook.pytest_greencode_intensity(config=config, region=region)
-    if found is not None and not (isinstance(found, Intensity) and 0 < found.g_per_kwh < math.inf):
-        raise UsageProblem(
-            f"{flag} {region!r}: the hook pytest_greencode_intensity answered {found!r}; expected None or an Intensity "
-            "above 0 g/kWh and finite"
-        )
-    return found

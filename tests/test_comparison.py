@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_greencode.accounting import J_PER_KWH, account
+from pytest_greencode.accounting import account
 from pytest_greencode.comparison import (
     cascade,
     cascades,
@@ -43,6 +43,7 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
+from pytest_greencode.pricing import J_PER_KWH
 
 ROOT = Path(__file__).parent.parent
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.

@@ -36,7 +36,7 @@ FLOORS = {
         "extraction",
         "data",
     ),
-    3: ("runner", "sandboxes", "meters", "suites", "reports", "intensity_sources"),
+    3: ("sites", "runner", "sandboxes", "meters", "suites", "reports", "intensity_sources"),
     4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ..accounting import ConfigurationAccount, CostMeans, TaskRow, expected_cost, pass_probability
+from ..accounting import ConfigurationAccount, CostMeans, TaskRow
+from ..estimators import expected_cost, pass_probability
 from ..model import Configuration
 
 Step = tuple[Configuration, int]  # a configuration, and the attempts that it is allowed

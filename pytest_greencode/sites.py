@@ -1,0 +1,108 @@
+"""What turns joules into grams at the two sites: from what the user says of them, or from a run's facts."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from . import carbon
+from .errors import LedgerError, UsageProblem
+from .model import Factors, Intensity, Machine
+
+# Asked before any table: region text -> its intensity, or None.
+Ask = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteTexts:
+    """What the user says of the sites; None where nothing was said. `prefix` begins the names of the flags."""
+
+    prefix: str
+    region: str | None = None
+    generation_region: str | None = None
+    machine: str | None = None
+    generation_machine: str | None = None
+    pue: float | None = None
+    generation_pue: float | None = None
+
+
+def factors_of(texts: SiteTexts, *, known: Factors | None = None, ask: Ask = lambda region: None) -> Factors:
+    """Factors from what was said; of the rest those that are `known`, else the defaults.
+
+    A region that is given for the test site is the generation's too, unless that has its own. Raises UsageProblem
+    with the flag.
+    """
+    asked: dict[str, Intensity] = {}
+
+    def intensity(text: str, flag: str) -> Intensity:
+        if text not in asked:
+            asked[text] = answered(ask, text, flag) or _intensity(text, flag)
+        return asked[text]
+
+    execution, generation = (None, None) if known is None else (known.execution, known.generation)
+    if texts.region is not None or execution is None:
+        execution = intensity(texts.region or carbon.WORLD, f"{texts.prefix}region")
+        generation = execution if texts.region is not None or generation is None else generation
+    if texts.generation_region is not None or generation is None:
+        text = texts.generation_region or texts.region or carbon.WORLD
+        generation = intensity(text, f"{texts.prefix}generation-region")
+    execution_machine = None if known is None else known.execution_machine
+    if texts.machine is not None or execution_machine is None:
+        execution_machine = _own(carbon.parse_machine(texts.machine or "server", flag=f"{texts.prefix}machine"))
+    generation_machine = None if known is None else known.generation_machine
+    if texts.generation_machine is not None:
+        flag = f"{texts.prefix}generation-machine"
+        generation_machine = carbon.parse_machine(texts.generation_machine, flag=flag)
+    return Factors(
+        generation=generation,
+        execution=execution,
+        generation_pue=texts.generation_pue or (known.generation_pue if known else 1.0),
+        execution_pue=texts.pue or (known.execution_pue if known else 1.0),
+        generation_machine=generation_machine or carbon.any_gpu(),
+        execution_machine=execution_machine,
+    )
+
+
+def factors_of_run(facts: Mapping[str, Any]) -> Factors | None:
+    """The factors with which a run was accounted for; None where its facts have none. Raises LedgerError."""
+    found = facts.get("factors")
+    if found is None:
+        return None
+    try:
+        values = dict(found)
+        for site in ("generation", "execution"):
+            values[site] = Intensity(**values[site])
+            if values.get(f"{site}_machine") is not None:
+                values[f"{site}_machine"] = Machine(**values[f"{site}_machine"])
+        return Factors(**{name: values[name] for name in (f.name for f in fields(Factors)) if name in values})
+    except (TypeError, ValueError, KeyError) as error:
+        raise LedgerError(f"the run's factors are not as this version writes them: {error}") from None
+
+
+def answered(ask: Ask, region: str, flag: str = "a record's region") -> Intensity | None:
+    """What a plugin or a conftest.py says of this region, if any does. Raises UsageProblem for what is no intensity."""
+    found = ask(region)
+    if found is None:
+        return None
+    if isinstance(found, Intensity) and 0 < found.g_per_kwh < math.inf:
+        return found
+    raise UsageProblem(
+        f"{flag} {region!r}: the hook pytest_greencode_intensity answered {found!r}; expected None or an Intensity "
+        "above 0 g/kWh and finite"
+    )
+
+
+def _intensity(text: str, flag: str) -> Intensity:
+    if not carbon.is_live(text):
+        return carbon.parse_region(text, flag=flag)
+    from .intensity_sources import live_intensity  # asks the network: few runs do
+
+    return live_intensity(text, flag=flag)
+
+
+def _own(machine: Machine) -> Machine:
+    """Where nothing is said of its threads, they are this machine's."""
+    return machine if machine.threads else replace(machine, threads=os.cpu_count())
