@@ -692,7 +692,8 @@ def _of_parts(parts_g: Mapping[str, float]) -> _OfParts:
 def _systematic(
     tasks: Sequence[_Task], parts_g: Mapping[str, float], pricing: Pricing, origins: Mapping[str, Provenance]
 ) -> Band | None:
-    if not parts_g:
+    # A counter's noise can make an energy negative: nothing multiplies that into a band.
+    if not parts_g or min(parts_g.values()) < 0:
         return None
     return band(systematic_terms(parts_g, [record for task in tasks for record in task.counted], pricing, origins))
 

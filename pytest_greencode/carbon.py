@@ -177,7 +177,7 @@ def _with_server(machine: Machine) -> Machine:
     server = gpu_server_share()
     return replace(
         machine,
-        name=f"{machine.name} with {server.name}",
+        name=f"{machine.name} with an {server.name}",
         embodied_g=machine.embodied_g + server.embodied_g,
         embodied_low_g=machine.embodied_low_g + server.embodied_low_g,
         embodied_high_g=machine.embodied_high_g + server.embodied_high_g,

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from builders import machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,10 @@ from pytest_greencode.pricing import J_PER_KWH
 ROOT = Path(__file__).parent.parent
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.
 UNIT = Intensity(g_per_kwh=J_PER_KWH, region="unit", year=2024, source="test")
-FACTORS = Factors(generation=UNIT, execution=UNIT)
+# Machines that cost nothing to make, so that grams are joules.
+FACTORS = Factors(
+    generation=UNIT, execution=UNIT, generation_machine=machine(kg=0, power_w=1.0), execution_machine=machine(kg=0)
+)
 EXAMPLE = [(3, 0), (5, 1), (4, 0), (8, 0), (6, 1)]
 READING = Reading(
     cpu_s=0.1,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from builders import machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,12 @@ from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import cautions, render_terminal
 
 WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
-FACTORS = Factors(generation=WORLD, execution=WORLD)
+FACTORS = Factors(
+    generation=WORLD,
+    execution=WORLD,
+    generation_machine=machine("H100", 1019.5, power_w=700.0),
+    execution_machine=machine(threads=96),
+)
 A, R = Verdict.ACCEPTED, Verdict.REJECTED
 HOSTILE = "evil\x1b[31m\r\nmodel\u202e\ud800\u200b"
 

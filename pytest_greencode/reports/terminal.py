@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounting import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
@@ -27,6 +28,7 @@ _QUIETEST = {
     "flaky": -1,
     "same sample": -1,
     "not counted": -1,
+    "systematic": 0,
     "disturbed": -1,
     "alone": -1,
     "incomplete": -99,
@@ -244,14 +246,14 @@ def _value_columns(configurations: Sequence[ConfigurationAccount]) -> list[Colum
         result.append(Column(f"pass@{k or 'k'}", "%", cells, 1))
     return [
         *result,
-        _carbon_column(configurations),
+        *_carbon_columns(configurations),
         Column("J per", "accepted", [_energy(c) for c in configurations], 3),
         Column("waste", "%", [_or_unknown(c.waste_share, percent) for c in configurations], 2),
     ]
 
 
-def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> Column:
-    """The estimate and its interval, each aligned, in one unit for all."""
+def _carbon_columns(configurations: Sequence[ConfigurationAccount]) -> list[Column]:
+    """The estimate and its interval, each aligned, and its two parts; in one unit for all."""
     costs = [c.per_accepted for c in configurations]
     unit, grams = mass_unit(c for cost in costs for c in (cost.co2e_g, cost.lower_bound_co2e_g) if c is not None)
     estimates, intervals = [], []
@@ -266,7 +268,14 @@ def _carbon_column(configurations: Sequence[ConfigurationAccount]) -> Column:
         intervals.append(_interval(configuration, grams))
     first, second = max(map(len, estimates)), max(map(len, intervals))
     cells = [f"{e:>{first}}" + f" {i:>{second}}" * (second > 0) for e, i in zip(estimates, intervals, strict=True)]
-    return Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9)
+    parts = [
+        Column(top, bottom, [_or_unknown(part(cost), lambda g: significant(g / grams, 2)) for cost in costs], 1)
+        for top, bottom, part in (
+            ("opera-", "tional", attrgetter("operational_g")),
+            ("embo-", "died", attrgetter("embodied_g")),
+        )
+    ]
+    return [Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9), *parts]
 
 
 def _interval(configuration: ConfigurationAccount, grams: float) -> str:
@@ -381,10 +390,11 @@ def _footnotes(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
                 yield key, text if len(by_text) == 1 else f"{', '.join(names)}: {text}"
 
     if finished:
-        yield "headline", "operational gCO2e of all attempts, failed ones too, per accepted solution"
+        yield "headline", "gCO2e of all attempts, failed ones too, per accepted solution: operational + embodied"
     if any(row.configuration.per_accepted.interval for row in finished):
         yield "interval", "95 %, over tasks like these"
     yield from noted("interval", _too_few)
+    yield from _systematic(finished)
     if len({row.configuration.per_accepted.attempts for row in finished}) > 1:
         yield from noted("allowed (k)", lambda c: f"{_up_to(c.per_accepted.attempts or 1)} per task")
     yield from noted("unknown", _unknown)
@@ -397,6 +407,7 @@ def _footnotes(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     yield from noted("generation", lambda c: _method(c, "energy_j.generation"))
     yield from noted("execution", lambda c: _method(c, "energy_j.execution"))
     yield from noted("factors", _factors)
+    yield from noted("embodied", _embodied)
 
 
 def _too_few(configuration: ConfigurationAccount) -> str:
@@ -444,8 +455,29 @@ def _method(configuration: ConfigurationAccount, figure: str) -> str:
 
 
 def _factors(configuration: ConfigurationAccount) -> str:
-    grid = configuration.provenance["co2e_g.operational"].source
-    return f"{escape(grid)}; operational carbon only, embodied not included"
+    return escape(configuration.provenance["co2e_g.operational"].source)
+
+
+def _embodied(configuration: ConfigurationAccount) -> str:
+    """Machines by name; where their figures come from stands in the JSON and in the explanation."""
+    sources = [configuration.provenance[f"co2e_g.embodied_{site}"].source for site in ("generation", "execution")]
+    return escape("; ".join(source.split(" (")[0] for source in sources if source))
+
+
+def _systematic(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """How far all would move together, as factors of the headline; the widest of the configurations'."""
+    bands = [(cost.systematic, cost.co2e_g) for row in rows if (cost := row.configuration.per_accepted).co2e_g]
+    ratios = [(band.p5 / grams, band.p95 / grams, band) for band, grams in bands if band is not None]
+    if ratios:
+        low, high, band = min(ratios, key=lambda each: each[0] - each[1])
+        most = [escape(name) for name in list(band.spans)[:2]]
+        yield (
+            "systematic",
+            (
+                f"grid, PUE, sensors and embodied figures may move all of them together, to {significant(low, 2)} .."
+                f" {significant(high, 2)} times (5 to 95 %); most of it: {', '.join(most)}"
+            ),
+        )
 
 
 def _quarantined(quarantined: Mapping[str, str]) -> Iterator[tuple[str, str]]:
