@@ -72,7 +72,7 @@ def test_what_may_not_be_claimed():
 def test_when_it_is_paid_back():
     found = payback(Figure(value=1000.0), Figure(value=0.625), Figure(value=0.8, interval=(0.7, 0.9)), MONTHLY)
     assert payback_sentence(found) == (
-        "The one-off cost of 1.00 kgCO2e is paid back in 8.00 months [5.33, 16.0] "
+        "The one-off cost of 1.00 kgCO2e is paid back after 8.00 months [5.33, 16.0] "
         "(8000 accepted solutions [5333, 16000])"
     )
     assert "初期コスト1.00 EURの回収期間は" in payback_sentence(
@@ -88,7 +88,7 @@ def test_when_it_is_not():
     never = payback_sentence(payback(cost, old, ratio(0.5, 1.2), MONTHLY))
     assert never.endswith("cannot be told: 0.0200 months at best, never at worst")
     without = payback_sentence(payback(cost, old, ratio(0.5, 0.6), unknown("no usage given")))
-    assert without.endswith("accepted solutions; months are not known: no usage given")
+    assert without.endswith("after 22.1 accepted solutions [20.0, 25.0]; months are not known: no usage given")
     assert payback_sentence(payback(unknown("no one-off cost given"), old, ratio(0.5, 0.6), MONTHLY)).endswith(
         "is not known: no one-off cost given"
     )

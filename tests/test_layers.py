@@ -23,6 +23,7 @@ FLOORS = {
         "expectation",
         "payback",
         "forecast",
+        "history",
         "resources",
         "usage",
         "green_capacity",

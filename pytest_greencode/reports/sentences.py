@@ -50,7 +50,7 @@ _CLAIMS: Mapping[str, Mapping[ClaimKind, str]] = {
 }
 _PAYBACKS: Mapping[str, Mapping[PaybackKind, str]] = {
     "en": {
-        PaybackKind.PAYS_BACK: "The one-off cost of {cost} is paid back in {when}",
+        PaybackKind.PAYS_BACK: "The one-off cost of {cost} is paid back after {when}",
         PaybackKind.NEVER: "The one-off cost of {cost} is never paid back: nothing is saved per accepted solution",
         PaybackKind.UNCERTAIN: (
             "Whether the one-off cost of {cost} is paid back cannot be told: {best} at best, {worst}"
@@ -155,7 +155,7 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def _when(payback: Payback, words: Mapping[str, str], language: str) -> str:
-    """ "12.0 months [9.00, 18.0] (340 accepted solutions [255, 510])", or only the solutions and why the months are not known."""
+    """Months and solutions, "12.0 months [9.0, 18.0] (340 accepted solutions [255, 510])", or why only solutions."""
     solutions = words["solutions"].format(**_with_span(payback.solutions, payback.solutions_span))
     if payback.months is None:
         return solutions + words["no_months"].format(reason=_reason(payback.reason, language))
