@@ -313,7 +313,8 @@ def parse_assumptions(text: str, *, path: str = "assumptions.toml", display_path
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-        line = int(where[1]) if where else None
+        at_end = "at end of document" in str(error)
+        line = int(where[1]) if where else len(text.splitlines()) if at_end else None
         reason = "nesting too deep" if isinstance(error, RecursionError) else re.sub(r" \(at .*\)$", "", str(error))
         raise FileFormatError(shown, line, None, "TOML", reason) from None
     lines = _line_numbers(text)

@@ -36,6 +36,7 @@ from .statistics import mean_interval
 if TYPE_CHECKING:
     from .assumptions import Assumptions
 
+CO2E = "gCO2e"  # the unit of grams where another figure is in money
 S_PER_MINUTE = 60.0
 MINUTES_PER_H = 60.0
 
@@ -236,7 +237,7 @@ def workstation_s(co2e_g: Figure, workstation_w: float, grid: Intensity) -> Figu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """A configuration beside another way to the same solutions, in one unit ("g" or the currency).
+    """A configuration beside another way to the same solutions, in one unit (CO2E or the currency).
 
     `other`: its mean cost of the solutions that were accepted here. `ratio` = ours / other; below 1 ours costs less.
     `break_even_pass_rate`: at and above this share of accepted attempts ours costs no more; above 1 it never does.
@@ -351,7 +352,7 @@ def economy(
     currency = assumptions.currency
 
     def both(name: str, co2e_g: Mapping[str, float] | str, money: Mapping[str, float] | str) -> tuple[Beside, Beside]:
-        return beside(name, "g", grams, co2e_g), beside(name, currency, spent.costs, money)
+        return beside(name, CO2E, grams, co2e_g), beside(name, currency, spent.costs, money)
 
     def constant(value: float | None, name: str) -> Mapping[str, float] | str:
         if value is None:
@@ -378,9 +379,25 @@ def economy(
             )
             for name, other in assumptions.alternative.items()
         ),
-        resolved=(resolved("g", grams, work.co2e_g), resolved(currency, spent.costs, work.money)),
+        resolved=(resolved(CO2E, grams, work.co2e_g), resolved(currency, spent.costs, work.money)),
         carbon_costs=grams,
     )
+
+
+def unused(assumptions: Assumptions, configurations: Sequence[ConfigurationAccount]) -> list[str]:
+    """The names of assumptions that no configuration here has a use for: suites, tasks, and models of token prices.
+
+    Not an error, as a file may serve several runs; but it may be a slip of the pen.
+    """
+    suites = {configuration.suite for configuration in configurations}
+    tasks = {row.task_id for configuration in configurations for row in configuration.task_rows}
+    human = assumptions.human
+    used = {id(assumptions.money.token_price(configuration.model)) for configuration in configurations}
+    return [
+        *(f"human.suites.{suite}" for suite in human.suites if suite not in suites),
+        *(f'human.tasks."{task_id}"' for task_id in human.tasks if task_id not in tasks),
+        *(f"money.tokens {price.model!r}" for price in assumptions.money.tokens if id(price) not in used),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

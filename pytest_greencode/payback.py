@@ -13,6 +13,10 @@ from .model import Factors
 
 if TYPE_CHECKING:
     from .assumptions import Assumptions
+    from .economics import Economy
+
+
+NOTHING_GIVEN = "no one-off cost given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +60,26 @@ def one_off(
     )
 
 
+def run_cost(economies: Sequence[Economy]) -> tuple[Figure, Figure]:
+    """What the benchmark run itself emitted (g, with its harness) and cost (without it), all attempts of all."""
+    grams, paid = [], []
+    for economy in economies:
+        configuration = economy.configuration
+        total = configuration.co2e_g.total
+        reason = configuration.pool.reason or "what the harness or the hardware emitted is not known"
+        grams.append((configuration.model, Figure(value=total) if total is not None else unknown(reason)))
+        costs = economy.money.costs
+        if isinstance(costs, str):
+            paid.append((configuration.model, unknown(costs)))
+        else:
+            spent = math.fsum(costs[row.task_id].attempt * row.attempts for row in configuration.task_rows)
+            paid.append((configuration.model, Figure(value=spent)))
+    return _sum_of(grams), _sum_of(paid)
+
+
 def _sum_of(items: Sequence[tuple[str, Figure]]) -> Figure:
     if not items:
-        return unknown("no one-off cost given")
+        return unknown(NOTHING_GIVEN)
     known = [figure.value for _, figure in items if figure.value is not None]
     if len(known) < len(items):
         name, figure = next((name, figure) for name, figure in items if figure.value is None)
@@ -110,11 +131,10 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
 
     def solutions(share: float) -> float | None:
         saved = each * (1 - share)
-        found = cost / saved if saved > 0 else math.inf
-        return found if math.isfinite(found) else None
+        return _finite(cost / saved) if saved > 0 else None
 
     def months(count: float | None) -> float | None:
-        return count / per_month.value if count is not None and per_month.value else None
+        return _finite(count / per_month.value) if count is not None and per_month.value else None
 
     estimate = solutions(ratio.value)
     kinds = {
@@ -136,6 +156,11 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
         months_span=(months(span[0]), months(span[1])) if in_months and span is not None else None,
         reason=ratio.reason if kind is PaybackKind.UNKNOWN else no_months,
     )
+
+
+def _finite(value: float) -> float | None:
+    """What takes longer than a number can tell is never."""
+    return value if math.isfinite(value) else None
 
 
 class ClaimKind(str, enum.Enum):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -179,9 +180,9 @@ def _date(value: object) -> datetime.date | None:
     """A day; of a moment ("2026-11-21T10:00:00Z") its day as written."""
     if not isinstance(value, str):
         return None
-    day = value.strip()
+    day = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ].*)?", value.strip())
     try:
-        return datetime.date.fromisoformat(day[:10]) if len(day) == 10 or day[10:11] in ("T", " ") else None
+        return datetime.date.fromisoformat(day[1]) if day else None
     except ValueError:
         return None
 

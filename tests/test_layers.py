@@ -27,6 +27,7 @@ FLOORS = {
         "expectation",
         "payback",
         "forecast",
+        "history",
         "resources",
         "usage",
         "green_capacity",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ..economics import Beside, Economy, disagreement, spread
+from ..economics import CO2E, Beside, Economy, disagreement, spread
 from ..expectation import Figure
 from ..forecast import Demand, Forecast
 from ..payback import OneOffCost
@@ -54,7 +54,7 @@ def one_off_lines(cost: OneOffCost, currency: str, *, width: int = 80) -> list[s
     notes = [
         (
             "one-off",
-            f"{escape(name)}: {_amount(grams, 'g')}, {_amount(money, currency)}",
+            f"{escape(name)}: {_amount(grams, CO2E)}, {_amount(money, currency)}",
         )
         for name, grams, money in cost.items
     ]
@@ -94,20 +94,23 @@ def _side_by_side(members: Sequence[Economy], width: int) -> Iterator[str]:
     human_s = None if isinstance(minutes, str) else 60 * math.fsum(minutes.values()) / len(minutes)
     others = [(_PERSON, human_s, human_g.other, human_money.other)]
     others += [(escape(grams.name), None, grams.other, money.other) for grams, money in first.alternatives]
-    rows: list[tuple[str, float | None, float | None, float | None, float | None]] = [
+    rows: list[tuple[str, float | None, float | None, float | None, float | None]]
+    rows = [
         (name_of(e), e.configuration.pass_at.get(1), e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
         for e in members
     ]
-    rows += [(name, None, *values) for name, *values in others if any(value is not None for value in values)]
+    rows += [(name, None, s, g, m) for name, s, g, m in others if any(value is not None for value in (s, g, m))]
     # A person's grams are thousands of times those of a model: each has the unit that suits it.
     currency = escape(first.money.currency) or "money"
     cells = [
-        ("pass@1 %", [_shown(row[1], percent) for row in rows]),
+        ("pass@1 %", [_shown(row[1], percent) for row in rows[: len(members)]] + [""] * (len(rows) - len(members))),
         ("time", [_shown(row[2], duration) for row in rows]),
         ("CO2e", [_shown(row[3], _mass) for row in rows]),
         (currency, [_shown(row[4], significant) for row in rows]),
     ]
-    cells = [(head, column) for head, column in cells if head == "CO2e" or any(cell != _UNKNOWN for cell in column)]
+    cells = [
+        (head, column) for head, column in cells if head == "CO2e" or any(cell not in ("", _UNKNOWN) for cell in column)
+    ]
     yield from _table([row[0] for row in rows], cells, width)
 
 
@@ -144,7 +147,7 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     if economy.co2e_g.value is None:
         yield "unknown", f"CO2e: {escape(economy.co2e_g.reason or '')}"
     else:
-        yield "CO2e", f"{_amount(economy.co2e_g, 'g')}; one attempt {_amount(economy.co2e_g_per_attempt, 'g')}"
+        yield "CO2e", f"{_amount(economy.co2e_g, CO2E)}; one attempt {_amount(economy.co2e_g_per_attempt, CO2E)}"
         work = economy.human_work
         seconds, one = economy.workstation_s, economy.workstation_s_per_attempt
         if seconds.value is not None and one.value is not None:
@@ -153,12 +156,14 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     if economy.time_s.value is None and economy.time_s.reason:
         yield "unknown", f"time: {escape(economy.time_s.reason)}"
     yield from _money_notes(economy)
-    for unit, side in zip(("g", currency), economy.human, strict=True):
-        yield from _beside("person", side, unit)
+    for unit, side in zip((CO2E, currency), economy.human, strict=True):
+        for text in _beside(side, unit):
+            yield "person", text
     for pair in economy.alternatives:
-        for unit, side in zip(("g", currency), pair, strict=True):
-            yield from _beside(escape(side.name), side, unit)
-    for unit, found in zip(("g", currency), economy.resolved, strict=True):
+        for unit, side in zip((CO2E, currency), pair, strict=True):
+            for text in _beside(side, unit):
+                yield "other tool", f"{escape(side.name)}: {text}"
+    for unit, found in zip((CO2E, currency), economy.resolved, strict=True):
         if found.total.value is not None:
             parts = f"attempts {amount(found.attempts, unit)} + person {amount(found.fallback, unit)}"
             yield "resolved", f"{_amount(found.total, unit)} per task, a person finishing the rest: {parts}"
@@ -181,17 +186,17 @@ def _money_notes(economy: Economy) -> Iterator[tuple[str, str]]:
         yield "money", "the price of tokens stands for the electricity and hardware of generation"
 
 
-def _beside(key: str, side: Beside, unit: str) -> Iterator[tuple[str, str]]:
+def _beside(side: Beside, unit: str) -> Iterator[str]:
     if side.ratio.value is None or side.other is None:
         return
-    what = "CO2e" if unit == "g" else escape(unit)
+    what = "CO2e" if unit == CO2E else escape(unit)
     share = f"{significant(100 * side.ratio.value)} %{_interval(side.ratio.times(100))}"
     rate = side.break_even_pass_rate.value
     flips = ""
     if rate is not None:
         flips = f"; break-even at a pass rate of {significant(100 * rate)} %"
         flips += ", which no model reaches" if rate > 1 else ""
-    yield shorten(key, 11), f"{what}: {share} of {amount(side.other, unit)}{flips}"
+    yield f"{what}: {share} of {amount(side.other, unit)}{flips}"
 
 
 def _best(members: Sequence[Economy]) -> Iterator[tuple[str, str]]:
@@ -252,7 +257,7 @@ def _forecast(found: Forecast) -> Iterator[tuple[str, str]]:
         yield "demand", f"{_shown(solutions.value, _count)} accepted solutions a month"
     currency = found.economy.money.currency
     rows = (
-        ("CO2e", "g", found.month.co2e_g, found.year.co2e_g),
+        ("CO2e", CO2E, found.month.co2e_g, found.year.co2e_g),
         ("electricity", "kWh", found.month.energy_kwh, found.year.energy_kwh),
         ("money", currency, found.month.money, found.year.money),
     )
@@ -262,7 +267,7 @@ def _forecast(found: Forecast) -> Iterator[tuple[str, str]]:
         else:
             yield key, f"{_amount(month, unit)} a month, {_amount(year, unit)} a year"
     if found.per_accepted_g.value is not None:
-        yield "in use", f"{_amount(found.per_accepted_g, 'g')} per accepted solution"
+        yield "in use", f"{_amount(found.per_accepted_g, CO2E)} per accepted solution"
 
 
 def _log_notes(log: UsageLog | None, unmet: Iterable[Demand], most: int) -> Iterator[tuple[str, str]]:
@@ -316,11 +321,15 @@ def _amount(figure: Figure, unit: str) -> str:
     if figure.value is None:
         return f"? ({escape(figure.reason or '')})" if figure.reason else _UNKNOWN
     name, size = escape(unit), 1.0
-    if unit == "g":
+    if unit == CO2E:
         name, size = mass_unit([abs(figure.value)])
         name += "CO2e"
     return f"{significant(figure.value / size)} {name}".rstrip() + _interval(figure.times(1 / size))
 
 
 def _interval(figure: Figure) -> str:
-    return "" if figure.interval is None else f" [{', '.join(map(significant, figure.interval))}]"
+    """Nothing where the ends are shown as one number: then all attempts were given the same cost."""
+    if figure.interval is None:
+        return ""
+    low, high = map(significant, figure.interval)
+    return f" [{low}, {high}]" if low != high else ""

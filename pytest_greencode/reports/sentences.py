@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..economics import CO2E
 from ..expectation import Figure
 from ..payback import Claim, ClaimKind, Payback, PaybackKind, Span
 from .text import escape, mass_unit, significant
@@ -49,7 +50,7 @@ _CLAIMS: Mapping[str, Mapping[ClaimKind, str]] = {
 }
 _PAYBACKS: Mapping[str, Mapping[PaybackKind, str]] = {
     "en": {
-        PaybackKind.PAYS_BACK: "The one-off cost of {cost} is paid back in {when}",
+        PaybackKind.PAYS_BACK: "The one-off cost of {cost} is paid back after {when}",
         PaybackKind.NEVER: "The one-off cost of {cost} is never paid back: nothing is saved per accepted solution",
         PaybackKind.UNCERTAIN: (
             "Whether the one-off cost of {cost} is paid back cannot be told: {best} at best, {worst}"
@@ -72,8 +73,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "more": "{share} % more",
         "never": "never at worst",
         "worst": "{when} at worst",
-        "months": "{value} months",
-        "solutions": "{value} accepted solutions",
+        "months": "{value} months{span}",
+        "solutions": "{value} accepted solutions{span}",
         "no_months": "; months are not known: {reason}",
         "no_reason": "no reason given",
     },
@@ -85,8 +86,8 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "more": "{share} %増",
         "never": "最悪では回収できない",
         "worst": "最悪で{when}",
-        "months": "{value}か月",
-        "solutions": "採用された解{value}件分",
+        "months": "{value}か月{span}",
+        "solutions": "採用された解{value}件分{span}",
         "no_months": "（月数は不明：{reason}）",
         "no_reason": "理由の記録なし",
     },
@@ -130,8 +131,8 @@ def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en") ->
     )
 
 
-def payback_sentence(payback: Payback, *, unit: str = "g", language: str = "en") -> str:
-    """ "pays back in Y months [a, b]", never, or why it cannot be told. `unit`: "g" or the currency."""
+def payback_sentence(payback: Payback, *, unit: str = CO2E, language: str = "en") -> str:
+    """ "pays back in Y months [a, b]", never, or why it cannot be told. `unit`: CO2E or the currency."""
     words = _WORDS[language]
     best, worst = _span(payback)
     return _PAYBACKS[language][payback.kind].format(
@@ -147,18 +148,18 @@ def amount(value: float | None, unit: str) -> str:
     """Grams in the unit that suits them, CO2e; money in its currency; "?" for what is not known."""
     if value is None:
         return "?"
-    if unit == "g":
+    if unit == CO2E:
         name, grams = mass_unit([abs(value)])
         return f"{significant(value / grams)} {name}CO2e"
     return f"{significant(value)} {escape(unit)}".rstrip()
 
 
 def _when(payback: Payback, words: Mapping[str, str], language: str) -> str:
-    """ "12.0 months [9.00, 18.0] (340 accepted solutions)", or only the solutions and why the months are not known."""
-    solutions = words["solutions"].format(value=_with_span(payback.solutions, payback.solutions_span))
+    """Months and solutions, "12.0 months [9.0, 18.0] (340 accepted solutions [255, 510])", or why only solutions."""
+    solutions = words["solutions"].format(**_with_span(payback.solutions, payback.solutions_span))
     if payback.months is None:
         return solutions + words["no_months"].format(reason=_reason(payback.reason, language))
-    return f"{words['months'].format(value=_with_span(payback.months, payback.months_span))} ({solutions})"
+    return f"{words['months'].format(**_with_span(payback.months, payback.months_span))} ({solutions})"
 
 
 def _span(payback: Payback) -> Span:
@@ -167,13 +168,15 @@ def _span(payback: Payback) -> Span:
 
 def _period(count: float | None, payback: Payback, words: Mapping[str, str]) -> str:
     unit = "months" if payback.months_span else "solutions"
-    return words[unit].format(value="?" if count is None else significant(count))
+    return words[unit].format(**_with_span(count, None))
 
 
-def _with_span(value: float | None, span: Span | None) -> str:
-    shown = "?" if value is None else significant(value)
+def _with_span(value: float | None, span: Span | None) -> dict[str, str]:
     ends = [] if span is None else [significant(end) for end in span if end is not None]
-    return f"{shown} [{', '.join(ends)}]" if len(ends) == 2 else shown
+    return {
+        "value": "?" if value is None else significant(value),
+        "span": f" [{', '.join(ends)}]" if len(ends) == 2 else "",
+    }
 
 
 def _ends(figure: Figure) -> tuple[float, float]:

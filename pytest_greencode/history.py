@@ -1,0 +1,160 @@
+"""The history of key figures: an append-only file, one JSON line for each configuration of each run.
+
+A line says what a run found, with its interval, so that a later run can be set beside the last one without its ledger.
+Two runs are not paired here: a change counts as one only where their intervals do not overlap, which asks for more than
+a paired comparison would. To judge a merge, compare ledgers. Pure but for reading.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .economics import Economy
+from .errors import FileFormatError
+from .expectation import Direction
+from .statistics import Interval
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFigures:
+    """One configuration in one run, at k = `attempts`. `at` is ISO 8601, `revision` the code's; None is not known."""
+
+    at: str
+    revision: str | None
+    suite: str
+    model: str
+    settings: str
+    tasks: int
+    attempts: int | None
+    pass_at_k: float | None
+    co2e_g_per_accepted: float | None
+    interval: Interval | None
+    money_per_accepted: float | None
+    currency: str
+    waste_share: float | None
+    reason: str | None
+
+    @property
+    def key(self) -> tuple[str, str, str, int | None]:
+        """What has to be the same for two lines to be of one series."""
+        return self.suite, self.model, self.settings, self.attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Lines in the file's order, and for each line that could not be read "PATH:LINE: why"."""
+
+    lines: tuple[KeyFigures, ...]
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A run beside the last one of the same series. `ratio`: grams now / then."""
+
+    then: KeyFigures
+    now: KeyFigures
+    ratio: float | None
+    direction: Direction
+
+
+def key_figures(economies: Iterable[Economy], *, at: str, revision: str | None = None) -> list[KeyFigures]:
+    """What a run adds to the history."""
+    found = []
+    for economy in economies:
+        configuration = economy.configuration
+        k = configuration.per_accepted.attempts
+        found.append(
+            KeyFigures(
+                at=at,
+                revision=revision,
+                suite=configuration.suite,
+                model=configuration.model,
+                settings=configuration.settings,
+                tasks=configuration.tasks,
+                attempts=k,
+                pass_at_k=None if k is None else configuration.pass_at.get(k),
+                co2e_g_per_accepted=economy.co2e_g.value,
+                interval=economy.co2e_g.interval,
+                money_per_accepted=economy.money.per_accepted.value,
+                currency=economy.money.currency,
+                waste_share=configuration.waste_share,
+                reason=economy.co2e_g.reason,
+            )
+        )
+    return found
+
+
+def history_text(figures: Iterable[KeyFigures]) -> str:
+    """ASCII JSON lines to append to the file."""
+    return "".join(json.dumps({"schema": SCHEMA, **asdict(each)}, allow_nan=False) + "\n" for each in figures)
+
+
+def read_history(path: Path) -> History:
+    """The history at `path`, empty where there is no file yet. Raises FileFormatError where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return History(lines=(), broken=())
+    except OSError as error:
+        expected = "a history of key figures"
+        raise FileFormatError(str(path), None, None, expected, error.strerror or type(error).__name__) from None
+    lines, broken = [], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            lines.append(_key_figures(json.loads(line)))
+        except (ValueError, RecursionError, TypeError, KeyError, OverflowError) as error:
+            broken.append(f"{path}:{number}: no key figures: {type(error).__name__}")
+    return History(lines=tuple(lines), broken=tuple(broken))
+
+
+def _key_figures(record: Mapping[str, Any]) -> KeyFigures:
+    values = {name: record[name] for name in KeyFigures.__dataclass_fields__}
+    for name in ("at", "suite", "model", "settings", "currency"):
+        if not isinstance(values[name], str):
+            raise TypeError(name)
+    for name in ("revision", "reason"):
+        if not isinstance(values[name], (str, type(None))):
+            raise TypeError(name)
+    if type(values["tasks"]) is not int or type(values["attempts"]) not in (int, type(None)):
+        raise TypeError("tasks")
+    for name in ("pass_at_k", "co2e_g_per_accepted", "money_per_accepted", "waste_share"):
+        values[name] = None if values[name] is None else _number(values[name])
+    if values["interval"] is not None:
+        low, high = map(_number, values["interval"])
+        values["interval"] = (low, high)
+    return KeyFigures(**values)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(value)
+    return float(value)
+
+
+def changes(history: History, figures: Sequence[KeyFigures]) -> list[Change]:
+    """Each of a run's key figures beside the last of its series; those without a forerunner are left out."""
+    last = {line.key: line for line in history.lines}
+    return [_change(last[now.key], now) for now in figures if now.key in last]
+
+
+def _change(then: KeyFigures, now: KeyFigures) -> Change:
+    before, after = then.co2e_g_per_accepted, now.co2e_g_per_accepted
+    ratio = after / before if before and after is not None else None
+    direction = Direction.UNKNOWN
+    if then.interval is not None and now.interval is not None:
+        direction = Direction.UNCERTAIN
+        if now.interval[0] > then.interval[1]:
+            direction = Direction.MORE
+        elif now.interval[1] < then.interval[0]:
+            direction = Direction.LESS
+    return Change(then=then, now=now, ratio=ratio, direction=direction)
