@@ -214,9 +214,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.mark.parametrize(
     ("rows", "message", "color"),
     [
-        (records("m", [A, R], 20.0, tasks=10), "4.23 mg [4.14, 4.32]", "blue"),
-        (records("m", [A, R], 20.0, tasks=2), "4.07 mg", "blue"),
-        (records("m", [R, R], tasks=10), "> 20.3 mg", "lightgrey"),
+        (records("m", [A, R], 20.0, tasks=10), "4.59 mg [4.50, 4.67]", "blue"),
+        (records("m", [A, R], 20.0, tasks=2), "4.43 mg", "blue"),
+        (records("m", [R, R], tasks=10), "> 22.0 mg", "lightgrey"),
         (records("m", [A], None), "unknown", "lightgrey"),
         (records("m", [None], None), "unknown", "lightgrey"),
         ([], "unknown", "lightgrey"),

@@ -199,24 +199,30 @@ def test_the_table():
     assert lines == [
         "humaneval: 10 tasks, up to 2 attempts per task",
         "",
-        "           accepted  pass@1  pass@2  mgCO2e per accepted     J per  waste",
-        "model     /attempts       %       %      [95 % interval]  accepted      %",
-        "-" * 73,
-        "cheap         10/20    50.0     100    4.23 [4.14, 4.32]      31.6   33.3",
-        "dear          10/20    50.0     100    8.24 [8.15, 8.32]      61.6   33.3",
-        "hopeless       0/20       0       0   >20.3                   >152    100",
-        "unknown       20/20     100     100       ?                      ?      ?",
+        "          accepted pass@1 pass@2 mgCO2e per accepted opera- embo-    J per waste",
+        "model    /attempts      %      %     [95 % interval] tional  died accepted     %",
+        "-" * 80,
+        # 31.6 J x 481 / 3.6e6, and of 30 J / 700 W of an H100 and 0.15 s of a thread of the server.
+        "cheap        10/20   50.0    100   4.59 [4.50, 4.67]    4.2  0.36     31.6  33.3",
+        "dear         10/20   50.0    100   8.94 [8.85, 9.03]    8.2  0.70     61.6  33.3",
+        "hopeless      0/20      0      0  >22.0                   ?     ?     >152   100",
+        "unknown      20/20    100    100      ?                   ?     ?        ?     ?",
         "",
-        "headline     operational gCO2e of all attempts, failed ones too, per accepted",
-        "             solution",
+        "headline     gCO2e of all attempts, failed ones too, per accepted solution:",
+        "             operational + embodied",
         "interval     95 %, over tasks like these",
+        "systematic   grid, PUE, sensors and embodied figures may move all of them",
+        "             together, to 0.87 .. 1.2 times (5 to 95 %); most of it: energy of",
+        "             generation (measured), grid world",
         "unknown      hopeless: none accepted (> is the 95 % lower bound)",
         "             unknown: generation energy missing for 20 of 20 attempts",
         "generation   cheap, dear, hopeless: energy measured: nvml (gpu)",
         "             unknown: energy missing",
         "execution    energy estimated: cpu-tdp",
-        "factors      grid: world 481 g/kWh (2024, Ember/OWID); PUE 1.0; operational",
-        "             carbon only, embodied not included",
+        "factors      grid: world 481 g/kWh (2024, Ember/OWID); PUE 1.0",
+        "embodied     cheap, dear, hopeless: H100 1019.5 kg over 4 years; server 900 kg",
+        "             over 4 years, 1 of 96 threads",
+        "             unknown: server 900 kg over 4 years, 1 of 96 threads",
         "quarantined  HumanEval/77: its own solution fails",
     ]
 
@@ -237,8 +243,8 @@ def test_footnotes():
 
 def test_too_few_tasks_have_no_interval():
     lines = terminal(records("m", [A, R], 20.0)).splitlines()
-    assert lines[3].endswith("[95 % interval]  accepted      %")
-    assert lines[5].split()[-5:] == ["too", "few", "tasks", "30.6", "33.3"]
+    assert lines[3].endswith("[95 % interval] tional  died accepted     %")
+    assert lines[5].split()[-7:] == ["too", "few", "tasks", "4.1", "0.36", "30.6", "33.3"]
     assert "interval     too few tasks: 3, an interval needs 10" in lines
     many = [*records("m", [A, R], 20.0), *records("n", [A, R], 20.0, tasks=10)]
     assert "interval     95 %, over tasks like these\n             m: too few tasks" in terminal(many)
@@ -366,7 +372,7 @@ def test_report():
     assert low < first["per_accepted"]["co2e_g"] < high
     assert second["per_accepted"]["co2e_g"] is None
     assert second["per_accepted"]["reason"] == "generation energy missing for 3 of 3 attempts; none accepted"
-    assert second["co2e_g"]["embodied"] is None
+    assert second["co2e_g"]["embodied_generation"] is None
 
 
 # Energy balance, Green Capacity, and what was measured alone.
