@@ -447,6 +447,17 @@ def test_factors_of_settings():
     assert found == {"model": '"a"', "settings.model": '"x"', "top_p": "1.0", "stop": '["\\n", "é"]'}
 
 
+def test_any_level_has_a_place():
+    """Not set, numbers by size, the rest by name; what a float cannot hold is no number here."""
+    levels = [10**400, "text", 9, 10.5, True, None, math.nan, -1]
+    accounts = [configuration([EXAMPLE], t=level) for level in levels]
+    accounts.append(configuration([EXAMPLE]))
+    first, *_ = found = effects(accounts, 1)
+    assert len(found) == 9 * 8 / 2
+    assert (first.reference, first.level) == (None, "-1")
+    assert [e.level for e in found if e.reference == "-1"][:2] == ["9", "10.5"]
+
+
 # Slopes.
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,8 @@ def _level_order(level: str | None) -> tuple[int, float, str]:
     if level is None:
         return 0, 0.0, ""
     value = json.loads(level)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    # Compared before it is made a float, which a larger integer cannot be; NaN is in no order.
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < sys.float_info.max:
         return 1, float(value), level
     return 2, 0.0, level
 
@@ -115,7 +117,8 @@ def _effect(
             for unit in ("energy_j", "co2e_g")
         )
     else:
-        reason = next((c.co2e_g.reason for c in comparisons if c.co2e_g.reason), None) or "no task in common"
+        alone = next((c.co2e_g.reason for c in comparisons if c.co2e_g.value is None), None)
+        reason = alone or ("none accepted on the tasks that all have" if tasks else "no task in common")
         energy_j = co2e_g = no_ratio(reason)
     gains = [[p - q for p, q in zip(other.solved, one.solved, strict=True)] for one, other in usable]
     return Effect(
