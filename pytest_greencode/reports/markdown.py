@@ -2,6 +2,7 @@
 
 Whatever comes from a model or a file can neither mark anything up, nor link, nor mention anybody: plain words stand as
 they are, everything else stands in code spans, where GitHub looks for neither markup nor mentions nor references.
+(Backslashes keep no mention away: it is looked for once the markup is gone, in all text but that of pre, code and a.)
 Numbers and notes are the terminal's.
 """
 
