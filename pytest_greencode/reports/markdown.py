@@ -2,6 +2,7 @@
 
 Whatever comes from a model or a file can neither mark anything up, nor link, nor mention anybody: plain words stand as
 they are, everything else stands in code spans, where GitHub looks for neither markup nor mentions nor references.
+(Backslashes keep no mention away: it is looked for once the markup is gone, in all text but that of pre, code and a.)
 Numbers and notes are the terminal's.
 """
 
@@ -55,7 +56,7 @@ def render_markdown(
     if not tables:
         page.add(_Part(opening=["no attempts", ""]))
     for table in tables:
-        page.add(_Part(opening=[f"**{prose(table.title)}**", ""]))
+        page.add(_Part(opening=[f"#### {prose(table.title)}", ""]))
         if table.rows:
             page.add(_table(table.rows, table.columns, "configurations"))
         if table.green_capacity:
@@ -182,7 +183,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _notes(what: str, notes: Iterable[tuple[str, str]]) -> _Part:
-    lines = [f"- **{prose(key)}**: {prose(shorten(text, _NOTE_COLUMNS))}" for key, text in notes]
+    lines = [f"- **{prose(key.strip()) or '?'}**: {prose(shorten(text, _NOTE_COLUMNS))}" for key, text in notes]
     return _Part(lines=lines, closing=[""] if lines else [], what=what or "notes")
 
 
