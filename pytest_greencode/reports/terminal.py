@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounting import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
+from .names import Row, distinct, named, rank
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def render_terminal(
     width = max(width, 40)
     lines: list[str] = []
     for suite, members in groupby(account.configurations, key=lambda configuration: configuration.suite):
-        rows = _rows(sorted(members, key=_rank))
+        rows = named(sorted(members, key=rank))
         finished = [row for row in rows if row.configuration.attempts]
         if lines:
             lines.append("")
@@ -92,13 +92,6 @@ def keyed(notes: Iterable[tuple[str, str]], width: int, verbosity: int = 0) -> I
             last = key
 
 
-def _rank(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
-    """By the headline; the unknown last, those with a lower bound among them by it."""
-    cost = configuration.per_accepted
-    order = cost.co2e_g if cost.co2e_g is not None else cost.lower_bound_co2e_g
-    return cost.co2e_g is None, float("inf") if order is None else order, configuration.model, configuration.settings
-
-
 def _title(suite: str, configurations: Sequence[ConfigurationAccount]) -> str:
     """What the table is of; without a configuration, why there is none."""
     if not configurations:
@@ -118,68 +111,16 @@ def _up_to(count: int) -> str:
     return f"{'up to ' if count > 1 else ''}{_attempts(count)}"
 
 
-# Names.
-
-
-class _Row(NamedTuple):
-    """A configuration, its escaped model name, and the settings in which it differs from its namesakes."""
-
-    name: str
-    settings: str
-    configuration: ConfigurationAccount
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} ({self.settings})" if self.settings else self.name
-
-
-def _rows(configurations: Sequence[ConfigurationAccount]) -> list[_Row]:
-    namesakes: dict[str, list[dict[str, str]]] = {}
-    for configuration in configurations:
-        namesakes.setdefault(configuration.model, []).append(_settings(configuration.settings))
-    rows = []
-    for configuration in configurations:
-        own, others = _settings(configuration.settings), namesakes[configuration.model]
-        keys = sorted({key for other in others for key in other})
-        differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
-        shown = [f"{escape(key)}={escape(own[key])}" if key in own else f"no {escape(key)}" for key in differing]
-        rows.append(_Row(escape(configuration.model), ", ".join(shown), configuration))
-    return rows
-
-
-def _settings(text: str) -> dict[str, str]:
-    try:
-        settings = json.loads(text)
-        if isinstance(settings, dict):
-            return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
-    except (ValueError, RecursionError):
-        pass
-    return {"settings": text}
-
-
-def _distinct(names: Sequence[str], width: int) -> dict[str, str]:
-    """What each name is shown as in `width` columns; numbered where shortening made two the same."""
-    shown = {name: shorten(name, width) for name in names}
-    seen = Counter(shown.values())
-    numbers: Counter[str] = Counter()
-    for name, short in shown.items():
-        if seen[short] > 1:
-            numbers[short] += 1
-            number = f"~{numbers[short]}"
-            shown[name] = shorten(name, width - len(number)) + number
-    return shown
-
-
 # The table.
 
 
-def _table(rows: Sequence[_Row], values: list[_Column], width: int) -> Iterator[str]:
+def _table(rows: Sequence[Row], values: list[_Column], width: int) -> Iterator[str]:
     longest = max(len("model"), *(columns(row.name) for row in rows))
     gap, name_width = _fit(values, longest, width)
     while name_width < min(_NARROWEST_NAME, longest) and len(values) > 1:
         values.remove(min(values, key=lambda column: column.worth))
         gap, name_width = _fit(values, longest, width)
-    names = _distinct([row.name for row in rows], name_width)
+    names = distinct([row.name for row in rows], name_width)
 
     def line(name: str, cells: Sequence[str]) -> str:
         padded = [right(cell, column.width) for cell, column in zip(cells, values, strict=True)]
@@ -274,7 +215,7 @@ _INDICATOR_TITLES = {"run_time_s": "run time", "peak_memory_bytes": "memory", "e
 _RELATION_TITLES = (("leaner", 5), ("heavier", 4), ("mixed", 3), ("same", 2))  # with their worth
 
 
-def _green_capacity(rows: Sequence[_Row], width: int) -> Iterator[str]:
+def _green_capacity(rows: Sequence[Row], width: int) -> Iterator[str]:
     """Accepted samples beside the tasks' own solutions: reference / sample per indicator, and who dominates whom."""
     yield from wrap(
         "Green Capacity: canonical solution / accepted sample, geometric mean (over so many tasks); above 1 the sample "
@@ -319,17 +260,17 @@ def _scalar(scalar: Scalar) -> str:
 # The footnotes.
 
 
-def _footnotes(rows: Sequence[_Row]) -> Iterator[tuple[str, str]]:
+def _footnotes(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """(key, text) of what the table's numbers mean and leave out; empty ones do not appear.
 
     Of a configuration without an attempt there is only to say that it has none.
     """
-    labels = _distinct([row.label for row in rows], _LONGEST_LABEL)
+    labels = distinct([row.label for row in rows], _LONGEST_LABEL)
 
     finished = [row for row in rows if row.configuration.attempts]
 
     def noted(
-        key: str, note: Callable[[ConfigurationAccount], str], rows: Sequence[_Row] = finished
+        key: str, note: Callable[[ConfigurationAccount], str], rows: Sequence[Row] = finished
     ) -> Iterator[tuple[str, str]]:
         """The note of each configuration, said once where all say the same."""
         by_text: dict[str, list[str]] = {}
