@@ -1,9 +1,9 @@
 """Charts as data, and as still SVG pictures that need no library and no script.
 
-A chart is a frozen value with its numbers in the units that its axes name. `svg` draws it at a width; `plots.py` has the
-same values for the library with which people explore them. Colours are classes of the page's style sheet (`s0` to `s6`
-for configurations, `part-...` for parts), so that dark mode and print are its business; shapes, dashes, patterns and
-letters say the same as the colours.
+A chart is a frozen value with its numbers in the units that its axes name. `svg` draws it at a width; `plots.py` hands
+the same values to the library with which people explore them. Colours are classes of the page's style sheet (`s0` to
+`s6` for configurations, `part-...` for parts), so that dark mode and print are its business; shapes, dashes, patterns
+and letters say the same as the colours.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stacks:
-    """Horizontal bars of parts; `beside` are parts that do not belong to the whole and stand apart."""
+    """Horizontal bars of parts. `parts` names those that occur, in the order in which they are stacked."""
 
     stacks: tuple[Stack, ...]
     parts: Mapping[str, Bilingual]
