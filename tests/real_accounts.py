@@ -44,7 +44,10 @@ def records(
                 generation=None
                 if generation_j is None
                 else Generation(
-                    energy_j=generation_j, energy_method=Method.DECLARED, energy_scope="gpu", source=source or "declared"
+                    energy_j=generation_j,
+                    energy_method=Method.DECLARED,
+                    energy_scope="gpu",
+                    source=source or "declared",
                 ),
                 verdict=verdict,
                 reading=Reading(

@@ -446,11 +446,24 @@ def _lines(chart: Lines, width: int) -> tuple[float, list[str]]:
         parts += [shape(line.mark, x.at(k), y.at(value), 4) for k, value, _ in line.points]
         last = line.points[-1]
         ends.append((y.at(last[1]), x.at(last[0]), line.mark.letter))
-    floor = -math.inf
-    for height, end, name in sorted(ends):
-        floor = max(height + 4, floor + 13)
-        parts.append(_text(end + 9, floor, name, css="name"))
+    ends.sort()
+    heights = _apart([height for height, _, _ in ends], top, bottom)
+    parts += [
+        _text(end + 9, height + 4, name, css="name") for height, (_, end, name) in zip(heights, ends, strict=True)
+    ]
     return bottom + 42, parts
+
+
+def _apart(heights: Sequence[float], top: float, bottom: float, gap: float = 13.0) -> list[float]:
+    """Ascending heights moved so that letters there do not cover each other, none out of the picture."""
+    gap = min(gap, (bottom - top) / max(1, len(heights) - 1))
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + gap) if placed else height)
+    for place in range(len(placed) - 1, -1, -1):
+        limit = bottom if place == len(placed) - 1 else placed[place + 1] - gap
+        placed[place] = min(placed[place], limit)
+    return placed
 
 
 def _stacks(chart: Stacks, width: int) -> tuple[float, list[str]]:

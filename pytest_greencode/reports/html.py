@@ -41,6 +41,7 @@ _PATTERNS: Mapping[str, str] = {
     ".": "M2 3h2",
 }
 
+_LONGEST = 1000  # of a sentence
 _FORMULAS = (
     ("cost", "g = (J_gen · PUE_gen · I_gen + J_exec · PUE_exec · I_exec) / 3.6e6  +  TE · t / EL · share"),
     ("pass", "P_k = 1 - C(n-c, k) / C(n, k)"),
@@ -157,9 +158,9 @@ def _text_of(key: str, /, **values: object) -> Markup:
 
 
 def _both(text: Bilingual | str, /, **values: object) -> Markup:
-    """A text in each language, of which the style sheet shows one; what fills it is escaped."""
+    """A text in each language, of which the style sheet shows one; it may come from elsewhere, so it is escaped too."""
     if isinstance(text, str):
-        return markup_escape(text)
+        return markup_escape(cut(text, _LONGEST))
     filled = [
         markup_escape(words).format(
             **{
@@ -169,7 +170,7 @@ def _both(text: Bilingual | str, /, **values: object) -> Markup:
         )
         if values
         else markup_escape(words)
-        for language, words in text._asdict().items()
+        for language, words in zip(LANGUAGES, (cut(words, _LONGEST) for words in text), strict=True)
     ]
     if len(set(filled)) == 1:
         return filled[0]

@@ -330,7 +330,9 @@ def _summary(
     return tuple(_summary_row(entry, front, unit, grams, domain, money.get(entry.key)) for entry in entries)
 
 
-def _summary_row(entry: Entry, front: set[str], unit: str, grams: float, domain: Interval, money: MoneyRow | None) -> SummaryRow:
+def _summary_row(
+    entry: Entry, front: set[str], unit: str, grams: float, domain: Interval, money: MoneyRow | None
+) -> SummaryRow:
     configuration = entry.account
     cost = configuration.per_accepted
     carbon, energy = shown(scaled(cost.co2e_g, grams)), shown(cost.energy_j)

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..accounting import ConfigurationAccount
 from .entries import UNKNOWN, cut, headline_part
-from .terminal import cautions
 from .text import escape
 from .texts import TEXTS, Bilingual, plain
 
@@ -76,10 +75,11 @@ def _exact(value: object, unit: str) -> str:
 
 
 def cautions_of(run_facts: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    meter = run_facts.get("meter") or {}
+    """(what, why, remedy) of what makes the run's measured energy less certain than it looks."""
+    cautions = (run_facts.get("meter") or {}).get("cautions", ())
     return tuple(
-        (what, cut(str(caution.get("why", ""))), cut(str(caution.get("remedy", ""))))
-        for (_, what), caution in zip(cautions(run_facts), meter.get("cautions", ()), strict=True)
+        (cut(str(each.get("what", ""))), cut(str(each.get("why", ""))), cut(str(each.get("remedy", ""))))
+        for each in cautions
     )
 
 

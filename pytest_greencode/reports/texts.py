@@ -212,11 +212,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "minutes": Bilingual("{minutes} min", "{minutes} 分"),
     "human_carbon": Bilingual("{value} {unit} CO₂e", "{value} {unit} CO₂e"),
     "equals_human": Bilingual("= {seconds} s of a workstation", "= ワークステーション {seconds} 秒分"),
-    "more_than": Bilingual("> 95 % lower bound", "> は 95 % 下限"),
     "systematic": Bilingual("factors: {low} to {high}", "係数の幅: {low}~{high}"),
     "embodied_of": Bilingual("embodied {share} %", "うち埋め込み {share} %"),
     "on_front": Bilingual("on the front", "フロント上"),
-    "see_raw": Bilingual("Where it comes from", "出所を見る"),
     "headline_note": Bilingual(
         "95 % intervals are over tasks like these. Each figure leads to where it comes from.",
         "95 % 区間は同種の課題に対するものです。各数値から出所をたどれます。",
@@ -258,7 +256,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "chart_R": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
     "chart_P": Bilingual("Tasks solved (pass@k)", "解けた課題の割合 (pass@k)"),
     "front": Bilingual("Pareto front", "パレートフロント"),
-    "task": Bilingual("task", "課題"),
     "share": Bilingual("accepted, %", "合格率(%)"),
     "not_in_figure": Bilingual("Not in the figure, as not known: {names}", "不明のため図にないもの: {names}"),
     # Parts.
@@ -286,7 +283,6 @@ TEXTS: Mapping[str, Bilingual] = {
     "filter_some": Bilingual("sometimes accepted", "一部合格"),
     "filter_always": Bilingual("always accepted", "すべて合格"),
     "filter_shown": Bilingual("rows shown", "行を表示"),
-    "table_scrolls": Bilingual("table, scrolls sideways", "表(横にスクロール可)"),
     "column_task": Bilingual("Task", "課題"),
     "column_accepted": Bilingual("Accepted", "合格"),
     "column_verdicts": Bilingual("Verdicts", "判定"),
