@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..accounting import Account, ConfigurationAccount
+from .names import Row
 from .terminal import (
     GREEN_CAPACITY,
     Column,
-    Row,
     SuiteTable,
     cautions,
     needs_attention,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounting import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
+from .names import Row, distinct, named, rank
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class SuiteTable(NamedTuple):
 def suite_tables(account: Account) -> Iterator[SuiteTable]:
     """One for each suite, in the account's order."""
     for suite, members in groupby(account.configurations, key=lambda configuration: configuration.suite):
-        rows = _rows(sorted(members, key=_rank))
+        rows = named(sorted(members, key=rank))
         finished = [row for row in rows if row.configuration.attempts]
         compared = any(row.configuration.green_capacity is not None for row in finished)
         yield SuiteTable(
@@ -124,13 +124,6 @@ def keyed(notes: Iterable[tuple[str, str]], width: int, verbosity: int = 0) -> I
             last = key
 
 
-def _rank(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
-    """By the headline; the unknown last, those with a lower bound among them by it."""
-    cost = configuration.per_accepted
-    order = cost.co2e_g if cost.co2e_g is not None else cost.lower_bound_co2e_g
-    return cost.co2e_g is None, float("inf") if order is None else order, configuration.model, configuration.settings
-
-
 def _title(suite: str, configurations: Sequence[ConfigurationAccount]) -> str:
     """What the table is of; without a configuration, why there is none."""
     if not configurations:
@@ -150,58 +143,6 @@ def _up_to(count: int) -> str:
     return f"{'up to ' if count > 1 else ''}{_attempts(count)}"
 
 
-# Names.
-
-
-class Row(NamedTuple):
-    """A configuration, its escaped model name, and the settings in which it differs from its namesakes."""
-
-    name: str
-    settings: str
-    configuration: ConfigurationAccount
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} ({self.settings})" if self.settings else self.name
-
-
-def _rows(configurations: Sequence[ConfigurationAccount]) -> list[Row]:
-    namesakes: dict[str, list[dict[str, str]]] = {}
-    for configuration in configurations:
-        namesakes.setdefault(configuration.model, []).append(_settings(configuration.settings))
-    rows = []
-    for configuration in configurations:
-        own, others = _settings(configuration.settings), namesakes[configuration.model]
-        keys = sorted({key for other in others for key in other})
-        differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
-        shown = [f"{escape(key)}={escape(own[key])}" if key in own else f"no {escape(key)}" for key in differing]
-        rows.append(Row(escape(configuration.model), ", ".join(shown), configuration))
-    return rows
-
-
-def _settings(text: str) -> dict[str, str]:
-    try:
-        settings = json.loads(text)
-        if isinstance(settings, dict):
-            return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
-    except (ValueError, RecursionError):
-        pass
-    return {"settings": text}
-
-
-def _distinct(names: Sequence[str], width: int) -> dict[str, str]:
-    """What each name is shown as in `width` columns; numbered where shortening made two the same."""
-    shown = {name: shorten(name, width) for name in names}
-    seen = Counter(shown.values())
-    numbers: Counter[str] = Counter()
-    for name, short in shown.items():
-        if seen[short] > 1:
-            numbers[short] += 1
-            number = f"~{numbers[short]}"
-            shown[name] = shorten(name, width - len(number)) + number
-    return shown
-
-
 # The table.
 
 
@@ -211,7 +152,7 @@ def _table(rows: Sequence[Row], values: list[Column], width: int) -> Iterator[st
     while name_width < min(_NARROWEST_NAME, longest) and len(values) > 1:
         values.remove(min(values, key=lambda column: column.worth))
         gap, name_width = _fit(values, longest, width)
-    names = _distinct([row.name for row in rows], name_width)
+    names = distinct([row.name for row in rows], name_width)
 
     def line(name: str, cells: Sequence[str]) -> str:
         padded = [right(cell, column.width) for cell, column in zip(cells, values, strict=True)]
@@ -374,7 +315,7 @@ def _footnotes(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
     Of a configuration without an attempt there is only to say that it has none.
     """
-    labels = _distinct([row.label for row in rows], _LONGEST_LABEL)
+    labels = distinct([row.label for row in rows], _LONGEST_LABEL)
 
     finished = [row for row in rows if row.configuration.attempts]
 

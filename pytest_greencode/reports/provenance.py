@@ -1,0 +1,108 @@
+"""Where the page's figures come from: methods, sources, what the run recorded of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..accounting import ConfigurationAccount
+from .entries import UNKNOWN, cut, headline_part
+from .text import escape
+from .texts import TEXTS, Bilingual, plain
+
+_MOST_FACTS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """One figure's provenance: its unrounded value, how it came to be, from what."""
+
+    figure: Bilingual
+    value: str
+    method: str
+    source: str
+
+
+def origins_of(configuration: ConfigurationAccount) -> Iterator[Origin]:
+    """Each headline figure unrounded, then each figure whose provenance the account tells."""
+    cost, provenance = configuration.per_accepted, dict(configuration.provenance)
+    headline = provenance.pop("per_accepted", None)
+    method, source = ("", "") if headline is None else (headline.method.value, cut(headline.source))
+
+    def of_headline(key: str, value: object, unit: str) -> Origin:
+        return Origin(figure=TEXTS[key], value=_exact(value, unit), method=method, source=source)
+
+    yield of_headline("figure_per_accepted", cost.co2e_g, "g")
+    if cost.lower_bound_co2e_g is not None:
+        yield of_headline("figure_lower_bound", cost.lower_bound_co2e_g, "g")
+    yield of_headline("figure_interval", cost.interval, "g")
+    yield of_headline("figure_this_benchmark", cost.this_benchmark, "g")
+    for key, name in (
+        ("figure_operational_per_accepted", "operational_g"),
+        ("figure_embodied_per_accepted", "embodied_g"),
+    ):
+        if (value := headline_part(configuration, name)) is not None:
+            yield of_headline(key, value, "g")
+    if (band := headline_part(configuration, "systematic")) is not None:
+        yield of_headline("figure_systematic", (band.p5, band.p95), "g")
+    yield of_headline("figure_energy_per_accepted", cost.energy_j, "J")
+    pool = configuration.pool.co2e_g_per_accepted
+    yield Origin(figure=TEXTS["figure_pool"], value=_exact(pool, "g"), method=method, source=source)
+    yield Origin(figure=TEXTS["figure_waste_share"], value=_exact(configuration.waste_share, ""), method="", source="")
+    retry = configuration.retry.get(cost.attempts or 0)
+    kappa = retry.correctness_coefficient if retry else None
+    yield Origin(figure=TEXTS["figure_kappa"], value=_exact(kappa, ""), method="", source="")
+    for name, origin in provenance.items():
+        found: Any = configuration
+        for step in name.split("."):
+            found = getattr(found, step, None)
+        counts = (
+            ", ".join(f"{count} {each}" for each, count in origin.methods.items()) if len(origin.methods) > 1 else ""
+        )
+        yield Origin(
+            figure=TEXTS.get(f"figure_{name}", plain(escape(name))),
+            value=_exact(found, "J" if name.startswith("energy_j") else "g" if name.startswith("co2e_g") else ""),
+            method=origin.method.value,
+            source=cut("; ".join(filter(None, (origin.source, counts)))),
+        )
+
+
+def _exact(value: object, unit: str) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(repr, value))}] {unit}".strip()
+    return f"{value!r} {unit}".strip() if isinstance(value, (int, float)) else UNKNOWN
+
+
+def cautions_of(run_facts: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """(what, why, remedy) of what makes the run's measured energy less certain than it looks."""
+    cautions = (run_facts.get("meter") or {}).get("cautions", ())
+    return tuple(
+        (cut(str(each.get("what", ""))), cut(str(each.get("why", ""))), cut(str(each.get("remedy", ""))))
+        for each in cautions
+    )
+
+
+def facts_of(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Facts as (path, text); the JSON at the page's end has those beyond `_MOST_FACTS`, and the whole of long ones."""
+    for number, (path, value) in enumerate(_flat(run_facts, "")):
+        if number == _MOST_FACTS:
+            yield "...", "..."
+            return
+        yield cut(path, 120), UNKNOWN if value is None else cut(str(value))
+
+
+def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if path == "meter" and name == "cautions":
+                continue  # they have a table of their own
+            yield from _flat(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, (list, tuple)):
+        if all(not isinstance(item, (Mapping, list, tuple)) for item in value):
+            yield path, " ".join(map(str, value))
+        else:
+            for number, item in enumerate(value):
+                yield from _flat(item, f"{path}[{number}]")
+    else:
+        yield path, value

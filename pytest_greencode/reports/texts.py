@@ -1,0 +1,454 @@
+"""Every text of the HTML report, in English and Japanese.
+
+A text is a `Bilingual`, so none can lack a language. `{name}` is filled by `str.format`; both languages have the same
+names (tests see to it). Texts are trusted and plain; what fills them is escaped by who renders them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+LANGUAGES: Mapping[str, str] = {"en": "English", "ja": "日本語"}
+
+
+class Bilingual(NamedTuple):
+    """One text in each language of `LANGUAGES`."""
+
+    en: str
+    ja: str
+
+    def filled(self, **values: object) -> Bilingual:
+        """Both languages with their `{name}`s filled; a Bilingual value gives each language its own."""
+
+        def of(language: str) -> dict[str, object]:
+            return {
+                name: getattr(value, language) if isinstance(value, Bilingual) else value
+                for name, value in values.items()
+            }
+
+        return Bilingual(self.en.format(**of("en")), self.ja.format(**of("ja")))
+
+
+def plain(text: str) -> Bilingual:
+    """The same text for every language: names, numbers."""
+    return Bilingual(text, text)
+
+
+TEXTS: Mapping[str, Bilingual] = {
+    # The head.
+    "title": Bilingual("Carbon per accepted solution", "合格した解 1 件あたりのカーボン"),
+    "subtitle": Bilingual(
+        "Grams of CO₂e of every attempt, failed ones included, divided by what passed its tests.",
+        "失敗も含めたすべての試行の CO₂e を、テストに合格した解の数で割った値です。",
+    ),
+    "language": Bilingual("Language", "言語"),
+    "contents": Bilingual("Contents", "目次"),
+    "skip": Bilingual("Skip to the summary", "要約へ移動"),
+    "to_top": Bilingual("To the summary", "要約へ戻る"),
+    "run_at": Bilingual("Run of {date}", "実行日時 {date}"),
+    "on_host": Bilingual("on {host}", "実行環境 {host}"),
+    # Headings, and what stands below them.
+    "summary": Bilingual("Summary", "要約"),
+    "quality": Bilingual("Quality against carbon", "品質とカーボン"),
+    "quality_lead": Bilingual(
+        "Up is better, left is cleaner. The dashed line is the Pareto front: nothing on this page is both better and "
+        "cleaner than a configuration on it, by the point estimates. Bars are 95 % intervals over tasks like these; "
+        "where they overlap the order is not settled by this figure.",
+        "上ほど品質が高く、左ほどカーボンが少ないことを表します。破線はパレートフロントです。点推定値で見て、線上の構成より"
+        "品質もカーボンも優れた構成はこのページにはありません。棒は同種の課題に対する 95 % 区間です。"
+        "重なる場合、この図だけでは順位は決まりません。",
+    ),
+    "retries": Bilingual("Allowing retries", "再試行を許す回数"),
+    "retries_lead": Bilingual(
+        "A task is tried until an attempt is accepted, at most k times. More tries solve more tasks; what an accepted "
+        "solution then costs is shown here.",
+        "各課題は合格するまで、最大 k 回試行します。回数を増やすと解ける課題は増えます。"
+        "そのとき合格 1 件のコストがどうなるかを示します。",
+    ),
+    "retries_least": Bilingual(
+        "Least per accepted solution at k = {k}.", "合格 1 件あたりが最小になるのは k = {k} です。"
+    ),
+    "retries_single": Bilingual(
+        "Every task has one attempt, so there is no curve over k. With more samples per task it appears here.",
+        "どの課題も試行は 1 回なので、k に対する曲線はありません。課題ごとの試料を増やすとここに現れます。",
+    ),
+    "retries_chain": Bilingual(
+        "Attempts of a chain depend on the ones before, so there is no estimate for other k.",
+        "連鎖した試行は前の試行に依存するため、他の k に対する推定はできません。",
+    ),
+    "retries_table": Bilingual("The curve as numbers", "曲線の数値"),
+    "grams": Bilingual("Where the grams go", "カーボンの内訳"),
+    "grams_lead": Bilingual(
+        "The headline counts the solution: generation and execution, with the embodied share where it is modelled. The "
+        "harness (sandbox and tests) is shown beside it and is never part of it.",
+        "主指標が数えるのは解そのもの(生成と実行、モデル化されていれば埋め込み分も)です。"
+        "検証基盤(サンドボックスとテスト)は並べて示しますが、主指標には含めません。",
+    ),
+    "grams_per_accepted": Bilingual("Per accepted solution", "合格した解 1 件あたり"),
+    "grams_of_run": Bilingual("All attempts of this run", "この実行のすべての試行"),
+    "waste_title": Bilingual("Accepted against wasted", "合格した試行と無駄になった試行"),
+    "waste_lead": Bilingual(
+        "Share of the grams that went into accepted attempts, into failed attempts at tasks that were solved, and into "
+        "tasks that never were.",
+        "合格した試行、解けた課題での失敗した試行、最後まで解けなかった課題に、それぞれ費やされた割合です。",
+    ),
+    "comparisons": Bilingual("Comparisons", "比較"),
+    "comparisons_lead": Bilingual(
+        "Paired by task. A ratio below 1 means that the first one needs less CO₂e per accepted solution. Where the "
+        "95 % interval contains 1, the two are not distinguishable.",
+        "課題ごとに対応づけた比較です。比が 1 未満なら、前者のほうが合格 1 件あたりの CO₂e が少ないことを表します。"
+        "95 % 区間が 1 を含む場合、両者は区別できません。",
+    ),
+    "factors_title": Bilingual("One factor at a time", "因子ごとの効果"),
+    "factors_lead": Bilingual(
+        "Pairs of configurations that differ in this factor alone. The sign is measured, never assumed.",
+        "その因子だけが異なる構成の組です。符号は仮定せず、測定から求めます。",
+    ),
+    "tasks": Bilingual("Task by task", "課題ごとの結果"),
+    "heat_title": Bilingual("Which tasks are solved", "解けた課題"),
+    "heat_lead": Bilingual(
+        "One bar per task, the easiest at the left. The height, and the shade, are the share of accepted attempts.",
+        "1 本の棒が 1 つの課題で、左ほど易しい課題です。高さと濃さは合格した試行の割合を表します。",
+    ),
+    "tasks_table": Bilingual("All tasks: {rows} rows", "全課題: {rows} 行"),
+    "tasks_lead": Bilingual(
+        "Verdicts are in sample order. Costs are means over the task's attempts.",
+        "判定は試料の順です。コストは課題の試行の平均です。",
+    ),
+    "green_capacity": Bilingual("Green Capacity", "グリーンキャパシティ (Green Capacity)"),
+    "green_lead": Bilingual(
+        "Accepted samples beside the task's own solution: reference / sample, geometric mean over tasks. Above 1 the "
+        "sample is leaner. Correctness stands apart.",
+        "合格した試料を課題の模範解答と比べます。値は 模範解答 / 試料 の課題間の幾何平均で、"
+        "1 より大きければ試料のほうが軽いことを表します。正しさは別に示します。",
+    ),
+    "balance": Bilingual("Energy of the machine", "計算機全体のエネルギー"),
+    "balance_lead": Bilingual(
+        "Where the energy of the whole machine went while the run went on: {total} J in {seconds} s, by {meter}.",
+        "実行中に計算機全体のエネルギーがどこへ使われたか。{seconds} 秒間で {total} J({meter} による)。",
+    ),
+    "balance_disturbed": Bilingual(
+        "{percent} % of the energy above idle was other processes'. Shares by CPU time are rough then; measure on a "
+        "quiet machine.",
+        "アイドル時を超えるエネルギーの {percent} % は他のプロセスによるものです。"
+        "CPU 時間による按分は粗くなるため、他の負荷のない計算機で測定してください。",
+    ),
+    "balance_model": Bilingual(
+        "A model of the CPU's power stands in for counters, which could not be read.",
+        "カウンターを読めなかったため、CPU 電力のモデルで代用しています。",
+    ),
+    "balance_invalid": Bilingual("Windows left out: {count} ({reason})", "除外した測定区間: {count}({reason})"),
+    "methods": Bilingual("Methods and provenance", "方法と出所"),
+    "formulas": Bilingual("Formulas", "計算式"),
+    "provenance": Bilingual("Where each figure comes from", "各数値の出所"),
+    "assumptions": Bilingual("Assumptions", "前提"),
+    "regions": Bilingual("The same joules on other grids", "他の電力系統の場合"),
+    "regions_lead": Bilingual(
+        "CO₂e per accepted solution if both sites stood there, in {unit}.",
+        "両方の設置場所がその地域にあった場合の、合格 1 件あたりの CO₂e({unit})。",
+    ),
+    "explanations": Bilingual("Formulas with these numbers", "数値を代入した計算式"),
+    "cautions": Bilingual("Cautions", "注意"),
+    "run_facts": Bilingual("This run", "この実行について"),
+    "run_facts_lead": Bilingual(
+        "Versions, host, sandbox, meter, protocol and options, as the run recorded them.",
+        "バージョン、計算機、サンドボックス、計測器、測定手順、オプション(実行時の記録のとおり)。",
+    ),
+    "raw": Bilingual("Raw numbers", "生データ"),
+    "raw_lead": Bilingual(
+        "The report as JSON, unrounded: what the figures above were made from.",
+        "丸めていない JSON 形式の報告です。上の数値はここから作られています。",
+    ),
+    "raw_of": Bilingual("Raw numbers of {letter}", "{letter} の生データ"),
+    "raw_run": Bilingual("Raw facts of the run", "実行全体の生データ"),
+    "quarantined": Bilingual("Quarantined tasks", "除外された課題"),
+    "quarantined_lead": Bilingual(
+        "Tasks that failed their own solution. They are counted nowhere.",
+        "自身の模範解答が不合格になった課題です。どこにも数えません。",
+    ),
+    "gate": Bilingual("Gate", "ゲート判定"),
+    # The summary.
+    "lead_known": Bilingual(
+        "With {name}, an accepted solution costs {value} {unit} CO₂e{interval}. {solved} % of tasks are "
+        "solved{within}.",
+        "{name} では、合格した解 1 件あたり {value} {unit} CO₂e{interval} です。"
+        "{within}課題の {solved} % が解けました。",
+    ),
+    "lead_none": Bilingual(
+        "Nothing was accepted from {name}: an accepted solution costs more than {value} {unit} CO₂e (95 % lower "
+        "bound).",
+        "{name} は 1 件も合格していません。合格 1 件あたり {value} {unit} CO₂e を超えます(95 % 下限)。",
+    ),
+    "lead_unknown": Bilingual(
+        "The carbon of {name} is not known: {reason}.",
+        "{name} のカーボンは不明です({reason})。",
+    ),
+    "lead_more": Bilingual("{count} more stand in the table below.", "ほか {count} 件は下の表にあります。"),
+    "within": Bilingual(" within {k} attempts", "最大 {k} 回の試行で、"),
+    "empty": Bilingual("no attempts", "試行がありません"),
+    "empty_lead": Bilingual(
+        "This run has no attempt to account for. Give pytest a samples file: pytest --greencode runs/*.jsonl",
+        "この実行には集計する試行がありません。試料ファイルを渡してください: pytest --greencode runs/*.jsonl",
+    ),
+    "no_finished": Bilingual(
+        "No attempt has finished, so there is nothing to account for.",
+        "終了した試行がないため、集計できません。",
+    ),
+    "counts": Bilingual("{tasks} tasks, up to {k} attempts each", "課題 {tasks} 件、各最大 {k} 回の試行"),
+    "counts_one": Bilingual("{tasks} tasks, one attempt each", "課題 {tasks} 件、各 1 回の試行"),
+    "counts_plain": Bilingual("{tasks} tasks", "課題 {tasks} 件"),
+    "configuration": Bilingual("Configuration", "構成"),
+    "carbon_per_accepted": Bilingual("CO₂e per accepted", "合格 1 件の CO₂e"),
+    "interval_95": Bilingual("95 % interval", "95 % 区間"),
+    "accepted": Bilingual("Accepted", "合格"),
+    "of_attempts": Bilingual("of attempts", "/ 試行数"),
+    "pass_at": Bilingual("pass@{k}", "pass@{k}"),
+    "energy_per_accepted": Bilingual("J per accepted", "合格 1 件の J"),
+    "waste": Bilingual("Wasted", "無駄"),
+    "money_per_accepted": Bilingual("Money per accepted", "合格 1 件の費用"),
+    "human_work": Bilingual("The same by a person", "人が行う場合"),
+    "minutes": Bilingual("{minutes} min", "{minutes} 分"),
+    "human_carbon": Bilingual("{value} {unit} CO₂e", "{value} {unit} CO₂e"),
+    "equals_human": Bilingual("= {seconds} s of a workstation", "= ワークステーション {seconds} 秒分"),
+    "systematic": Bilingual("factors: {low} to {high}", "係数の幅: {low}~{high}"),
+    "embodied_of": Bilingual("embodied {share} %", "うち埋め込み {share} %"),
+    "on_front": Bilingual("on the front", "フロント上"),
+    "headline_note": Bilingual(
+        "95 % intervals are over tasks like these. Each figure leads to where it comes from.",
+        "95 % 区間は同種の課題に対するものです。各数値から出所をたどれます。",
+    ),
+    "notes": Bilingual("What to know", "留意点"),
+    # Notes.
+    "note_unknown": Bilingual("not known: {reason}", "不明: {reason}"),
+    "note_few": Bilingual("no interval: {reason}", "区間なし: {reason}"),
+    "note_unfinished": Bilingual(
+        "{count} of {planned} attempts not run, or not to the end", "試行 {planned} 件中 {count} 件が未実行または未完了"
+    ),
+    "note_harness": Bilingual(
+        "{count} attempts failed by the harness, not counted", "検証基盤の不具合による {count} 件は数えていません"
+    ),
+    "note_left_out": Bilingual("{count} tasks left out: {tasks}", "除外した課題 {count} 件: {tasks}"),
+    "note_extraction": Bilingual(
+        "{count} of {attempts} replies had to be reduced to their code ({rules})",
+        "応答 {attempts} 件中 {count} 件はコード部分の抽出が必要でした({rules})",
+    ),
+    "note_flaky": Bilingual(
+        "{count} attempts gave different verdicts when repeated", "{count} 件は再実行で判定が変わりました"
+    ),
+    "note_same": Bilingual(
+        "all samples of every task are the same program: retries only waste",
+        "どの課題でも試料がすべて同じプログラムです。再試行は無駄になるだけです",
+    ),
+    "note_hardware": Bilingual("generated on {hardware}", "生成に使った GPU: {hardware}"),
+    # Charts.
+    "axis_carbon": Bilingual("{unit} CO₂e per accepted solution", "合格 1 件あたりの CO₂e({unit})"),
+    "axis_carbon_run": Bilingual("{unit} CO₂e, all attempts", "全試行の CO₂e({unit})"),
+    "axis_pass": Bilingual("tasks solved, %", "解けた課題の割合(%)"),
+    "axis_k": Bilingual("attempts allowed, k", "許した試行回数 k"),
+    "axis_ratio": Bilingual("ratio of CO₂e per accepted solution", "合格 1 件あたりの CO₂e の比"),
+    "axis_green": Bilingual("reference / sample", "模範解答 / 試料"),
+    "axis_share": Bilingual("share of the grams, %", "カーボンの割合(%)"),
+    "axis_energy": Bilingual("J", "J"),
+    "axis_tasks": Bilingual("tasks, easiest first", "課題(易しい順)"),
+    "log_scale": Bilingual("logarithmic", "対数目盛"),
+    "chart_R": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
+    "chart_P": Bilingual("Tasks solved (pass@k)", "解けた課題の割合 (pass@k)"),
+    "front": Bilingual("Pareto front", "パレートフロント"),
+    "share": Bilingual("accepted, %", "合格率(%)"),
+    "not_in_figure": Bilingual("Not in the figure, as not known: {names}", "不明のため図にないもの: {names}"),
+    # Parts.
+    "part_generation": Bilingual("generation", "生成"),
+    "part_execution": Bilingual("execution", "実行"),
+    "part_harness": Bilingual("harness (beside)", "検証基盤(別掲)"),
+    "harness": Bilingual("harness", "検証基盤"),
+    "part_embodied": Bilingual("embodied", "埋め込み"),
+    "part_embodied_generation": Bilingual("embodied, generation", "埋め込み(生成)"),
+    "part_embodied_execution": Bilingual("embodied, execution", "埋め込み(実行)"),
+    "part_useful": Bilingual("accepted attempts", "合格した試行"),
+    "part_retried": Bilingual("failed attempts, task solved", "失敗した試行(課題は解けた)"),
+    "part_unsolved": Bilingual("tasks never solved", "解けなかった課題"),
+    "part_solutions": Bilingual("solutions", "解"),
+    "part_repetitions": Bilingual("repetitions", "反復測定"),
+    "part_others": Bilingual("other processes", "他のプロセス"),
+    "part_idle_reserved": Bilingual("idle, cores of this run", "アイドル(この実行のコア)"),
+    "part_idle_rest": Bilingual("idle, other cores", "アイドル(他のコア)"),
+    "part_dram": Bilingual("DRAM (besides)", "DRAM(別掲)"),
+    "total": Bilingual("total", "合計"),
+    # Tables.
+    "filter": Bilingual("Filter by task or configuration", "課題または構成で絞り込み"),
+    "filter_all": Bilingual("all", "すべて"),
+    "filter_never": Bilingual("never accepted", "合格なし"),
+    "filter_some": Bilingual("sometimes accepted", "一部合格"),
+    "filter_always": Bilingual("always accepted", "すべて合格"),
+    "filter_shown": Bilingual("rows shown", "行を表示"),
+    "column_task": Bilingual("Task", "課題"),
+    "column_accepted": Bilingual("Accepted", "合格"),
+    "column_verdicts": Bilingual("Verdicts", "判定"),
+    "column_g_attempt": Bilingual("{unit} CO₂e per attempt", "試行あたり {unit} CO₂e"),
+    "column_g_accepted": Bilingual("of accepted", "合格した試行"),
+    "column_g_failed": Bilingual("of failed", "失敗した試行"),
+    "column_j_attempt": Bilingual("J per attempt", "試行あたり J"),
+    "column_k": Bilingual("k", "k"),
+    "column_kappa": Bilingual("attempts per accepted (κ)", "合格あたりの試行数 (κ)"),
+    "column_pair": Bilingual("First / second", "前者 / 後者"),
+    "column_ratio": Bilingual("Ratio", "比"),
+    "column_pass_difference": Bilingual("pass@k, points", "pass@k の差(ポイント)"),
+    "column_tasks": Bilingual("Tasks", "課題数"),
+    "column_verdict": Bilingual("Reading", "読み方"),
+    "column_factor": Bilingual("Factor", "因子"),
+    "column_levels": Bilingual("Levels", "水準"),
+    "column_pairs": Bilingual("Pairs", "組数"),
+    "column_correctness": Bilingual("Correctness, %", "正しさ(%)"),
+    "column_leaner": Bilingual("leaner", "軽い"),
+    "column_heavier": Bilingual("heavier", "重い"),
+    "column_mixed": Bilingual("mixed", "一長一短"),
+    "column_same": Bilingual("same", "同等"),
+    "column_figure": Bilingual("Figure", "数値"),
+    "column_value": Bilingual("Value", "値"),
+    "column_method": Bilingual("Method", "方法"),
+    "column_source": Bilingual("Source", "出典"),
+    "column_region": Bilingual("Region", "地域"),
+    "column_intensity": Bilingual("g CO₂e/kWh", "g CO₂e/kWh"),
+    "column_assumption": Bilingual("Assumption", "前提"),
+    "column_what": Bilingual("What", "内容"),
+    "column_why": Bilingual("Why it matters", "理由"),
+    "column_remedy": Bilingual("What to do", "対処"),
+    "column_key": Bilingual("Key", "項目"),
+    "column_reason": Bilingual("Reason", "理由"),
+    "column_rule": Bilingual("Rule", "規則"),
+    "column_limit": Bilingual("Limit", "上限"),
+    "column_part": Bilingual("Part", "内訳"),
+    "column_joules": Bilingual("J", "J"),
+    "column_share": Bilingual("Share, %", "割合(%)"),
+    "column_formula": Bilingual("Formula", "計算式"),
+    "distinguishable_less": Bilingual("first needs less", "前者のほうが少ない"),
+    "distinguishable_more": Bilingual("first needs more", "前者のほうが多い"),
+    "not_distinguishable": Bilingual("not distinguishable", "区別できない"),
+    "unknown": Bilingual("not known", "不明"),
+    "decision_pass": Bilingual("pass", "合格"),
+    "decision_fail": Bilingual("fail", "不合格"),
+    "decision_inconclusive": Bilingual("inconclusive", "判定不能"),
+    "decision_not_evaluated": Bilingual("not evaluated", "未評価"),
+    "indicator_run_time_s": Bilingual("run time", "実行時間"),
+    "indicator_peak_memory_bytes": Bilingual("memory", "メモリ"),
+    "indicator_energy_j": Bilingual("energy", "エネルギー"),
+    "indicator_flops": Bilingual("FLOPs", "FLOPs"),
+    "green_scalar": Bilingual(
+        "{name}: weighted mean of log ratios {value} ({weights})", "{name}: 対数比の加重平均 {value}({weights})"
+    ),
+    # Verdicts.
+    "verdict_accepted": Bilingual("accepted", "合格"),
+    "verdict_rejected": Bilingual("rejected", "不合格"),
+    "verdict_timeout": Bilingual("timeout", "時間切れ"),
+    "verdict_memory": Bilingual("memory", "メモリ超過"),
+    "verdict_output_limit": Bilingual("output limit", "出力超過"),
+    "verdict_crashed": Bilingual("crashed", "異常終了"),
+    "verdict_malformed": Bilingual("malformed", "形式不正"),
+    "verdict_harness_error": Bilingual("harness error, not counted", "検証基盤の不具合(数えない)"),
+    "verdict_lost": Bilingual("not finished", "未完了"),
+    # Methods.
+    "method_measured": Bilingual("measured", "実測"),
+    "method_attributed": Bilingual("attributed", "按分"),
+    "method_estimated": Bilingual("estimated", "推定"),
+    "method_declared": Bilingual("declared", "申告"),
+    "method_missing": Bilingual("missing", "不明"),
+    # Figures.
+    "figure_per_accepted": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
+    "figure_energy_per_accepted": Bilingual("energy per accepted solution", "合格 1 件あたりのエネルギー"),
+    "figure_operational_per_accepted": Bilingual("operational part", "うち運用"),
+    "figure_embodied_per_accepted": Bilingual("embodied part", "うち埋め込み"),
+    "figure_interval": Bilingual("95 % interval, tasks like these", "95 % 区間(同種の課題)"),
+    "figure_this_benchmark": Bilingual("95 % interval, this benchmark", "95 % 区間(このベンチマーク)"),
+    "figure_systematic": Bilingual("band of the factors, p5 to p95", "係数の不確かさの幅(p5~p95)"),
+    "figure_lower_bound": Bilingual("95 % lower bound", "95 % 下限"),
+    "figure_energy_j.generation": Bilingual("energy of generation, all attempts", "生成のエネルギー(全試行)"),
+    "figure_energy_j.execution": Bilingual("energy of execution, all attempts", "実行のエネルギー(全試行)"),
+    "figure_energy_j.harness": Bilingual("energy of the harness", "検証基盤のエネルギー"),
+    "figure_energy_j.total": Bilingual("energy, total", "エネルギー合計"),
+    "figure_co2e_g.operational": Bilingual("operational CO₂e, all attempts", "運用時の CO₂e(全試行)"),
+    "figure_co2e_g.embodied": Bilingual("embodied CO₂e, all attempts", "埋め込み CO₂e(全試行)"),
+    "figure_co2e_g.harness": Bilingual("CO₂e of the harness", "検証基盤の CO₂e"),
+    "figure_pool": Bilingual("everything spent / everything accepted", "全消費 / 全合格"),
+    "figure_waste_share": Bilingual("wasted share", "無駄になった割合"),
+    "figure_kappa": Bilingual("correctness coefficient κ", "正確性係数 κ"),
+    # Formulas (docs: explanation of the metric).
+    "formula_cost": Bilingual("Cost of one attempt", "試行 1 回のコスト"),
+    "formula_cost_note": Bilingual(
+        "J joules, PUE facility energy over IT energy, I grid intensity in g/kWh; TE embodied grams, EL service life, "
+        "t time used. Software Carbon Intensity, ISO/IEC 21031, per accepted solution.",
+        "J はジュール、PUE は施設全体と IT 機器のエネルギー比、I は電力の炭素強度(g/kWh)、TE は製造時の排出量、"
+        "EL は耐用期間、t は使用時間。合格した解を機能単位とする Software Carbon Intensity(ISO/IEC 21031)です。",
+    ),
+    "formula_pass": Bilingual("Chance that a task is solved within k attempts", "k 回以内に課題が解ける確率"),
+    "formula_pass_note": Bilingual(
+        "n attempts of a task, c of them accepted; unbiased (Chen et al. 2021).",
+        "n は課題の試行数、c はそのうち合格した数。不偏推定量です(Chen et al. 2021)。",
+    ),
+    "formula_attempts": Bilingual("Attempts made on average", "平均試行回数"),
+    "formula_attempts_note": Bilingual("Tried until accepted, at most k times.", "合格するまで、最大 k 回試行します。"),
+    "formula_expected": Bilingual("Expected cost of a task", "課題 1 件の期待コスト"),
+    "formula_expected_note": Bilingual(
+        "μ_P, μ_F: mean cost of the task's accepted and failed attempts.",
+        "μ_P と μ_F は、その課題で合格した試行と失敗した試行の平均コストです。",
+    ),
+    "formula_headline": Bilingual("Headline: cost per accepted solution", "主指標: 合格した解 1 件あたりのコスト"),
+    "formula_headline_note": Bilingual(
+        "Sums over tasks. Nothing accepted gives no number but a lower bound, never 0.",
+        "課題について和を取ります。1 件も合格しなければ値はなく下限のみで、0 とはしません。",
+    ),
+    "formula_kappa": Bilingual("Correctness coefficient", "正確性係数"),
+    "formula_kappa_note": Bilingual(
+        "Attempts per accepted solution, never below 1.", "合格 1 件に要した試行数。1 を下回りません。"
+    ),
+    "formula_interval": Bilingual("95 % interval", "95 % 区間"),
+    "formula_interval_note": Bilingual(
+        "Delta method on log R over m tasks, Student's t on m - 1 degrees of freedom.",
+        "m 個の課題に対する log R のデルタ法、自由度 m - 1 のスチューデントの t 分布。",
+    ),
+    "formula_waste": Bilingual("Wasted share", "無駄になった割合"),
+    "formula_waste_note": Bilingual(
+        "What went into attempts that were thrown away.", "捨てられた試行に費やされた割合です。"
+    ),
+    "scope": Bilingual(
+        "Counted: inference and execution of the attempts. Not counted: training, networks, people's devices.",
+        "数えるもの: 試行の推論と実行。数えないもの: 学習、通信網、利用者の端末。",
+    ),
+    "interactive_note": Bilingual(
+        "Figures can be explored: point, zoom, click the legend.",
+        "図は操作できます(値の表示、拡大、凡例のクリック)。",
+    ),
+}
+
+
+# What the account says in English where a figure is not known, in Japanese.
+_REASONS = (
+    (r"no finished attempts", "終了した試行がない"),
+    (r"generation energy missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で生成エネルギーの記録がない"),
+    (r"execution energy missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で実行エネルギーの記録がない"),
+    (r"none accepted", "合格が 1 件もない"),
+    (r"(\d+) attempts allowed, but (.+) has (\d+)", r"\1 回まで許すが、\2 の試行は \3 回しかない"),
+    (r"no headline", "主指標がない"),
+    (r"too few tasks: (\d+), an interval needs (\d+)", r"課題が少なすぎる(\1 件。区間には \2 件必要)"),
+    (r"the cost is not positive", "コストが正でない"),
+    (
+        r"needs more attempts of every task than the k allowed",
+        "どの課題にも、許した回数 k より多い試行が必要",
+    ),
+    (r"the attempts of a chain cannot be redrawn", "連鎖した試行は引き直せない"),
+)
+
+
+def reason(text: str) -> Bilingual:
+    """A reason of the account in both languages; one that nobody has translated stays English in both."""
+    parts = text.split("; ")
+    return Bilingual(text, "; ".join(map(_translated, parts)))
+
+
+def _translated(part: str) -> str:
+    for pattern, japanese in _REASONS:
+        found = re.fullmatch(pattern, part, re.DOTALL)
+        if found is not None:
+            return found.expand(japanese)
+    return part
