@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pytest_greencode.accounting import account
-from pytest_greencode.assumptions import parse_assumptions
-from pytest_greencode.economics import economy
+from pytest_greencode.economics.assumptions import parse_assumptions
+from pytest_greencode.economics.economy import economy
+from pytest_greencode.economics.resources import key_of, uses
 from pytest_greencode.model import (
     AttemptRecord,
     Configuration,
@@ -16,7 +17,6 @@ from pytest_greencode.model import (
     Reading,
     Verdict,
 )
-from pytest_greencode.resources import key_of, uses
 
 A, R = Verdict.ACCEPTED, Verdict.REJECTED
 GRID = Intensity(g_per_kwh=500.0, region="X", year=2024, source="test")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_greencode.assumptions import Assumptions, parse_assumptions, read_assumptions
+from pytest_greencode.economics.assumptions import Assumptions, parse_assumptions, read_assumptions
 from pytest_greencode.errors import FileFormatError, UsageProblem
 from pytest_greencode.model import Intensity
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_greencode.accounting import account
-from pytest_greencode.assumptions import parse_assumptions
-from pytest_greencode.economics import disagreement, economy, spread, unused
-from pytest_greencode.expectation import Direction, Figure, TaskCost, direction, paired_ratio, per_accepted
+from pytest_greencode.economics.assumptions import parse_assumptions
+from pytest_greencode.economics.economy import disagreement, economy, spread, unused
+from pytest_greencode.economics.expectation import Direction, Figure, TaskCost, direction, paired_ratio, per_accepted
+from pytest_greencode.economics.payback import ClaimKind, PaybackKind, claim, one_off, payback, run_cost
+from pytest_greencode.economics.resources import key_of, uses
 from pytest_greencode.model import Factors
-from pytest_greencode.payback import ClaimKind, PaybackKind, claim, one_off, payback, run_cost
-from pytest_greencode.resources import key_of, uses
 from pytest_greencode.statistics import ratio_interval
 
 MONEY = """

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from economy import FACTORS, A, R, economies, records_of
 
-from pytest_greencode import assumptions
-from pytest_greencode.expectation import Figure
-from pytest_greencode.forecast import forecast, stated_demand
-from pytest_greencode.payback import one_off, payback
+from pytest_greencode.economics import assumptions
+from pytest_greencode.economics.expectation import Figure
+from pytest_greencode.economics.forecast import forecast, stated_demand
+from pytest_greencode.economics.payback import one_off, payback
+from pytest_greencode.economics.usage import parse_usage
 from pytest_greencode.reports.text import significant
-from pytest_greencode.usage import parse_usage
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXPLANATION = (DOCS / "explanation" / "economics.md").read_text(encoding="utf-8")

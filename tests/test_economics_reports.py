@@ -7,11 +7,12 @@ from economy import FACTORS, A, R, economies, records_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_greencode.assumptions import parse_assumptions
-from pytest_greencode.economics import CO2E
-from pytest_greencode.expectation import Figure, unknown
-from pytest_greencode.forecast import Demand, forecast, forecasts, logged_demands
-from pytest_greencode.payback import Claim, ClaimKind, PaybackKind, claim, one_off, payback
+from pytest_greencode.economics.assumptions import parse_assumptions
+from pytest_greencode.economics.economy import CO2E
+from pytest_greencode.economics.expectation import Figure, unknown
+from pytest_greencode.economics.forecast import Demand, forecast, forecasts, logged_demands
+from pytest_greencode.economics.payback import Claim, ClaimKind, PaybackKind, claim, one_off, payback
+from pytest_greencode.economics.usage import parse_usage
 from pytest_greencode.reports import sentences
 from pytest_greencode.reports.economics import (
     assumption_lines,
@@ -22,7 +23,6 @@ from pytest_greencode.reports.economics import (
 )
 from pytest_greencode.reports.sentences import LANGUAGES, amount, claim_sentence, payback_sentence
 from pytest_greencode.reports.text import columns
-from pytest_greencode.usage import parse_usage
 
 HOSTILE = "evil\x1b[31m\r\nmodel\u202e\ud800\u200b{0}{new}"
 MONEY = """

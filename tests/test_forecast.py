@@ -7,10 +7,10 @@ from economy import A, R, economies, records_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_greencode.assumptions import parse_assumptions
+from pytest_greencode.economics.assumptions import parse_assumptions
+from pytest_greencode.economics.forecast import Demand, forecast, forecasts, logged_demands, stated_demand
+from pytest_greencode.economics.usage import DAYS_PER_MONTH, UsageRow, parse_usage, read_usage
 from pytest_greencode.errors import FileFormatError
-from pytest_greencode.forecast import Demand, forecast, forecasts, logged_demands, stated_demand
-from pytest_greencode.usage import DAYS_PER_MONTH, UsageRow, parse_usage, read_usage
 
 MONEY = '[money]\ncurrency = "EUR"\nelectricity_per_kwh = 0.30\n'
 TWO_TASKS = [[(3600.0, A), (3600.0, R)], [(3600.0, A), (3600.0, A)]]

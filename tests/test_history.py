@@ -5,9 +5,9 @@ from economy import A, R, economies, records_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_greencode.economics.expectation import Direction
+from pytest_greencode.economics.history import changes, history_text, key_figures, read_history
 from pytest_greencode.errors import FileFormatError
-from pytest_greencode.expectation import Direction
-from pytest_greencode.history import changes, history_text, key_figures, read_history
 
 MONEY = '[money]\ncurrency = "EUR"\nelectricity_per_kwh = 0.30\n'
 AT = "2026-11-21T10:00:00Z"

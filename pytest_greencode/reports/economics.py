@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ..economics import CO2E, Beside, Economy, disagreement, spread
-from ..expectation import Figure
-from ..forecast import Demand, Forecast
-from ..payback import OneOffCost
+from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
+from ..economics.expectation import Figure
+from ..economics.forecast import Demand, Forecast
+from ..economics.payback import OneOffCost
 from .sentences import amount
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
-    from ..assumptions import Entry
-    from ..usage import UsageLog
+    from ..economics.assumptions import Entry
+    from ..economics.usage import UsageLog
 
 _UNKNOWN = "?"
 _NARROWEST_NAME = 8

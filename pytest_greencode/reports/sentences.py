@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ..economics import CO2E
-from ..expectation import Figure
-from ..payback import Claim, ClaimKind, Payback, PaybackKind, Span
+from ..economics.economy import CO2E
+from ..economics.expectation import Figure
+from ..economics.payback import Claim, ClaimKind, Payback, PaybackKind, Span
 from .text import escape, mass_unit, significant
 
 LANGUAGES = ("en", "ja")

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .economics import Economy
-from .errors import FileFormatError
+from ..errors import FileFormatError
+from ..statistics import Interval
+from .economy import Economy
 from .expectation import Direction
-from .statistics import Interval
 
 SCHEMA = 1
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import FileFormatError
+from ..errors import FileFormatError
 
 DAYS_PER_MONTH: Final = 365.25 / 12
 LOG_BYTES: Final = 256 << 20

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .carbon import parse_region
-from .errors import FileFormatError, UsageProblem
-from .model import Intensity
-from .records import Name, format_problem
+from ..carbon import parse_region
+from ..errors import FileFormatError, UsageProblem
+from ..model import Intensity
+from ..records import Name, format_problem
 from .usage import DAYS_PER_MONTH
 
 if sys.version_info >= (3, 11):

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..model import Factors
 from .expectation import Direction, Figure, direction, unknown
-from .model import Factors
 
 if TYPE_CHECKING:
     from .assumptions import Assumptions
-    from .economics import Economy
+    from .economy import Economy
 
 
 NOTHING_GIVEN = "no one-off cost given"

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .accounting import MIN_TASKS, ConfigurationAccount, CostMeans
+from ..accounting import MIN_TASKS, ConfigurationAccount, CostMeans
+from ..model import Factors, Intensity
+from ..statistics import mean_interval
 from .expectation import (
     Costs,
     Direction,
@@ -29,9 +31,7 @@ from .expectation import (
     too_few,
     unknown,
 )
-from .model import Factors, Intensity
 from .resources import J_PER_KWH, Use
-from .statistics import mean_interval
 
 if TYPE_CHECKING:
     from .assumptions import Assumptions

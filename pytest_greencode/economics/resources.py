@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .accounting import ConfigurationAccount, CostMeans
-from .model import AttemptRecord, Factors, Verdict
+from ..accounting import ConfigurationAccount, CostMeans
+from ..model import AttemptRecord, Factors, Verdict
 
 J_PER_KWH = 3.6e6
 S_PER_H = 3600.0

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .economics import Economy
+from .economy import Economy
 from .expectation import Figure, unknown
 from .usage import DAYS_PER_MONTH, UsageLog, UsageRow
 

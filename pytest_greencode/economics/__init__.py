@@ -1,0 +1,1 @@
+"""Money, human work beside it, payback and forecasts: from the account and from assumptions that the user gives."""
