@@ -24,20 +24,17 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
-from pytest_greencode.accounting import (  # noqa: E402
-    J_PER_KWH,
-    ConfigurationAccount,
-    account,
-    expected_attempts,
-    pass_probability,
-)
+from pytest_greencode.accounting import ConfigurationAccount, account  # noqa: E402
 from pytest_greencode.comparison import compare  # noqa: E402
+from pytest_greencode.estimators import expected_attempts, pass_probability  # noqa: E402
 from pytest_greencode.model import (  # noqa: E402
+    J_PER_KWH,
     AttemptRecord,
     Configuration,
     Factors,
     Generation,
     Intensity,
+    Machine,
     Method,
     Reading,
     Verdict,
@@ -55,7 +52,19 @@ SLOPE, TASK_SD, ATTEMPT_SD, FAILED = 1.0, 0.3, 0.4, 1.2
 DEARER, LOGIT_SHIFT, LOGIT_SD = 1.3, 0.5, 0.7
 
 UNIT = Intensity(g_per_kwh=J_PER_KWH, region="unit", year=None, source="1 J is 1 g")
-FACTORS = Factors(generation=UNIT, execution=UNIT)
+# Made for nothing, so that grams are joules.
+MACHINE = Machine(
+    name="machine",
+    embodied_g=0.0,
+    embodied_low_g=0.0,
+    embodied_high_g=0.0,
+    lifetime_s=1.0,
+    lifetime_low_s=1.0,
+    lifetime_high_s=1.0,
+    source="simulated",
+    power_w=1.0,
+)
+FACTORS = Factors(generation=UNIT, execution=UNIT, generation_machine=MACHINE, execution_machine=MACHINE)
 READING = Reading(
     cpu_s=0.0,
     wall_s=0.0,

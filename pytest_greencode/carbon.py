@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 
 from .data import rows
 from .errors import UsageProblem
-from .model import OWN_GRID, Intensity, Machine
+from .model import J_PER_KWH, OWN_GRID, Intensity, Machine
 
 WORLD = "WOR"
 LIVE = "live:"
-J_PER_KWH = 3.6e6
 _NUMBER = re.compile(r"[-+]?\.?\d")
 _UNIT = re.compile(r"\s*g(\s*/\s*kwh)?$", re.IGNORECASE)
 

@@ -163,6 +163,7 @@ class Reading:
     flops: float | None = None
 
 
+J_PER_KWH = 3.6e6
 OWN_GRID = "user"  # the region and source of a figure that the user gave
 
 

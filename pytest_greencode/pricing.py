@@ -14,9 +14,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .model import AttemptRecord, Factors, Generation, Intensity, Machine, Method
+from .model import J_PER_KWH, AttemptRecord, Factors, Generation, Intensity, Machine, Method
 
-J_PER_KWH = 3.6e6
 # 278 GWh. No attempt costs that; beyond it a figure is a mistake, and sums of squares might overflow.
 _LARGEST_J = 1e15
 # 30 years; as above.

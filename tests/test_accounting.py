@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_greencode.accounting import account
 from pytest_greencode.estimators import expected_attempts, expected_cost, lower_bound, pass_probability
 from pytest_greencode.model import (
+    J_PER_KWH,
     AttemptRecord,
     Configuration,
     Factors,
@@ -25,7 +26,7 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
-from pytest_greencode.pricing import J_PER_KWH, PARTS, Pricing
+from pytest_greencode.pricing import PARTS, Pricing
 from pytest_greencode.statistics import noise_interval, ratio_interval
 
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.

@@ -34,6 +34,7 @@ from pytest_greencode.comparison import (
 )
 from pytest_greencode.comparison.pairs import cautions
 from pytest_greencode.model import (
+    J_PER_KWH,
     AttemptRecord,
     Configuration,
     Factors,
@@ -44,7 +45,6 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
-from pytest_greencode.pricing import J_PER_KWH
 
 ROOT = Path(__file__).parent.parent
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..accounting import MIN_TASKS, ConfigurationAccount, CostMeans
-from ..model import Factors, Intensity
+from ..model import J_PER_KWH, Factors, Intensity
 from ..statistics import mean_interval
 from .expectation import (
     Costs,
@@ -31,7 +31,7 @@ from .expectation import (
     too_few,
     unknown,
 )
-from .resources import J_PER_KWH, Use
+from .resources import Use
 
 if TYPE_CHECKING:
     from .assumptions import Assumptions

@@ -18,9 +18,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..accounting import ConfigurationAccount, CostMeans
-from ..model import AttemptRecord, Factors, Verdict
+from ..model import J_PER_KWH, AttemptRecord, Factors, Verdict
 
-J_PER_KWH = 3.6e6
 S_PER_H = 3600.0
 
 GENERATION = ("generation_kwh", "prompt_tokens", "completion_tokens", "device_h")
