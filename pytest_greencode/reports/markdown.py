@@ -163,7 +163,7 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], what: str) -> _Part:
     heads = [
         "model",
         *(["settings"] if with_settings else []),
-        *(_heading(f"{column.top} {column.bottom}".strip()) for column in columns),
+        *(_heading(column.heading) for column in columns),
     ]
     lines = []
     for position, row in enumerate(rows):

@@ -43,7 +43,8 @@ class Column(Generic[Row]):
             return None
         if self.type is str:
             # A lone surrogate is in no UTF-8.
-            return str(value).encode("utf-8", "backslashreplace").decode()
+            text = str(value)
+            return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
         cell: Cell = self.type(value)
         return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
@@ -73,24 +74,28 @@ def configurations(account: Account) -> Table:
     return _table("configurations", CONFIGURATION_COLUMNS, account.configurations)
 
 
-def _path(value: object, path: str) -> object:
-    """The attribute at the end of a dotted path; None where anything on the way is None."""
-    for name in path.split("."):
-        if value is None:
-            return None
-        value = getattr(value, name)
-    return value
-
-
 def _at(path: str) -> Callable[[Any], object]:
-    return lambda row: _path(row, path)
+    """The attribute at the end of a dotted path; None where anything on the way is None."""
+    first, *rest = path.split(".")
+
+    def at(row: object) -> object:
+        value = getattr(row, first)
+        for name in rest:
+            if value is None:
+                return None
+            value = getattr(value, name)
+        return value
+
+    return at
 
 
 def _end(path: str, index: int) -> Callable[[Any], object]:
     """One end of the interval at a path."""
 
+    at = _at(path)
+
     def end(row: object) -> object:
-        interval: Interval | None = _path(row, path)  # type: ignore[assignment]
+        interval: Interval | None = at(row)  # type: ignore[assignment]
         return None if interval is None else interval[index]
 
     return end
@@ -100,17 +105,22 @@ def _part(name: str) -> Callable[[ConfigurationAccount], object]:
     return lambda c: c.per_accepted.parts_g.get(name)
 
 
-def _headline(path: str) -> Callable[[ConfigurationAccount], object]:
+def _headline(name: str) -> Callable[[ConfigurationAccount], object]:
     """Of the row of `retry` that belongs to the headline's k."""
-    return lambda c: _path(c.retry.get(c.per_accepted.attempts or 0), path)
+
+    def at(c: ConfigurationAccount) -> object:
+        row = c.retry.get(c.per_accepted.attempts or 0)
+        return None if row is None else getattr(row, name)
+
+    return at
 
 
 def _origin(figure: str, name: str) -> Callable[[ConfigurationAccount], object]:
-    return lambda c: _path(c.provenance.get(figure), name)
+    return lambda c: getattr(c.provenance.get(figure), name, None)
 
 
 def _ratio(indicator: str) -> Callable[[ConfigurationAccount], object]:
-    return lambda c: c.green_capacity and _path(c.green_capacity.log_ratio.get(indicator), "ratio")
+    return lambda c: c.green_capacity and getattr(c.green_capacity.log_ratio.get(indicator), "ratio", None)
 
 
 def _relation(name: str) -> Callable[[ConfigurationAccount], object]:

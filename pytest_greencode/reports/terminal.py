@@ -28,7 +28,6 @@ _QUIETEST = {
     "flaky": -1,
     "same sample": -1,
     "not counted": -1,
-    "systematic": 0,
     "disturbed": -1,
     "alone": -1,
     "incomplete": -99,
@@ -44,6 +43,11 @@ class Column(NamedTuple):
     bottom: str
     cells: list[str]
     worth: int
+
+    @property
+    def heading(self) -> str:
+        """Both lines as one."""
+        return self.top[:-1] + self.bottom if self.top.endswith("-") else f"{self.top} {self.bottom}".strip()
 
     @property
     def width(self) -> int:

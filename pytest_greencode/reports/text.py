@@ -22,6 +22,8 @@ def escape(text: str) -> str:
     Whatever is not printable is escaped: controls, ANSI, line ends, bidi and zero-width characters, lone surrogates,
     private and unassigned ones. So are combining marks without a base, and those piled up beyond two.
     """
+    if text.isascii() and text.isprintable():
+        return text
     shown, marks = [], _MOST_MARKS
     for character in text:
         is_mark = unicodedata.category(character).startswith("M")
