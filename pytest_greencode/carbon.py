@@ -109,7 +109,6 @@ LIFETIME_LOW_S, LIFETIME_HIGH_S = 3.0 * S_PER_YEAR, 6.0 * S_PER_YEAR
 # itself an energy would tell less than half of the time that it took.
 GPU_POWER_SHARE = 0.445
 ANY_GPU = "datacentre GPU"
-GPU_SERVER_SHARE = "eighth of a GPU server"
 OWN_MACHINE = "user"  # the name and source of a machine that the user gave
 
 _QUANTITY = r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?"
@@ -125,14 +124,38 @@ _LONGEST_NAME = 200  # beyond it a record's word for its GPU is no name
 _LARGEST_KG = 1e9
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A row of the table: `kind` is gpu, part or host; `words` are those that a GPU's name has to have."""
+
+    kind: str
+    words: frozenset[str]
+    server: str
+    machine: Machine
+
+    def with_server(self) -> Machine:
+        if not self.server:
+            return self.machine
+        machine, server = self.machine, _machines()[self.server.lower()].machine
+        return replace(
+            machine,
+            name=f"{machine.name} with {server.name}",
+            embodied_g=machine.embodied_g + server.embodied_g,
+            embodied_low_g=machine.embodied_low_g + server.embodied_low_g,
+            embodied_high_g=machine.embodied_high_g + server.embodied_high_g,
+            source=f"{machine.source}; {server.name}: {server.source}",
+        )
+
+
 @functools.cache
-def _machines() -> Mapping[str, tuple[str, frozenset[str], Machine]]:
-    """By name in lower case: the kind (gpu, part, host), the words by which a GPU is known, and the machine."""
+def _machines() -> Mapping[str, _Row]:
+    """The table by name in lower case."""
     return {
-        row["name"].lower(): (
-            row["kind"],
-            frozenset(row["match"].split()),
-            Machine(
+        row["name"].lower(): _Row(
+            kind=row["kind"],
+            words=frozenset(row["match"].split()),
+            server=row["server"],
+            machine=Machine(
                 name=row["name"],
                 embodied_g=1000 * float(row["kg"]),
                 embodied_low_g=1000 * float(row["low_kg"]),
@@ -157,41 +180,24 @@ def _power_w(row: Mapping[str, str]) -> float | None:
 def gpu(name: str, *, with_server: bool = True) -> Machine | None:
     """The GPU that a driver or a user calls `name` ("NVIDIA H100 80GB HBM3", "A100-SXM4-40GB"); None if unknown.
 
-    With its part of the server around it (an eighth of one of eight GPUs), or alone. The most specific row counts: an
-    A100 of unknown memory has the range of both. `power_w` is what such a GPU draws as it generates (a share of its
+    With its part of the server around it (an eighth of one of eight such GPUs), or alone. The most specific row counts:
+    an A100 of unknown memory has the range of both. `power_w` is what such a GPU draws as it generates (a share of its
     board power), not the server's. Ranges are added end to end. A MIG slice has the name of its GPU and so counts as a
     whole one.
     """
     text = _GIGABYTES.sub(r"\1gb", _MULTIPLE.sub(" ", name[:_LONGEST_NAME].lower()))
     words = set(_WORD.findall(text))
-    known = [(len(match), machine) for kind, match, machine in _machines().values() if match and match <= words]
+    known = [row for row in _machines().values() if row.words and row.words <= words]
     if not known:
         return None
-    _, found = max(known, key=lambda each: each[0])
-    return _with_server(found) if with_server else found
+    found = max(known, key=lambda row: len(row.words))
+    return found.with_server() if with_server else found.machine
 
 
 def any_gpu(*, with_server: bool = True) -> Machine:
     """A GPU of which only that it stood in a data centre is known: the whole range of those that the table has."""
-    found = _machines()[ANY_GPU.lower()][2]
-    return _with_server(found) if with_server else found
-
-
-def gpu_server_share() -> Machine:
-    """The part of a server of eight GPUs that stands around one of them."""
-    return _machines()[GPU_SERVER_SHARE.lower()][2]
-
-
-def _with_server(machine: Machine) -> Machine:
-    server = gpu_server_share()
-    return replace(
-        machine,
-        name=f"{machine.name} with an {server.name}",
-        embodied_g=machine.embodied_g + server.embodied_g,
-        embodied_low_g=machine.embodied_low_g + server.embodied_low_g,
-        embodied_high_g=machine.embodied_high_g + server.embodied_high_g,
-        source=f"{machine.source}; {server.name}: {server.source}",
-    )
+    row = _machines()[ANY_GPU.lower()]
+    return row.with_server() if with_server else row.machine
 
 
 def machine(name: str, *, flag: str) -> Machine:
@@ -200,12 +206,12 @@ def machine(name: str, *, flag: str) -> Machine:
     A server's `threads` are the whole machine's. Of a virtual machine the operator's server is meant, not what the
     guest sees. Raises UsageProblem for another name, with `flag`, the nearest names and the way out.
     """
-    kind, _, found = _machines().get(name.strip().lower(), ("", None, None))
-    if found is not None:
-        return _with_server(found) if kind == "gpu" else found
-    if (known := gpu(name)) is not None:
-        return known
-    names = {key: entry[2].name for key, entry in _machines().items()}
+    known = {key: row for key, row in _machines().items() if row.kind != "part"}
+    if (row := known.get(name.strip().lower())) is not None:
+        return row.with_server()
+    if (found := gpu(name)) is not None:
+        return found
+    names = {key: row.machine.name for key, row in known.items()}
     near = [names[match] for match in difflib.get_close_matches(name.strip().lower(), names, n=5)]
     raise UsageProblem(
         f"{flag}: unknown machine {name!r}; expected one of {', '.join(names.values())}. "

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import re
 import statistics
 from fractions import Fraction
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_greencode import carbon
+from pytest_greencode import carbon, data
 from pytest_greencode.data import rows
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.model import Intensity
 
 TABLE = rows("embodied.csv")
+PARTS = [row for row in TABLE if row["kind"] == "part"]
 GPUS = [row for row in TABLE if row["kind"] == "gpu"]
 FLAG = "--greencode-machine"
 DATA = Path(os.environ.get("GREENCODE_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -47,41 +50,61 @@ def test_the_table_is_well_formed():
         assert row["threads"] == "" or 1 <= int(row["threads"]) <= 512
 
 
-@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["name"])
-def test_the_middle_is_the_geometric_mean_of_the_range(row):
+@pytest.mark.parametrize("row", GPUS, ids=lambda row: row["name"])
+def test_the_middle_of_a_gpu_is_the_geometric_mean_of_its_range(row):
     mean = math.sqrt(figure(row, "low_kg") * figure(row, "high_kg"))
-    # A host's own range (server) came with its middle, and rounding to whole kg is up to 1 % of the smallest.
-    assert figure(row, "kg") == pytest.approx(mean, rel=0.1 if row["name"] == "server" else 0.01)
+    assert figure(row, "kg") == pytest.approx(mean, rel=0.01)  # rounding to whole kg
+
+
+def computed(row: dict[str, str]) -> tuple[str, ...]:
+    """The columns that are no figure of a source, but computed from such."""
+    if row["name"] in (carbon.ANY_GPU, "1/8 any GPU server", "V100"):
+        return ("kg", "low_kg", "high_kg")
+    if "factor 2" in row["source"]:
+        return ("low_kg", "high_kg")
+    return ("kg", "low_kg") if row["name"] == "MI300X" else ("kg",) if row["kind"] == "gpu" else ()
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row["name"])
 def test_a_row_quotes_the_figures_that_it_rests_on(row):
-    if row["name"] == carbon.ANY_GPU:
-        return
-    quoted = [float(number) for number in re.findall(r"\b[0-9]+(?:\.[0-9]+)?\b", row["source"])]
-    if row["name"] == carbon.GPU_SERVER_SHARE:
-        quoted = [number / 8 for number in quoted]
-    wanted = ["kg"] if "factor 2" in row["source"] else ["low_kg"] if row["kind"] == "part" else ["low_kg", "high_kg"]
-    for column in wanted:
-        if row["name"] in ("V100", "MI300X"):
-            continue  # computed below
-        assert any(abs(figure(row, column) - number) <= 0.51 for number in quoted), (column, row)
+    source = row["source"].replace("5700 / 8", "712.5")
+    quoted = [float(number) for number in re.findall(r"\b[0-9]+(?:\.[0-9]+)?\b", source)]
+    for column in {"kg", "low_kg", "high_kg"} - set(computed(row)):
+        assert any(abs(figure(row, column) - number) <= 0.51 for number in quoted), column
 
 
-def test_rows_that_are_computed_from_other_figures():
+def test_figures_that_are_computed_from_others():
     table = {row["name"]: row for row in TABLE}
     assert figure(table["V100"], "kg") == pytest.approx(math.sqrt(205.6 * 290.0), abs=0.5)
-    b200 = table["B200"]
-    times = figure(b200, "high_kg") / figure(b200, "low_kg")
+    for row in TABLE:
+        if "factor 2" in row["source"]:
+            assert figure(row, "low_kg") == pytest.approx(figure(row, "kg") / 2, abs=1)
+            assert figure(row, "high_kg") == pytest.approx(figure(row, "kg") * 2, abs=1)
+    times = figure(table["B200"], "high_kg") / figure(table["B200"], "low_kg")
     assert figure(table["MI300X"], "low_kg") == pytest.approx(figure(table["MI300X"], "high_kg") / times, rel=0.01)
-    any_gpu, others = table[carbon.ANY_GPU], [row for row in GPUS if row["name"] != carbon.ANY_GPU]
-    assert figure(any_gpu, "low_kg") == min(figure(row, "low_kg") for row in others)
-    assert figure(any_gpu, "high_kg") == max(figure(row, "high_kg") for row in others)
-    powers = [float(row["power_w"]) for row in others if row["power_w"]]
-    assert figure(any_gpu, "power_w") == pytest.approx(math.sqrt(min(powers) * max(powers)), abs=0.5)
-    share = table[carbon.GPU_SERVER_SHARE]
-    assert figure(share, "kg") == 5700 / 8
-    assert figure(share, "low_kg") == 3000 / 8
+    for any_row, others in (
+        (table[carbon.ANY_GPU], [row for row in GPUS if row["name"] != carbon.ANY_GPU]),
+        (table["1/8 any GPU server"], [row for row in PARTS if row["name"] != "1/8 any GPU server"]),
+    ):
+        low, high = min(figure(row, "low_kg") for row in others), max(figure(row, "high_kg") for row in others)
+        assert (figure(any_row, "low_kg"), figure(any_row, "high_kg")) == (low, high)
+        assert figure(any_row, "kg") == pytest.approx(math.sqrt(low * high), abs=0.5)
+        powers = [float(row["power_w"]) for row in others if row["power_w"]]
+        if powers:
+            assert figure(any_row, "power_w") == pytest.approx(math.sqrt(min(powers) * max(powers)), abs=0.5)
+
+
+def test_every_gpu_names_a_server():
+    assert {row["server"] for row in GPUS} == {row["name"] for row in PARTS}
+    assert all(row["server"] == "" for row in TABLE if row["kind"] != "gpu")
+
+
+@pytest.mark.parametrize("name", ["embodied.csv", "grid_intensity.csv", "cpu_power_ccf.csv", "cpu_tdp.csv"])
+def test_the_readme_of_the_tables_says_what_they_are(name):
+    folder = resources.files(data)
+    readme = folder.joinpath("README.md").read_text("utf-8")
+    sha256 = hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest()
+    assert re.search(rf"^\| `{name}` \| {len(rows(name))} \|.*\| `{sha256}` \|$", readme, re.MULTILINE)
 
 
 def test_the_reference_page_has_every_row_of_the_table():
@@ -90,6 +113,9 @@ def test_the_reference_page_has_every_row_of_the_table():
     for row in TABLE:
         cells = [row["name"], row["kg"], f"{row['low_kg']} to {row['high_kg']}", row["power_w"] or "?"]
         assert any(line[:4] == cells for line in printed), cells
+        assert any(line[0] == row["name"] and row["source"] in line for line in printed), row["source"]
+        if row["kind"] == "gpu":
+            assert any(line[0] == row["name"] and row["server"] in line for line in printed), row["server"]
 
 
 # -- GPUs -----------------------------------------------------------------------------------------------------------
@@ -144,36 +170,52 @@ def test_other_gpus_are_not_known(name):
 @given(st.text())
 def test_any_text_is_known_or_not(name):
     found = carbon.gpu(name)
-    assert found is None or found.name in {f"{row['name']} with {carbon.GPU_SERVER_SHARE}" for row in GPUS}
+    assert found is None or found.name in {f"{row['name']} with {row['server']}" for row in GPUS}
 
 
-def test_a_gpu_has_its_part_of_the_server():
-    alone, share = carbon.gpu("H100", with_server=False), carbon.gpu_server_share()
-    both = carbon.gpu("H100")
+@pytest.mark.parametrize(
+    ("name", "alone_g", "server_g", "server"),
+    [
+        ("H100", 307_000, 712_500, "1/8 p5.48xlarge"),
+        ("A100-SXM4-40GB", 219_000, 374_000, "1/8 p4d.24xlarge"),
+        ("Tesla T4", 131_000, 155_000, "1/8 g4dn.metal"),
+    ],
+)
+def test_a_gpu_has_its_part_of_the_server(name, alone_g, server_g, server):
+    alone, both = carbon.gpu(name, with_server=False), carbon.gpu(name)
+    [part] = [row for row in PARTS if row["name"] == server]
     assert alone is not None
     assert both is not None
-    assert alone.embodied_g == 307_000
-    assert share.embodied_g == 712_500
-    for name in ("embodied_g", "embodied_low_g", "embodied_high_g"):
-        assert getattr(both, name) == getattr(alone, name) + getattr(share, name)
-    assert both.name == "H100 with eighth of a GPU server"
-    assert both.power_w == alone.power_w == carbon.GPU_POWER_SHARE * 700
+    assert (alone.embodied_g, both.embodied_g) == (alone_g, alone_g + server_g)
+    assert both.embodied_low_g == alone.embodied_low_g + 1000 * figure(part, "low_kg")
+    assert both.embodied_high_g == alone.embodied_high_g + 1000 * figure(part, "high_kg")
+    assert both.name == f"{alone.name} with {server}"
     assert both.threads is None
-    assert alone.source in both.source
-    assert share.source in both.source
+    assert both.source == f"{alone.source}; {server}: {part['source']}"
 
 
-def test_a_gpu_without_a_name_has_the_range_of_all():
-    alone, both = carbon.any_gpu(with_server=False), carbon.any_gpu()
-    known = [carbon.gpu(row["name"], with_server=False) for row in GPUS if row["match"]]
-    assert all(
-        m and alone.embodied_low_g <= m.embodied_low_g <= m.embodied_high_g <= alone.embodied_high_g for m in known
-    )
-    assert both.embodied_g == alone.embodied_g + carbon.gpu_server_share().embodied_g
+def test_a_gpu_draws_less_than_its_board_may():
+    found = carbon.gpu("H100")
+    assert found is not None
+    assert found.power_w == carbon.GPU_POWER_SHARE * 700
+    unknown = carbon.gpu("A10")
+    assert unknown is not None
+    assert unknown.power_w is None
+
+
+@pytest.mark.parametrize("with_server", [False, True])
+def test_a_gpu_without_a_name_has_the_range_of_all(with_server):
+    every = carbon.any_gpu(with_server=with_server)
+    for row in GPUS:
+        found = carbon.gpu(row["name"], with_server=with_server)
+        if row["match"]:
+            assert found is not None
+            assert every.embodied_low_g <= found.embodied_low_g < found.embodied_g < found.embodied_high_g
+            assert found.embodied_high_g <= every.embodied_high_g
 
 
 def test_machines_live_four_years_give_or_take():
-    for row in TABLE:
+    for row in (row for row in TABLE if row["kind"] != "part"):
         machine = carbon.machine(row["name"], flag=FLAG)
         assert (machine.lifetime_low_s, machine.lifetime_s, machine.lifetime_high_s) == (
             3 * YEAR_S,
@@ -210,7 +252,7 @@ def test_a_host_by_name():
         460_000,
         2_087_000,
     )
-    assert server.threads == 96
+    assert (server.threads, server.power_w) == (96, 536)
     laptop = carbon.parse_machine("laptop", flag=FLAG)
     assert (laptop.embodied_g, laptop.power_w, laptop.threads) == (181_000, 75, None)
 
