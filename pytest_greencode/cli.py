@@ -1,60 +1,38 @@
-"""The command line beside pytest: `greencode doctor`, `report` and `export`. Reads ledgers, runs no attempts."""
+"""The command line beside pytest: `greencode report`, `compare`, `forecast`, `export`, `doctor`. Runs no attempts."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-import platform
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_greencode import __version__
-from pytest_greencode.errors import GreencodeError, LedgerError, SandboxUnavailable, UsageProblem
+from pytest_greencode.accounting import Account, ConfigurationAccount
+from pytest_greencode.economics.assumptions import Assumptions, parse_assumptions, read_assumptions
+from pytest_greencode.errors import GreencodeError, LedgerError, UsageProblem
+from pytest_greencode.findings import Findings
 from pytest_greencode.ledger import Ledger
-from pytest_greencode.meters.choice import open_counters
-from pytest_greencode.meters.estimated import EstimatedMeter
-from pytest_greencode.meters.protocol import cautions as cautions_of
-from pytest_greencode.meters.protocol import read_environment
-from pytest_greencode.meters.pyrapl import stray_tests
 from pytest_greencode.model import Factors
-from pytest_greencode.reports.export import FORMATS, TABLES, encoded, run_table
 from pytest_greencode.reports.registry import REPORTS, default_path, render_report, write_report, write_whole
-from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import message, shown_path
-from pytest_greencode.run_account import account_of_run
+from pytest_greencode.run_account import account_of_run, findings_of_run, pricing_of, records_of_run
 from pytest_greencode.sites import SiteTexts, factors_of, factors_of_run
 
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
 TERMINAL = "terminal"
-_MEMORY_BYTES = 1 << 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, 1 where something is missing (doctor), 4 for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="greencode", description="Grams of CO2e per accepted solution.")
-    parser.add_argument("--version", action="version", version=f"greencode {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    doctor = commands.add_parser("doctor", help="what this machine can do, and what to paste where it cannot")
-    doctor.add_argument("--build-image", action="store_true", help="make the worker image from this Python, anew")
-    report = commands.add_parser("report", help="the last run's account again, from the ledger")
-    _add_run_options(report)
-    kinds = report.add_mutually_exclusive_group()
-    kinds.add_argument("--format", choices=(TERMINAL, *REPORTS), default=TERMINAL, help="default: terminal, the table")
-    kinds.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
-    report.add_argument("--output", type=Path, metavar="PATH", help="a file (default: standard output)")
-    export = commands.add_parser("export", help="a run's tables, for notebooks and spreadsheets")
-    _add_run_options(export)
-    export.add_argument("--table", choices=TABLES, default=TABLES[0], help=f"default: {TABLES[0]}")
-    export.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"default: {FORMATS[0]}")
-    export.add_argument("--output", type=Path, metavar="PATH", help="a file (default: standard output)")
-    options = parser.parse_args(arguments)
+    """Exit code 0, 1 where something is missing (doctor), 3 for a ledger that fails, 4 for what the user can mend."""
+    options = _parser().parse_args(arguments)
     try:
         code = _COMMANDS[options.command](options)
         sys.stdout.flush()
-        return code
     except UsageProblem as error:
         _complain(error)
         return 4
@@ -69,13 +47,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _silence()
         _complain(UsageProblem(f"{where}{error.strerror or error}"))
         return 4
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pytest_greencode.reports.export import FORMATS, TABLES
+
+    parser = argparse.ArgumentParser(prog="greencode", description="Grams of CO2e per accepted solution.")
+    parser.add_argument("--version", action="version", version=f"greencode {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    report = commands.add_parser("report", help="a run's account again, from the ledger, in any format")
+    _add_run_options(report)
+    _add_assumptions(report)
+    kinds = report.add_mutually_exclusive_group()
+    kinds.add_argument("--format", choices=(TERMINAL, *REPORTS), default=TERMINAL, help="default: terminal, the table")
+    kinds.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    kinds.add_argument("--explain", metavar="MODEL[:TASK]", help="each formula with its numbers, from joules to grams")
+    report.add_argument("--output", type=Path, metavar="PATH", help="a file (default: standard output)")
+    compare = commands.add_parser("compare", help="configurations side by side: pairs, front, factors, what to take")
+    _add_run_options(compare)
+    _add_assumptions(compare)
+    compare.add_argument("--target", type=_share, metavar="SHARE", help="pass@k to reach, 0.8 or 80%%: select by it")
+    forecast = commands.add_parser("forecast", help="money, human work, payback, and what a month in use will cost")
+    _add_run_options(forecast)
+    _add_assumptions(forecast)
+    export = commands.add_parser("export", help="a run's tables, for notebooks and spreadsheets")
+    _add_run_options(export)
+    export.add_argument("--table", choices=TABLES, default=TABLES[0], help=f"default: {TABLES[0]}")
+    export.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"default: {FORMATS[0]}")
+    export.add_argument("--output", type=Path, metavar="PATH", help="a file (default: standard output)")
+    doctor = commands.add_parser("doctor", help="what this machine can do, and what to paste where it cannot")
+    doctor.add_argument("--build-image", action="store_true", help="make the worker image from this Python, anew")
+    return parser
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     """Which run, and what its account depends on."""
     parser.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
     parser.add_argument("--run", metavar="ID", help="a run's id (default: the last run)")
-    parser.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: all in the file)")
+    parser.add_argument("--attempts", type=int, metavar="K", help="k of the headline (default: as in the run)")
     sites = parser.add_argument_group("sites", "as --greencode-..., without it as in the run")
     sites.add_argument("--region", metavar="ISO3|G", help="grid of both sites: ISO3 code or g/kWh")
     sites.add_argument("--generation-region", metavar="ISO3|G", help="grid of the generation site")
@@ -85,11 +95,97 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     sites.add_argument("--generation-pue", type=_pue, metavar="PUE", help="the same of the generation site")
 
 
+def _add_assumptions(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("decisions")
+    group.add_argument("--assumptions", type=Path, metavar="FILE", help="prices, work, usage (default: the run's)")
+    group.add_argument("--old", metavar="MODEL", help="what is in use (default: the other one with the best pass@1)")
+    group.add_argument("--new", metavar="MODEL", help="what may replace it (default: the cheapest in grams)")
+    group.add_argument("--stronger", metavar="ID", help="a run of the same samples on a stronger suite")
+
+
 def _pue(text: str) -> float:
     value = float(text)
     if not 1 <= value <= 5:
         raise argparse.ArgumentTypeError(f"expected a power usage effectiveness from 1 to 5, found {text}")
     return value
+
+
+def _share(text: str) -> float:
+    value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and up to 1, such as 0.8 or 80%, found {text}")
+    return value
+
+
+# What a command reads.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A run in a ledger, and how the user wants it to be accounted for."""
+
+    ledger: Ledger
+    run_id: str
+    factors: Factors
+    facts: Mapping[str, Any]
+    attempts: int | None
+
+    def account(self) -> Account:
+        return account_of_run(self.ledger, self.run_id, self.factors, attempts_allowed=self.attempts)
+
+    def findings(self, options: argparse.Namespace, account: Account) -> Findings:
+        if options.stronger is not None and not self.ledger.records(options.stronger):
+            raise UsageProblem(f"--stronger {options.stronger}: no attempts of such a run in {self.ledger.path}")
+        return findings_of_run(
+            self.ledger,
+            self.run_id,
+            account,
+            _assumptions(options.assumptions, self.facts),
+            old=options.old,
+            new=options.new,
+            target=getattr(options, "target", None),
+            stronger=options.stronger,
+        )
+
+
+@contextlib.contextmanager
+def _run(options: argparse.Namespace) -> Iterator[_Run]:
+    """The run that is asked for. What cannot be read is a usage problem."""
+    path = _ledger_path(options.ledger)
+    if options.attempts is not None and options.attempts < 1:
+        raise UsageProblem(f"--attempts: expected a whole number from 1, found {options.attempts}")
+    ledger = Ledger(path, read_only=True)
+    try:
+        run_id = options.run or ledger.last_run()
+        if run_id is None or not ledger.records(run_id):
+            raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
+        facts = ledger.facts(run_id)
+        given = facts.get("options", {}).get("attempts")
+        yield _Run(
+            ledger=ledger,
+            run_id=run_id,
+            factors=factors_of(_sites(options), known=factors_of_run(facts)),
+            facts=facts,
+            attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
+        )
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # A ledger is a file like any other: whatever may stand in it.
+        raise LedgerError(
+            f"--ledger {path}: not as this version writes it ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        ledger.close()
+
+
+def _ledger_path(given: Path | None) -> Path:
+    """What was asked for, else the one that a run here or in a directory above has written."""
+    here = Path.cwd()
+    found = [given] if given else [directory / DEFAULT_LEDGER for directory in (here, *here.parents)]
+    for path in found:
+        if path.exists():
+            return path
+    where = f"--ledger {given}: no such file" if given else f"no {DEFAULT_LEDGER} in {here} or above"
+    raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
 
 
 def _sites(options: argparse.Namespace) -> SiteTexts:
@@ -102,6 +198,120 @@ def _sites(options: argparse.Namespace) -> SiteTexts:
         pue=options.pue,
         generation_pue=options.generation_pue,
     )
+
+
+def _assumptions(path: Path | None, facts: Mapping[str, Any]) -> Assumptions:
+    """Those of the file, else those that the run was given."""
+    if path is not None:
+        return read_assumptions(path)
+    given = facts.get("assumptions")
+    return parse_assumptions(given["text"], path=given["path"]) if given else Assumptions()
+
+
+# The commands.
+
+
+def _report(options: argparse.Namespace) -> int:
+    kind, output = options.format, options.output
+    if output is None and kind != TERMINAL and REPORTS[kind].variable is not None:
+        output = default_path(kind, os.environ, flag=f"--format {kind}")
+    with _run(options) as run:
+        account = run.account()
+        if options.explain is not None:
+            text = "\n".join(_explained(run, account, options.explain)) + "\n"
+        elif kind == TERMINAL:
+            from pytest_greencode.reports.terminal import cautions, render_terminal
+
+            lines = render_terminal(account, notes=cautions(run.facts))
+            lines.append(f"{'ledger':<13}{shown_path(run.ledger.path, Path.cwd())}")
+            text = "\n".join(lines) + "\n"
+        else:
+            findings = run.findings(options, account) if REPORTS[kind].with_findings else None
+            if output is not None:
+                with _writing(output):
+                    write_report(kind, output, account, run.facts, findings)
+                return 0
+            text = render_report(kind, account, run.facts, findings)
+    if output is None:
+        _say(text.removesuffix("\n"))
+    else:
+        with _writing(output):
+            write_whole(output, [text.encode()])
+    return 0
+
+
+def _explained(run: _Run, account: Account, asked: str) -> Iterator[str]:
+    """MODEL, or MODEL:TASK; a model's name may have colons of its own."""
+    from pytest_greencode.reports.explain import explain
+
+    records, pricing = records_of_run(run.ledger, run.run_id).attempts, pricing_of(run.factors)
+    found: list[tuple[ConfigurationAccount, str | None]] = []
+    for configuration in account.configurations:
+        tasks = {row.task_id for row in configuration.task_rows}
+        model, _, task_id = asked.rpartition(":")
+        if asked == configuration.model:
+            found.append((configuration, None))
+        elif model == configuration.model and task_id in tasks:
+            found.append((configuration, task_id))
+    if not found:
+        models = ", ".join(dict.fromkeys(configuration.model for configuration in account.configurations))
+        raise UsageProblem(
+            f"--explain {asked}: no such configuration or task; expected MODEL or MODEL:TASK with MODEL of {models} "
+            "and TASK such as HumanEval/0"
+        )
+    for position, (configuration, task) in enumerate(found):
+        yield from ["", ""] * bool(position)
+        yield from explain(configuration, records, pricing, task_id=task)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pytest_greencode.reports.compare import compare_lines
+
+    with _run(options) as run:
+        for line in compare_lines(run.findings(options, run.account())):
+            _say(line)
+    return 0
+
+
+def _forecast(options: argparse.Namespace) -> int:
+    from pytest_greencode.reports.compare import outlook_lines
+
+    with _run(options) as run:
+        for line in outlook_lines(run.findings(options, run.account())):
+            _say(line)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pytest_greencode.reports.export import encoded, run_table
+
+    if options.format == "parquet" and options.output is None and sys.stdout.isatty():
+        raise UsageProblem("--format parquet is nothing for a terminal; name a file: --output PATH")
+    with _run(options) as run:
+        table = run_table(options.table, run.ledger, run.run_id, run.factors, attempts_allowed=run.attempts)
+        content = encoded(table, options.format)
+        if options.output is None:
+            sys.stdout.buffer.writelines(content)
+        else:
+            with _writing(options.output):
+                write_whole(options.output, content)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pytest_greencode.doctor import examine
+
+    return examine(_say, build=options.build_image)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageProblem(
+            f"--output {path}: {error.strerror or error}; expected a file that can be written"
+        ) from error
 
 
 def _silence() -> None:
@@ -120,179 +330,13 @@ def _complain(error: Exception) -> None:
     sys.stderr.write("".join(f"{line}\n" for line in message(str(error), first="greencode: ")))
 
 
-def _ledger_path(given: Path | None) -> Path:
-    """What was asked for, else the one that a run here or in a directory above has written."""
-    here = Path.cwd()
-    found = [given] if given else [directory / DEFAULT_LEDGER for directory in (here, *here.parents)]
-    for path in found:
-        if path.exists():
-            return path
-    where = f"--ledger {given}: no such file" if given else f"no {DEFAULT_LEDGER} in {here} or above"
-    raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
-
-
-@contextlib.contextmanager
-def _run(options: argparse.Namespace) -> Iterator[tuple[Ledger, str, Factors]]:
-    """The ledger, the run that is asked for, and the factors of its account. What cannot be read is a usage problem."""
-    path = _ledger_path(options.ledger)
-    if options.attempts is not None and options.attempts < 1:
-        raise UsageProblem(f"--attempts: expected a whole number from 1, found {options.attempts}")
-    ledger = Ledger(path, read_only=True)
-    try:
-        run_id = options.run or ledger.last_run()
-        if run_id is None or not ledger.records(run_id):
-            raise UsageProblem(f"--ledger {path}: no attempts of {f'run {run_id}' if run_id else 'any run'}")
-        yield ledger, run_id, factors_of(_sites(options), known=factors_of_run(ledger.facts(run_id)))
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        # A ledger is a file like any other: whatever may stand in it.
-        raise LedgerError(
-            f"--ledger {path}: not as this version writes it ({type(error).__name__}: {error})"
-        ) from error
-    finally:
-        ledger.close()
-
-
-def _report(options: argparse.Namespace) -> int:
-    kind, output = options.format, options.output
-    if output is None and kind != TERMINAL and REPORTS[kind].variable is not None:
-        output = default_path(kind, os.environ, flag=f"--format {kind}")
-    with _run(options) as (ledger, run_id, factors):
-        result = account_of_run(ledger, run_id, factors, attempts_allowed=options.attempts)
-        facts = ledger.facts(run_id)
-        if kind != TERMINAL and output is not None:
-            with _writing(output):
-                write_report(kind, output, result, facts)
-            return 0
-        if kind == TERMINAL:
-            lines = render_terminal(result, notes=cautions(facts))
-            lines.append(f"{'ledger':<13}{shown_path(ledger.path, Path.cwd())}")
-            text = "\n".join(lines) + "\n"
-        else:
-            text = render_report(kind, result, facts)
-    if output is None:
-        _say(text.removesuffix("\n"))
-    else:
-        with _writing(output):
-            write_whole(output, [text.encode()])
-    return 0
-
-
-def _export(options: argparse.Namespace) -> int:
-    if options.format == "parquet" and options.output is None and sys.stdout.isatty():
-        raise UsageProblem("--format parquet is nothing for a terminal; name a file: --output PATH")
-    with _run(options) as (ledger, run_id, factors):
-        table = run_table(options.table, ledger, run_id, factors, attempts_allowed=options.attempts)
-        content = encoded(table, options.format)
-        if options.output is None:
-            sys.stdout.buffer.writelines(content)
-        else:
-            with _writing(options.output):
-                write_whole(options.output, content)
-    return 0
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageProblem(
-            f"--output {path}: {error.strerror or error}; expected a file that can be written"
-        ) from error
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    build: bool = options.build_image
-    checks: list[tuple[str, Callable[[], str]]] = [
-        ("python", lambda: f"{platform.python_version()} on {platform.platform()}"),
-        ("docker", _docker),
-        ("image", lambda: _image(rebuild=build)),
-        ("bubblewrap", _bubblewrap),
-        ("counters", _counters),
-        ("estimate", lambda: EstimatedMeter.of_host().source),
-    ]
-    missing = set()
-    for name, check in checks:
-        try:
-            verdict, text = "ok", check()
-        except (GreencodeError, OSError, subprocess.SubprocessError) as error:
-            verdict, text = "missing", str(error)
-            missing.add(name)
-        for line in message(text, first=f"{name:<11}{verdict:<9}", rest=" " * 20):
-            _say(line)
-    if (stray := stray_tests()) is not None:
-        for line in message(
-            f"pyRAPL has put a package `tests` at {stray}, which hides a directory tests/ of yours that has no "
-            "__init__.py; give yours one, or delete that package",
-            first=f"{'pyRAPL':<11}{'note':<9}",
-            rest=" " * 20,
-        ):
-            _say(line)
-    for line in _machine_notes():
-        _say(line)
-    if {"docker", "bubblewrap"} <= missing:
-        _say("no sandbox: nothing can be run here until docker or bubblewrap is ok")
-        return 1
-    return 1 if build and "image" in missing else 0
-
-
-def _counters() -> str:
-    """The CPU's energy counters, if they can be read."""
-    counters = open_counters()
-    try:
-        facts = counters.describe()
-        names = ", ".join(domain.name for domain in counters.domains)
-    finally:
-        counters.close()
-    return f"{facts['backend']}: {names}"
-
-
-def _machine_notes() -> Iterator[str]:
-    """What makes measured energy less certain on this machine, each with its remedy."""
-    for caution in cautions_of(read_environment()):
-        text = f"{caution.what} {caution.why} {caution.remedy}"
-        yield from message(text, first=f"{'energy':<11}{'note':<9}", rest=" " * 20)
-
-
-def _docker() -> str:
-    from pytest_greencode.sandboxes.docker import connect
-
-    client = connect()
-    version = client.version()
-    client.close()
-    return f"engine {version.get('Version')}, API {version.get('ApiVersion')}"
-
-
-def _image(*, rebuild: bool) -> str:
-    from pytest_greencode.sandboxes.docker import DockerKind, build_image, connect
-
-    client = connect()
-    image = build_image(client, notify=_say, rebuild=rebuild)
-    client.close()
-    kind = DockerKind(memory_bytes=_MEMORY_BYTES)
-    try:
-        sandbox = kind.start()
-        facts = sandbox.facts
-        sandbox.close()
-    finally:
-        kind.close()
-    landlock = f"Landlock ABI {facts['landlock_abi']}" if facts["landlock_abi"] else "no Landlock"
-    return f"{image[:19]}, Python {facts['python']}, {landlock}, starts"
-
-
-def _bubblewrap() -> str:
-    from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind
-
-    kind = BubblewrapKind(memory_bytes=_MEMORY_BYTES)
-    sandbox = kind.start()
-    facts = sandbox.facts
-    sandbox.close()
-    if not facts["landlock_abi"]:
-        raise SandboxUnavailable("bubblewrap starts, but the kernel has no Landlock: writes are kept by mounts alone")
-    return f"{kind.describe()['engine']}, Landlock ABI {facts['landlock_abi']}, starts"
-
-
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"doctor": _doctor, "report": _report, "export": _export}
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "report": _report,
+    "compare": _compare,
+    "forecast": _forecast,
+    "export": _export,
+    "doctor": _doctor,
+}
 
 
 if __name__ == "__main__":

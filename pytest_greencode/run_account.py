@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import carbon
 from .accounting import Account, account
@@ -13,6 +13,10 @@ from .errors import UsageProblem
 from .ledger import Ledger
 from .model import AttemptRecord, Factors, Intensity, Measured, Window
 from .pricing import Pricing
+
+if TYPE_CHECKING:
+    from .economics.assumptions import Assumptions
+    from .findings import Findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,36 @@ def account_of_run(
         references=found.references,
         measured=found.measured,
         weights=weights,
+    )
+
+
+def findings_of_run(
+    ledger: Ledger,
+    run_id: str,
+    account: Account,
+    assumptions: Assumptions,
+    *,
+    target: float | None = None,
+    old: str | None = None,
+    new: str | None = None,
+    stronger: str | None = None,
+) -> Findings:
+    """What follows from the run's account (`findings.find`); `stronger`: the id of a run on a stronger suite.
+
+    Raises LedgerError, and FileFormatError for a usage log that cannot be read.
+    """
+    from .economics.usage import read_usage
+    from .findings import find
+
+    return find(
+        account,
+        records_of_run(ledger, run_id).attempts,
+        assumptions,
+        usage=None if assumptions.log_path is None else read_usage(assumptions.log_path),
+        target=target,
+        old=old,
+        new=new,
+        hidden=() if stronger is None else ledger.records(stronger),
     )
 
 

@@ -22,6 +22,7 @@ FLOORS = {
         "uncertainty",
         "accounting",
         "comparison",
+        "findings",
         "economics",
         "green_capacity",
         "ledger",
@@ -31,7 +32,7 @@ FLOORS = {
         "data",
     ),
     3: ("sites", "runner", "sandboxes", "meters", "suites", "reports", "intensity_sources"),
-    4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli"),
+    4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli", "doctor"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 FORBIDDEN_BELOW = {"pytest", "_pytest", "pluggy", "docker", "subprocess"}

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..accounting import Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
+from ..model import Configuration
+
+if TYPE_CHECKING:
+    from ..comparison import Effect
+    from ..economics.economy import Economy
+    from ..economics.forecast import Forecast
+    from ..findings import Decision, Findings
 
 SCHEMA = 1
 
 _RENAMED = {"pass_probability": "pass", "task_rows": "tasks", "tasks": "task_count"}
 
 
-def render_json(account: Account, run_facts: Mapping[str, object]) -> str:
+def render_json(account: Account, run_facts: Mapping[str, object], findings: Findings | None = None) -> str:
     """The report as ASCII JSON text: no NaN or infinity (null instead), lone surrogates as escapes.
 
     `run_facts` becomes `run`: versions, host, sandbox, meter and so on; what JSON has no word for is written as text.
@@ -30,10 +37,101 @@ def render_json(account: Account, run_facts: Mapping[str, object]) -> str:
         "energy_balance": _balance(account.balance),
         "configurations": [_configuration(configuration) for configuration in account.configurations],
         "measured_alone": [_measured(row) for row in account.measured],
-        "comparisons": [],
+        "comparisons": [] if findings is None else [_plain(c) for suite in findings.suites for c in suite.comparisons],
+        "findings": None if findings is None else _findings(findings),
         "gate": None,
     }
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
+
+
+def _findings(findings: Findings) -> dict[str, Any]:
+    """What the configurations of each suite, and each of them alone, come to."""
+    return {
+        "suites": [
+            {
+                "suite": _plain(suite.suite),
+                "k": suite.k,
+                "front": _plain(suite.front),
+                "factors": [_effect(each) for each in suite.effects],
+                "stopping": [
+                    {"model": _plain(c.model), "settings": _settings(c.settings), **_plain(found)}
+                    for c, found in zip(suite.configurations, suite.stoppings, strict=True)
+                ],
+                "cascades": [] if suite.cascades is None else _plain(suite.cascades.ranked),
+                "selection": _plain(suite.selection),
+                "decision": _decision(suite.decision),
+            }
+            for suite in findings.suites
+        ],
+        "economy": [_economy(each) for each in findings.economies],
+        "one_off": _plain(findings.one_off),
+        "forecasts": [_forecast(each) for each in findings.forecasts],
+        "forecasts_unmet": _plain(findings.unmet),
+        "regions": [
+            {"suite": _plain(suite), "model": _plain(model), "settings": _settings(settings), "grids": _plain(rows)}
+            for (suite, model, settings), rows in findings.regions.items()
+        ],
+        "escapes": _plain(findings.escapes),
+        "assumptions": [_plain(entry) for entry in findings.assumptions.entries],
+        "assumptions_unused": _plain(findings.unused),
+    }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(effect)
+    return plain | {"strata": len(effect.strata)}
+
+
+def _decision(decision: Decision | None) -> dict[str, Any] | None:
+    if decision is None:
+        return None
+    return {
+        "old": _name(decision.old),
+        "new": _name(decision.new),
+        "claim": _plain(decision.claim),
+        "payback_g": _plain(decision.payback_g),
+        "payback_money": _plain(decision.payback_money),
+    }
+
+
+def _name(configuration: ConfigurationAccount) -> dict[str, Any]:
+    return {"model": _plain(configuration.model), "settings": _settings(configuration.settings)}
+
+
+def _economy(economy: Economy) -> dict[str, Any]:
+    """Without the costs of single tasks, which the configuration's tasks give."""
+    money: dict[str, Any] = _plain(replace(economy.money, costs={}))
+    del money["costs"]
+    return {
+        "suite": _plain(economy.configuration.suite),
+        **_name(economy.configuration),
+        **{
+            name: _plain(getattr(economy, name))
+            for name in (
+                "co2e_g",
+                "co2e_g_per_attempt",
+                "energy_kwh",
+                "energy_kwh_per_attempt",
+                "time_s",
+                "workstation_s",
+                "workstation_s_per_attempt",
+                "human",
+                "alternatives",
+                "resolved",
+            )
+        },
+        "money": money,
+    }
+
+
+def _forecast(forecast: Forecast) -> dict[str, Any]:
+    return {
+        **_name(forecast.economy.configuration),
+        **{
+            name: _plain(getattr(forecast, name))
+            for name in ("demand", "month", "year", "solutions_per_month", "solutions_by", "per_accepted_g")
+        },
+    }
 
 
 def _balance(balance: Balance | None) -> dict[str, Any] | None:
@@ -78,7 +176,12 @@ def _plain(value: object) -> Any:
     if is_dataclass(value):
         return {_RENAMED.get(f.name, f.name): _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value)
+
+
+def _key(key: object) -> str:
+    """A key as text: of a configuration, its model and settings."""
+    return f"{key.model} {key.settings}" if isinstance(key, Configuration) else str(key)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..accounting import Account
 from ..errors import UsageProblem
@@ -16,25 +16,40 @@ from .csv import render_csv, render_tasks_csv
 from .json import render_json
 from .markdown import STEP_SUMMARY_BYTES, render_markdown
 
+if TYPE_CHECKING:
+    from ..findings import Findings
+
 RunFacts = Mapping[str, Any]
+
+
+def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> str:
+    from .extras import NOTHING
+    from .html import render_html  # brings jinja2, which the other reports do not need
+    from .page_extras import extras_of
+
+    extras = NOTHING if findings is None else extras_of(findings, account.factors)
+    return render_html(account, run_facts, extras=extras)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportType:
     """`render` makes the text, `file_name` is where it goes unless told otherwise.
 
+    `render` takes (account, run_facts), and the findings too with `with_findings`.
     `variable` names the environment variable that tells where, in place of a name. With `append_limit_bytes` the text
     goes to the end of what is in the file already, and together they are no longer; then `render` takes `limit_bytes`.
     """
 
     render: Callable[..., str]
+    with_findings: bool = False
     file_name: str = ""
     variable: str | None = None
     append_limit_bytes: int | None = None
 
 
 REPORTS: Mapping[str, ReportType] = {
-    "json": ReportType(render=render_json, file_name="greencode-report.json"),
+    "json": ReportType(render=render_json, with_findings=True, file_name="greencode-report.json"),
+    "html": ReportType(render=_html, with_findings=True, file_name="greencode-report.html"),
     "markdown": ReportType(render=render_markdown, file_name="greencode-report.md"),
     "github": ReportType(render=render_markdown, variable="GITHUB_STEP_SUMMARY", append_limit_bytes=STEP_SUMMARY_BYTES),
     "csv": ReportType(render=render_csv, file_name="greencode-report.csv"),
@@ -60,16 +75,19 @@ def default_path(kind: str, environment: Mapping[str, str], *, flag: str) -> Pat
     return Path(found)
 
 
-def render_report(kind: str, account: Account, run_facts: RunFacts) -> str:
+def render_report(kind: str, account: Account, run_facts: RunFacts, findings: Findings | None = None) -> str:
     """The text of a report of that kind."""
-    return REPORTS[kind].render(account, run_facts)
+    report = REPORTS[kind]
+    return report.render(account, run_facts, findings) if report.with_findings else report.render(account, run_facts)
 
 
-def write_report(kind: str, path: Path, account: Account, run_facts: RunFacts) -> None:
+def write_report(
+    kind: str, path: Path, account: Account, run_facts: RunFacts, findings: Findings | None = None
+) -> None:
     """Makes a report and puts it where it belongs, whole or not at all. Raises OSError and UsageProblem."""
     limit_bytes = REPORTS[kind].append_limit_bytes
     if limit_bytes is None:
-        write_whole(path, [render_report(kind, account, run_facts).encode("utf-8", "backslashreplace")])
+        write_whole(path, [render_report(kind, account, run_facts, findings).encode("utf-8", "backslashreplace")])
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:

@@ -1,0 +1,254 @@
+"""Which configuration to take: comparisons, economy and forecasts from an account, found once for all reports.
+
+Pure. Reports only show what stands here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby
+
+from .accounting import Account, ConfigurationAccount
+from .carbon import RegionRow, region_sensitivity
+from .comparison import (
+    Cascades,
+    Comparison,
+    Effect,
+    Escape,
+    Front,
+    Selection,
+    Stopping,
+    cascades,
+    common_attempts,
+    compare,
+    effects,
+    escape,
+    front,
+    select,
+    stopping,
+)
+from .economics.assumptions import Assumptions
+from .economics.economy import Economy, economy, unused
+from .economics.expectation import Figure, paired_ratio
+from .economics.forecast import Demand, Forecast, forecasts, logged_demands, stated_demand
+from .economics.payback import Claim, OneOffCost, Payback, claim, one_off, payback, run_cost
+from .economics.resources import key_of, uses
+from .economics.usage import UsageLog
+from .model import J_PER_KWH, AttemptRecord, Configuration
+
+# Among more configurations, each is compared with the cheapest only.
+MOST_PAIRED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """From `old` to `new`: what may be claimed, and when the one-off costs are paid back, in g and in money."""
+
+    old: ConfigurationAccount
+    new: ConfigurationAccount
+    comparison: Comparison
+    claim: Claim
+    payback_g: Payback
+    payback_money: Payback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteFindings:
+    """Configurations of one suite side by side, at most `k` attempts; what needs two of them is empty or None for one.
+
+    `stoppings` are in the order of `configurations`, which have the least grams per accepted solution first.
+    """
+
+    suite: str
+    k: int | None
+    configurations: tuple[ConfigurationAccount, ...]
+    comparisons: tuple[Comparison, ...]
+    front: Front | None
+    effects: tuple[Effect, ...]
+    stoppings: tuple[Stopping, ...]
+    cascades: Cascades | None
+    selection: Selection | None
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """`regions`: R of each configuration on other grids, by (suite, model, settings). `unused`: assumptions."""
+
+    suites: tuple[SuiteFindings, ...]
+    economies: tuple[Economy, ...]
+    one_off: OneOffCost
+    forecasts: tuple[Forecast, ...]
+    unmet: tuple[Demand, ...]
+    usage: UsageLog | None
+    regions: Mapping[tuple[str, str, str], tuple[RegionRow, ...]]
+    escapes: tuple[Escape, ...]
+    assumptions: Assumptions
+    unused: tuple[str, ...]
+
+
+def find(
+    account: Account,
+    records: Sequence[AttemptRecord],
+    assumptions: Assumptions,
+    *,
+    usage: UsageLog | None = None,
+    target: float | None = None,
+    old: str | None = None,
+    new: str | None = None,
+    hidden: Iterable[AttemptRecord] = (),
+) -> Findings:
+    """All there is to find. `records` are those of the account, with their energy.
+
+    `target`: pass@k that is asked for, in place of the assumptions'. `old` and `new` name models of the decision;
+    without them it is from the one of the others with the highest pass@1 to the cheapest. `hidden`: records of the
+    same samples on a stronger suite.
+    """
+    used = uses(records, account.factors, quarantined=account.quarantined)
+    economies = tuple(
+        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
+        for configuration in account.configurations
+    )
+    by_key = {key_of(each.configuration): each for each in economies}
+    stated = stated_demand(assumptions)
+    demands = logged_demands(usage) if usage is not None else (stated,) if stated is not None else ()
+    met, unmet = forecasts(demands, economies)
+    run_g, run_money = run_cost(economies) if economies else (None, None)
+    once = one_off(assumptions, account.factors, run_g=run_g, run_money=run_money)
+    wanted = assumptions.target.pass_at_k if target is None else target
+    hidden = tuple(hidden)
+
+    def decided(members: Sequence[ConfigurationAccount], k: int) -> Decision | None:
+        pair = _decision_pair(members, old, new)
+        if pair is None:
+            return None
+        return _decision(*pair, k, by_key, once, met, assumptions)
+
+    suites = []
+    for suite, group in groupby(account.configurations, key=lambda configuration: configuration.suite):
+        members = sorted((c for c in group if c.attempts), key=_by_cost)
+        k = common_attempts(members)
+        several = len(members) > 1 and k is not None
+        suites.append(
+            SuiteFindings(
+                suite=suite,
+                k=k,
+                configurations=tuple(members),
+                comparisons=tuple(compare(a, b, k) for a, b in _pairs(members)) if several and k else (),
+                front=front(members, k) if several and k else None,
+                effects=effects(members, k) if several and k else (),
+                stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
+                cascades=cascades(members, 1, k) if several and k else None,
+                selection=select(members, wanted, k) if wanted is not None and k else None,
+                decision=decided(members, k) if several and k else None,
+            )
+        )
+    return Findings(
+        suites=tuple(suites),
+        economies=economies,
+        one_off=once,
+        forecasts=tuple(met),
+        unmet=tuple(unmet),
+        usage=usage,
+        regions={key: _regions(each) for key, each in by_key.items() if each.co2e_g.value is not None},
+        escapes=tuple(_escapes(account, records, hidden)),
+        assumptions=assumptions,
+        unused=tuple(unused(assumptions, account.configurations)),
+    )
+
+
+def _by_cost(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
+    grams = configuration.per_accepted.co2e_g
+    return grams is None, grams or 0.0, configuration.model, configuration.settings
+
+
+def _pairs(
+    members: Sequence[ConfigurationAccount],
+) -> Iterable[tuple[ConfigurationAccount, ConfigurationAccount]]:
+    if len(members) <= MOST_PAIRED:
+        return combinations(members, 2)
+    return ((members[0], other) for other in members[1:])
+
+
+def _decision_pair(
+    members: Sequence[ConfigurationAccount], old: str | None, new: str | None
+) -> tuple[ConfigurationAccount, ConfigurationAccount] | None:
+    """(old, new); None where a name means none of them, or both the same."""
+
+    def named(name: str) -> ConfigurationAccount | None:
+        return next((each for each in members if each.model == name), None)
+
+    known = [each for each in members if each.per_accepted.co2e_g is not None] or list(members)
+    later = named(new) if new is not None else next((each for each in known if each.model != old), None)
+    others = [each for each in known if each is not later]
+    earlier = named(old) if old is not None else max(others, key=lambda each: each.pass_at.get(1, 0.0), default=None)
+    if earlier is None or later is None or earlier is later:
+        return None
+    return earlier, later
+
+
+def _decision(
+    old: ConfigurationAccount,
+    new: ConfigurationAccount,
+    k: int,
+    economies: Mapping[tuple[str, str, str], Economy],
+    once: OneOffCost,
+    met: Sequence[Forecast],
+    assumptions: Assumptions,
+) -> Decision:
+    found = compare(new, old, k)
+    before, after = economies[key_of(old)], economies[key_of(new)]
+    ratio = Figure(value=found.co2e_g.value, interval=found.co2e_g.interval, reason=found.co2e_g.reason)
+    points = found.pass_probability
+    quality = Figure(
+        value=None if points.value_pp is None else points.value_pp / 100,
+        interval=None if points.interval_pp is None else (points.interval_pp[0] / 100, points.interval_pp[1] / 100),
+        reason=points.reason,
+    )
+    per_month = _per_month(new, met)
+    money = paired_ratio(after.money.costs, before.money.costs)
+    return Decision(
+        old=old,
+        new=new,
+        comparison=found,
+        claim=claim(ratio, quality, assumptions.target.quality_margin),
+        payback_g=payback(once.co2e_g, before.co2e_g, ratio, per_month),
+        payback_money=payback(once.money, before.money.per_accepted, money, per_month),
+    )
+
+
+def _per_month(new: ConfigurationAccount, met: Sequence[Forecast]) -> Figure:
+    """Accepted solutions in a month, all demands that the new one would meet together."""
+    wanted = [each.solutions_per_month for each in met if each.economy.configuration is new]
+    if not wanted:
+        return Figure(reason="no usage given")
+    known = [figure.value for figure in wanted if figure.value is not None]
+    if len(known) < len(wanted):
+        return next(figure for figure in wanted if figure.value is None)
+    return Figure(value=sum(known))
+
+
+def _otherwise_g(found: Economy) -> float | None:
+    """Grams of a person doing a task, mean over tasks, where the assumptions say how long that takes."""
+    grams = found.human_work.co2e_g
+    return None if isinstance(grams, str) or not grams else sum(grams.values()) / len(grams)
+
+
+def _regions(found: Economy) -> tuple[RegionRow, ...]:
+    """Both sites on each grid: electricity at the meter per accepted solution, in which PUE is once."""
+    kwh = found.energy_kwh.value
+    return region_sensitivity(
+        generation_j=None if kwh is None else kwh * J_PER_KWH,
+        execution_j=0.0,
+        embodied_g=found.configuration.per_accepted.embodied_g,
+    )
+
+
+def _escapes(account: Account, records: Sequence[AttemptRecord], hidden: Sequence[AttemptRecord]) -> Iterable[Escape]:
+    known = {record.configuration for record in hidden}
+    for configuration in account.configurations:
+        k = configuration.per_accepted.attempts
+        if k is None or Configuration(model=configuration.model, settings=configuration.settings) not in known:
+            continue
+        yield escape(configuration, records, hidden, k)

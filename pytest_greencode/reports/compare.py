@@ -1,0 +1,265 @@
+"""Configurations side by side, as lines of plain text: pairs, front, factors, when to stop, cascades, what to take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ..carbon import RegionRow
+from ..comparison import Cascades, Comparison, Effect, Escape, Front, Selection, Stopping, describe
+from ..comparison.policy import configuration_of
+from ..economics.economy import CO2E
+from ..findings import Decision, Findings, SuiteFindings
+from ..model import Configuration
+from ..statistics import Interval
+from .economics import assumption_lines, economics_lines, forecast_lines, one_off_lines
+from .names import named
+from .sentences import claim_sentence, payback_sentence
+from .terminal import keyed
+from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+
+_MOST = 5
+_LONGEST_NAME = 36
+
+Names = Callable[[Configuration], str]
+_Notes = Iterator[tuple[str, str]]
+
+
+def compare_lines(findings: Findings, *, width: int = 80) -> list[str]:
+    """Lines of at most `width` columns (at least 40), suite by suite. Every name is escaped."""
+    width = max(width, 40)
+    lines: list[str] = []
+    for suite in findings.suites:
+        names = names_of(suite)
+        if lines:
+            lines.append("")
+        lines += wrap(_title(suite), width)
+        lines.append("")
+        lines += keyed(_suite(suite, names), width)
+        rows = {
+            names(Configuration(model=model, settings=settings)): table
+            for (name, model, settings), table in findings.regions.items()
+            if name == suite.suite
+        }
+        if rows:
+            lines += ["", *wrap("gCO2e per accepted solution, were both sites on another grid", width), ""]
+            lines += _regions(rows, width)
+        escapes = [each for each in findings.escapes if each.public == suite.suite]
+        if escapes:
+            lines += ["", *keyed(_escapes(escapes, names), width)]
+    return lines or ["no attempts"]
+
+
+def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
+    """Money and human work beside it, what is paid once, payback, forecasts, and all that was assumed."""
+    width, currency = max(width, 40), findings.assumptions.currency
+    lines = economics_lines(findings.economies, width=width)
+    if findings.one_off.items:
+        lines += ["", *one_off_lines(findings.one_off, currency, width=width)]
+    for suite in findings.suites:
+        if suite.decision is not None:
+            lines += ["", *keyed(decision_notes(suite.decision, names_of(suite), currency), width)]
+    lines += ["", *forecast_lines(findings.forecasts, unmet=findings.unmet, log=findings.usage, width=width)]
+    lines += ["", "assumptions", *assumption_lines(findings.assumptions.entries, width=width)]
+    if findings.unused:
+        lines += wrap(f"without effect here: {escape(', '.join(findings.unused))}", width)
+    return lines
+
+
+def decision_notes(decision: Decision, names: Names, currency: str = "") -> _Notes:
+    """What may be said of changing from one to the other."""
+    old, new = (names(configuration_of(each)) for each in (decision.old, decision.new))
+    yield "decision", claim_sentence(decision.claim, old=old, new=new)
+    yield "payback", payback_sentence(decision.payback_g, unit=CO2E)
+    if currency:
+        yield "payback", payback_sentence(decision.payback_money, unit=currency)
+
+
+def names_of(suite: SuiteFindings) -> Names:
+    """How the configurations of a suite are called, escaped."""
+    rows = named(suite.configurations)
+    known = {configuration_of(row.configuration): shorten(row.label, _LONGEST_NAME) for row in rows}
+
+    def name(configuration: Configuration) -> str:
+        return known.get(configuration) or escape(configuration.model)
+
+    return name
+
+
+def _title(suite: SuiteFindings) -> str:
+    count = len(suite.configurations)
+    attempts = "" if suite.k is None else f", at most {suite.k} attempt{'s' * (suite.k != 1)} per task"
+    return f"{escape(suite.suite)}: {count} configuration{'s' * (count != 1)}{attempts}"
+
+
+def _suite(suite: SuiteFindings, names: Names) -> _Notes:
+    if len(suite.configurations) < 2:
+        yield "compare", "one configuration alone: nothing to compare it with"
+    for comparison in suite.comparisons:
+        yield from _pair(comparison, names)
+    if suite.front is not None:
+        yield from _front(suite.front, names)
+    for effect in suite.effects:
+        if effect.factor != "model":
+            yield "factor", _effect(effect)
+    for account, found in zip(suite.configurations, suite.stoppings, strict=True):
+        yield from _stopping(names(configuration_of(account)), found)
+    if suite.cascades is not None:
+        yield from _cascades(suite.cascades, names)
+    if suite.selection is not None:
+        yield from _selection(suite.selection, names)
+    if suite.decision is not None:
+        yield from decision_notes(suite.decision, names)
+
+
+def _pair(comparison: Comparison, names: Names) -> _Notes:
+    a, b = names(comparison.a.configuration), names(comparison.b.configuration)
+    yield "pair", f"{escape(describe(comparison, a, b))} ({comparison.tasks} tasks)"
+    if comparison.left_out:
+        yield "pair", f"{len(comparison.left_out)} tasks that only one of them has are left out"
+    for caution in comparison.cautions:
+        yield "caution", f"{a} (a), {b} (b): {escape(caution)}"
+
+
+def _front(found: Front, names: Names) -> _Notes:
+    on = [names(point.configuration) for point in found.points if point.on_front]
+    if on:
+        yield "front", f"nothing is both better and cheaper than {', '.join(on)}"
+    for point in found.points:
+        if point.dominated_by:
+            by = ", ".join(names(each) for each in point.dominated_by[:3])
+            doubt = "" if point.told_apart else ", but the difference cannot be told from chance"
+            yield "front", f"{names(point.configuration)} is behind {by}{doubt}"
+    for configuration, reason in found.unusable.items():
+        yield "unknown", f"{names(configuration)}: {escape(reason)}"
+
+
+def _effect(effect: Effect) -> str:
+    level, reference = level_text(effect.level), level_text(effect.reference)
+    ratio, energy = effect.co2e_g, effect.energy_j
+    strata = f"{len(effect.strata)} pair{'s' * (len(effect.strata) != 1)} of configurations"
+    text = f"{escape(effect.factor)} {level} over {reference} ({strata}, {effect.tasks} tasks): "
+    if ratio.value is None:
+        return text + escape(ratio.reason or "")
+    told = "" if ratio.distinguishable or ratio.interval is None else ", not distinguishable from 1"
+    points = effect.pass_probability
+    quality = (
+        "" if points.value_pp is None else f"; pass {points.value_pp:+.1f} pp{_ends(points.interval_pp, signed=True)}"
+    )
+    joules = "" if energy.value is None else f", J x {significant(energy.value)}"
+    return f"{text}CO2e x {significant(ratio.value)}{_ends(ratio.interval)}{told}{joules}{quality}"
+
+
+def level_text(level: str | None) -> str:
+    """A factor's level as text."""
+    if level is None:
+        return "not set"
+    value = json.loads(level)
+    return escape(value if isinstance(value, str) else level)
+
+
+def _ends(interval: Interval | None, *, signed: bool = False) -> str:
+    if interval is None:
+        return ""
+    low, high = (f"{end:+.1f}" if signed else significant(end) for end in interval)
+    return f" [{low}, {high}]"
+
+
+def _stopping(name: str, found: Stopping) -> _Notes:
+    if len(found.curve) < 2:
+        return
+    unit, grams = mass_unit([step.co2e_g_per_accepted or 0.0 for step in found.curve])
+    curve = ", ".join(
+        f"{step.k}: {_amount(step.co2e_g_per_accepted, grams)} (pass {percent(step.pass_probability)} %)"
+        for step in found.curve
+    )
+    yield "R_k", f"{name}: {unit} per accepted solution at k = {curve}"
+    if found.attempts is None:
+        yield "stop at", f"{name}: not known: {escape(found.reason or '')}"
+        return
+    more = "; more attempts than were made may be better still" if found.exhausted else ""
+    yield "stop at", f"{name}: k = {found.attempts}: {escape(found.rule)}{more}"
+
+
+def _amount(value: float | None, unit: float) -> str:
+    return "?" if value is None else significant(value / unit)
+
+
+def _cascades(found: Cascades, names: Names) -> _Notes:
+    useful = [ranked for ranked in found.ranked if ranked.on_front and ranked.cascade.co2e_g is not None][:_MOST]
+    for ranked in useful:
+        each = ranked.cascade
+        unit, grams = mass_unit([each.co2e_g or 0.0])
+        yield (
+            "cascade",
+            (
+                f"{names(each.first)} ({each.first_attempts}), then {names(each.second)} ({each.second_attempts}):"
+                f" {_amount(each.co2e_g, grams)} {unit} per accepted solution{_scaled(each.co2e_interval, grams)},"
+                f" pass {percent(each.pass_probability or 0.0)} %"
+            ),
+        )
+
+
+def _scaled(interval: Interval | None, unit: float) -> str:
+    return "" if interval is None else _ends((interval[0] / unit, interval[1] / unit))
+
+
+def _selection(found: Selection, names: Names) -> _Notes:
+    if found.chosen is None:
+        yield "select", f"none: {escape(found.reason or '')}"
+        if found.nearest is not None:
+            yield "select", f"nearest is {names(found.nearest.configuration)}"
+        return
+    chosen = found.chosen
+    unit, grams = mass_unit([chosen.co2e_g])
+    bound = "" if chosen.lower_bound is None else f", at least {percent(chosen.lower_bound)} % with 95 % confidence"
+    yield (
+        "select",
+        (
+            f"{names(chosen.configuration)}: {_amount(chosen.co2e_g, grams)} {unit} per accepted solution at pass@{found.k}"
+            f" of {percent(chosen.pass_probability)} %{bound};"
+            f" asked for: {percent(found.target)} %"
+        ),
+    )
+    if found.not_distinguishable:
+        others = ", ".join(names(each) for each in found.not_distinguishable)
+        yield "select", f"not distinguishable from it in cost: {others}"
+
+
+def _escapes(found: Sequence[Escape], names: Names) -> _Notes:
+    for each in found:
+        if each.escape_rate is None:
+            yield "escaped", f"{names(each.configuration)}: not known: {escape(each.reason or '')}"
+            continue
+        unit, grams = mass_unit([each.co2e_g or 0.0])
+        interval = each.escape_interval
+        ends = "" if interval is None else f" [{percent(interval[0])}, {percent(interval[1])}]"
+        cost = "" if each.co2e_g is None else f"; {_amount(each.co2e_g, grams)} {unit} per correct solution"
+        yield (
+            "escaped",
+            (
+                f"{names(each.configuration)}: {percent(each.escape_rate)} %{ends} of what {escape(each.public)} accepts"
+                f" fails {escape(each.hidden)} ({each.escaped} of {each.accepted} samples){cost}"
+            ),
+        )
+
+
+def _regions(rows: Mapping[str, Sequence[RegionRow]], width: int) -> Iterator[str]:
+    """A row for each grid, a column for each configuration, as many as fit."""
+    tables = list(rows.items())
+    unit, grams = mass_unit(row.total_g or 0.0 for _, table in tables for row in table)
+    shown = [(shorten(name, 16), [_amount(row.total_g, grams) for row in table]) for name, table in tables]
+    grids = [f"{row.region} {row.g_per_kwh:.0f} g/kWh" for row in tables[0][1]]
+    first = max(map(columns, (*grids, unit)))
+    used, kept = first, []
+    for name, cells in shown:
+        size = max(map(columns, (name, *cells)))
+        if used + size + 2 > width:
+            break
+        used += size + 2
+        kept.append((name, cells, size))
+    yield "  ".join([left(f"{unit}CO2e", first), *(right(name, size) for name, _, size in kept)])
+    for position, grid in enumerate(grids):
+        yield "  ".join([left(grid, first), *(right(cells[position], size) for _, cells, size in kept)])
+    if len(kept) < len(shown):
+        yield from wrap(f"and {len(shown) - len(kept)} more in the JSON and the page", width)

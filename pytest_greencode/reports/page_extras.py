@@ -1,0 +1,161 @@
+"""Findings as what the page shows beside the account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..comparison import Comparison, Effect
+from ..economics.economy import CO2E, Economy
+from ..findings import Decision, Findings, SuiteFindings
+from ..model import Configuration, Factors
+from ..provenance import describe_intensity, describe_machine
+from .compare import level_text, names_of
+from .extras import (
+    AssumptionRow,
+    ComparisonRow,
+    Extras,
+    FactorRow,
+    Key,
+    MoneyRow,
+    RegionRow,
+    Sentence,
+)
+from .sentences import claim_sentence, payback_sentence
+from .text import significant
+from .texts import Bilingual, plain, reason
+
+if TYPE_CHECKING:
+    from ..economics.assumptions import Entry
+
+
+def extras_of(findings: Findings, factors: Factors) -> Extras:
+    """`factors` are the account's."""
+    return Extras(
+        sentences=tuple(_sentences(findings)),
+        comparisons=tuple(_comparison(suite.suite, each) for suite in findings.suites for each in suite.comparisons),
+        factors=tuple(
+            _factor(suite.suite, each) for suite in findings.suites for each in suite.effects if each.factor != "model"
+        ),
+        money=tuple(_money(each) for each in findings.economies),
+        regions=tuple(_regions(findings)),
+        assumptions=(*_factors(factors), *(_assumption(entry) for entry in findings.assumptions.entries)),
+    )
+
+
+def _sentences(findings: Findings) -> Iterator[Sentence]:
+    currency = findings.assumptions.currency
+    for suite in findings.suites:
+        if suite.decision is not None:
+            yield from _decided(suite, suite.decision, currency)
+
+
+_TONES = {"less": "good", "pays_back": "good", "more": "bad", "never": "bad", "worse_quality": "bad"}
+
+
+def _decided(suite: SuiteFindings, decision: Decision, currency: str) -> Iterator[Sentence]:
+    names = names_of(suite)
+    old, new = (names(Configuration(model=each.model, settings=each.settings)) for each in (decision.old, decision.new))
+    yield Sentence(
+        text=Bilingual(*(claim_sentence(decision.claim, old=old, new=new, language=each) for each in ("en", "ja"))),
+        tone=_TONES.get(decision.claim.kind.value, "neutral"),
+    )
+    for found, unit in ((decision.payback_g, CO2E), *(((decision.payback_money, currency),) if currency else ())):
+        yield Sentence(
+            text=Bilingual(*(payback_sentence(found, unit=unit, language=each) for each in ("en", "ja"))),
+            tone=_TONES.get(found.kind.value, "neutral"),
+        )
+
+
+def _key(suite: str, configuration: Configuration) -> Key:
+    return Key(suite, configuration.model, configuration.settings)
+
+
+def _comparison(suite: str, found: Comparison) -> ComparisonRow:
+    why = [found.co2e_g.reason, *found.cautions]
+    note = "; ".join(text for text in why if text)
+    return ComparisonRow(
+        first=_key(suite, found.a.configuration),
+        second=_key(suite, found.b.configuration),
+        ratio=found.co2e_g.value,
+        interval=found.co2e_g.interval,
+        tasks=found.tasks,
+        distinguishable=found.co2e_g.distinguishable,
+        pass_difference_pp=found.pass_probability.value_pp,
+        pass_interval_pp=found.pass_probability.interval_pp,
+        note=reason(note) if note else None,
+    )
+
+
+def _factor(suite: str, found: Effect) -> FactorRow:
+    return FactorRow(
+        suite=suite,
+        factor=found.factor,
+        low=level_text(found.reference),
+        high=level_text(found.level),
+        ratio=found.co2e_g.value,
+        interval=found.co2e_g.interval,
+        pairs=len(found.strata),
+        distinguishable=found.co2e_g.distinguishable,
+        note=reason(found.co2e_g.reason) if found.co2e_g.reason else None,
+    )
+
+
+def _money(found: Economy) -> MoneyRow:
+    configuration, money, work = found.configuration, found.money, found.human_work
+    grams, paid = found.human
+    minutes = None if isinstance(work.minutes, str) else sum(work.minutes.values()) / len(work.minutes)
+    why = money.per_accepted.reason
+    return MoneyRow(
+        key=Key.of(configuration),
+        currency=money.currency,
+        per_accepted=money.per_accepted.value,
+        parts={part.name: part.per_accepted.value for part in money.parts if part.per_accepted.value is not None},
+        human_minutes=minutes,
+        human_money=paid.other,
+        human_co2e_g=grams.other,
+        human_seconds_equal=found.workstation_s.value,
+        reason=reason(why) if why else None,
+    )
+
+
+def _regions(findings: Findings) -> Iterator[RegionRow]:
+    tables = findings.regions
+    first = next(iter(tables.values()), ())
+    for position, row in enumerate(first):
+        yield RegionRow(
+            region=f"{row.name} ({row.region})",
+            g_per_kwh=row.g_per_kwh,
+            year=row.year,
+            co2e_g={Key(*key): table[position].total_g for key, table in tables.items()},
+            source="Our World in Data / Ember",
+        )
+
+
+def _factors(factors: Factors) -> Iterator[AssumptionRow]:
+    for name, intensity in (
+        (Bilingual("Grid of generation", "生成側の電力網"), factors.generation),
+        (Bilingual("Grid of execution", "実行側の電力網"), factors.execution),
+    ):
+        yield AssumptionRow(name=name, value=describe_intensity(intensity), source=intensity.source)
+    for name, pue in (
+        (Bilingual("PUE of generation", "生成側のPUE"), factors.generation_pue),
+        (Bilingual("PUE of execution", "実行側のPUE"), factors.execution_pue),
+    ):
+        yield AssumptionRow(name=name, value=f"{pue:g}", source="--greencode-pue, --greencode-generation-pue")
+    for name, machine in (
+        (
+            Bilingual("Generator's machine, where none is named", "生成側の機器（記録がない場合）"),
+            factors.generation_machine,
+        ),
+        (Bilingual("Test machine", "実行側の機器"), factors.execution_machine),
+    ):
+        if machine is not None:
+            low, high = machine.embodied_low_g / 1e3, machine.embodied_high_g / 1e3
+            value = f"{describe_machine(machine)} ({significant(low)} to {significant(high)} kg)"
+            yield AssumptionRow(name=name, value=value, source=machine.source, method="estimated")
+
+
+def _assumption(entry: Entry) -> AssumptionRow:
+    unit = f" {entry.unit}" if entry.unit else ""
+    return AssumptionRow(name=plain(entry.name), value=f"{entry.value}{unit}", source=entry.origin)
