@@ -18,13 +18,14 @@ from ..statistics import Interval
 from .text import columns, shorten
 from .texts import TEXTS, Bilingual
 
-WIDE, NARROW = 680, 340
+FULL, WIDE, HALF, NARROW = 1050, 720, 505, 340  # of the page's column, most of it, half of it, a phone
 COLOURS = 7  # s0 to s6 in the style sheet
 _FONT = 12
 _CHARACTER = 6.6  # mean width of a character of the font, with some reserve
 _DASHES = ("", "7 3", "2 3", "9 3 2 3")
 _LOG_FROM = 20.0  # spread beyond which an axis is logarithmic
 _MOST_LETTERS = 26
+_MOST_NAMED = 5  # configurations in one picture; of more, letters say which is which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +163,9 @@ def _picture(width: float, height: float, parts: Iterable[str], more: str = 'ari
     return Markup(f"<svg {size} {more}>{''.join(parts)}</svg>")  # noqa: S704
 
 
-def strip(value: float | None, interval: Interval | None, domain: Interval, mark: Mark, width: int = 150) -> Markup:
+def strip(value: float | None, interval: Interval | None, domain: Interval, mark: Mark, width: int = 130) -> Markup:
     """A value and its interval on a line without an axis, for tables; the same domain makes rows comparable."""
-    axis = _Axis(*domain, 6, width - 6, log=_is_log([*domain]))
+    axis = _Axis(*domain, 6, width - 6, log=is_log([*domain]))
     middle = 11.0
     parts = [f'<line x1="0" x2="{width}" y1="{middle}" y2="{middle}" class="rule"/>']
     if interval is not None:
@@ -191,7 +192,7 @@ def domain_of(values: Iterable[float]) -> Interval:
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
-    if _is_log(known):
+    if is_log(known):
         return low / 1.15, high * 1.15
     low, high = min(0.0, low), max(0.0, high)
     return (low - 0.04 * (high - low) if low < 0 else 0.0), (high + 0.04 * (high - low)) or 1.0
@@ -287,8 +288,10 @@ class _Axis:
         return found or [self.low, self.high]
 
 
-def _is_log(values: Sequence[float]) -> bool:
-    return bool(values) and min(values) > 0 and max(values) / min(values) > _LOG_FROM
+def is_log(values: Sequence[float]) -> bool:
+    """Whether values spread so far that their axis is logarithmic."""
+    # What is 1e12 times less than another figure is no figure to make an axis for.
+    return bool(values) and min(values) > 0 and 1e-12 < min(values) / max(values) < 1 / _LOG_FROM
 
 
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:
@@ -303,6 +306,8 @@ def _linear_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    if high / low < 5:
+        return _linear_ticks(low, high, most)
     for digits in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         found = [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
@@ -318,7 +323,7 @@ def _tick(value: float) -> str:
 
 def _x_axis(axis: _Axis, top: float, bottom: float, title: Bilingual, ticks: Sequence[float] | None = None) -> str:
     if ticks is None:
-        ticks = axis.ticks(max(2, int((axis.end - axis.start) / 70)))
+        ticks = axis.ticks(max(2, int((axis.end - axis.start) / 50)))
     parts = []
     for tick in ticks:
         x = axis.at(tick)
@@ -346,7 +351,7 @@ def _y_axis(axis: _Axis, left: float, right: float, title: Bilingual) -> str:
 
 def _cost_domain(values: Sequence[float], intervals: Iterable[Interval | None]) -> tuple[float, float, bool]:
     """(low, high, logarithmic) that holds all values, and intervals as far as they leave the values room."""
-    log = _is_log(values)
+    log = is_log(values)
     ends = [end for interval in intervals if interval for end in interval if math.isfinite(end)]
     if log:
         least, most = min(values) / 3, max(values) * 3
@@ -383,8 +388,9 @@ def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
             parts.append(f'<path d="{d}" class="range {point.mark.css}"/>')
     parts += [shape(point.mark, x.at(point.x), y.at(point.y), 6) for point in chart.points]
     taken: list[tuple[float, float, float, float]] = []
+    named = width > NARROW and len(chart.points) <= _MOST_NAMED
     for point in chart.points:
-        parts.append(_label(point, x.at(point.x), y.at(point.y), width, right, top, bottom, taken))
+        parts.append(_label(point, x.at(point.x), y.at(point.y), named, right, top, bottom, taken))
     return bottom + 42, parts
 
 
@@ -392,14 +398,14 @@ def _label(
     point: Point,
     x: float,
     y: float,
-    width: int,
+    named: bool,
     right: float,
     top: float,
     bottom: float,
     taken: list[tuple[float, float, float, float]],
 ) -> str:
-    """The point's letter, with its name where the picture is wide; beside it, where nothing else is written."""
-    name = f"{point.mark.letter}  {shorten(point.mark.name, 28)}" if width > NARROW else point.mark.letter
+    """The point's letter, `named` with its name too; beside it, where nothing else is written."""
+    name = f"{point.mark.letter}  {shorten(point.mark.name, 28)}" if named else point.mark.letter
     long = _width_of(name)
     for step in range(12):
         for side in (1, -1):
@@ -432,7 +438,7 @@ def _lines(chart: Lines, width: int) -> tuple[float, list[str]]:
         if not shown or x.at(k) - x.at(shown[-1]) >= 24:
             shown.append(k)
     parts = [_y_axis(y, left, right, chart.y_title), _x_axis(x, bottom, bottom, chart.x_title, shown)]
-    for line in chart.lines:
+    for line in chart.lines if len(chart.lines) <= _MOST_NAMED else ():  # more would be a mud
         known = [(k, interval) for k, _, interval in line.points if interval is not None]
         if len(known) > 1:
             upper = [f"{_n(x.at(k))} {_n(y.at(interval[1]))}" for k, interval in known]
@@ -494,16 +500,21 @@ def _stacks(chart: Stacks, width: int) -> tuple[float, list[str]]:
     return bottom + 42, parts
 
 
+def _fold(ratio: float) -> float:
+    """How many times more or less; 1 for what is no ratio, and no more than an axis can show."""
+    return min(max(ratio, 1 / ratio), 1e6) if ratio > 1e-6 else 1.0
+
+
 def _forest(chart: Forest, width: int) -> tuple[float, list[str]]:
     narrow = width <= NARROW
     room = 0.0 if narrow else min(300.0, max(_width_of(text) for each in chart.ranges for text in each.label) + 14)
     left, right, top = max(room, 8), width - 16, 4
     row = 40 if narrow else 28
     bottom = top + row * len(chart.ranges) + 6
-    known = [1.0, *(each.value for each in chart.ranges if each.value is not None and each.value > 0)]
-    reach = max(1.25, *(max(value, 1 / value) for value in known)) * 1.1
-    ends = [end for each in chart.ranges if each.interval for end in each.interval if end > 0]
-    reach = max(reach, min(reach * 3, max((max(end, 1 / end) for end in ends), default=1.0) * 1.05))
+    known = [each.value for each in chart.ranges if each.value is not None]
+    reach = max([1.25, *map(_fold, known)]) * 1.1
+    ends = [end for each in chart.ranges if each.interval for end in each.interval]
+    reach = max(reach, min(reach * 3, max(map(_fold, ends), default=1.0) * 1.05))
     x = _Axis(1 / reach, reach, left, right, log=True)
     parts = [_x_axis(x, top, bottom, chart.x_title)]
     one = _n(x.at(1))

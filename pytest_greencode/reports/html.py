@@ -141,7 +141,9 @@ def _environment() -> Environment:
         symbol=charts.symbol,
         swatch=charts.swatch,
         svg=charts.svg,
+        FULL=charts.FULL,
         WIDE=charts.WIDE,
+        HALF=charts.HALF,
         NARROW=charts.NARROW,
         raw=_raw,
     )
@@ -172,6 +174,7 @@ def _both(text: Bilingual | str, /, **values: object) -> Markup:
         else markup_escape(words)
         for language, words in zip(LANGUAGES, (cut(words, _LONGEST) for words in text), strict=True)
     ]
+    filled = [words.replace(" %", "\u00a0%") for words in filled]
     if len(set(filled)) == 1:
         return filled[0]
     return Markup("").join(

@@ -7,7 +7,8 @@ reads; the raw numbers at the page's end have all of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -36,7 +37,7 @@ from .entries import (
     shown,
     solved_share,
 )
-from .extras import ComparisonRow, Explanation, Extras, FactorRow, Key, MoneyRow, RegionRow
+from .extras import ComparisonRow, Explanation, Extras, FactorRow, MoneyRow, RegionRow
 from .figures import Figure
 from .provenance import Origin, cautions_of, facts_of, origins_of
 from .terminal import QUIET_SHARE
@@ -139,6 +140,7 @@ class SuitePart:
     name: str
     counts: tuple[str, Mapping[str, object]]
     unit: str
+    strip_log: bool
     k: int | None
     entries: tuple[Entry, ...]
     summary: tuple[SummaryRow, ...]
@@ -211,7 +213,7 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
         quarantined=tuple((cut(task), cut(why)) for task, why in account.quarantined.items()),
         cautions=cautions_of(run_facts),
         facts=tuple(facts_of(run_facts)),
-        date=cut(str(run_facts.get("started_at") or "")),
+        date=_date(run_facts.get("started_at")),
         host=cut(str(run_facts.get("host") or "")),
         extras=extras,
         factors=tuple(_compared(row, f"{cut(row.high, 60)} / {cut(row.low, 60)}") for row in extras.factors),
@@ -225,6 +227,12 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
         raw_run=json.dumps({name: value for name, value in report.items() if name != "configurations"}, indent=1),
         version=cut(str((run_facts.get("versions") or {}).get("pytest_greencode", ""))),
     )
+
+
+def _date(text: object) -> str:
+    """A moment as people write it; what is none stays what it is."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d)?Z", str(text or ""))
+    return f"{found[1]} {found[2]} UTC" if found else cut(str(text or ""))
 
 
 def _figures(suite: SuitePart) -> Iterator[Figure]:
@@ -241,7 +249,8 @@ def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
     ks = {entry.account.per_accepted.attempts for entry in finished} - {None}
     front = _front(finished)
     money = {row.key: row for row in extras.money}
-    summary = _summary(finished, front, unit, grams, money)
+    domain = _domain(finished, grams)
+    summary = tuple(_summary_row(entry, front, unit, grams, domain, money.get(entry.key)) for entry in finished)
     retries = figures.retries(finished, anchor, unit, grams)
     task_unit, task_lines = _tasks(finished)
     comparisons = [row for row in extras.comparisons if row.first.suite == entries[0].account.suite]
@@ -251,6 +260,7 @@ def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
         name=cut(entries[0].account.suite),
         counts=_counts(finished, ks),
         unit=unit,
+        strip_log=charts.is_log(domain),
         k=next(iter(ks)) if len(ks) == 1 else None,
         entries=tuple(entries),
         summary=summary,
@@ -260,7 +270,7 @@ def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
         not_shown=", ".join(e.mark.letter for e in finished if e.account.per_accepted.co2e_g is None),
         retries=retries,
         retry_lines=tuple(_retry_lines(finished, grams)) if retries else (),
-        retry_notes=tuple(_retry_notes(finished)),
+        retry_notes=tuple(_shared(_retry_notes(finished))),
         grams=figures.grams(finished, anchor),
         waste=figures.waste(finished, anchor),
         comparisons=tuple(_compared(row, figures.pair_of(row, entries)) for row in comparisons),
@@ -319,15 +329,13 @@ def _front(entries: Sequence[Entry]) -> set[str]:
     }
 
 
-def _summary(
-    entries: Sequence[Entry], front: set[str], unit: str, grams: float, money: Mapping[Key, MoneyRow]
-) -> tuple[SummaryRow, ...]:
+def _domain(entries: Sequence[Entry], grams: float) -> Interval:
+    """Of the summary's strips: all estimates, and intervals as far as they leave those room."""
     costs = [entry.account.per_accepted for entry in entries]
     points = [cost.co2e_g / grams for cost in costs if cost.co2e_g is not None]
     reach = 3 * max(map(abs, points), default=1.0)
     ends = [end / grams for cost in costs if cost.interval for end in cost.interval]
-    domain = charts.domain_of([*points, *(end for end in ends if abs(end) <= reach)])
-    return tuple(_summary_row(entry, front, unit, grams, domain, money.get(entry.key)) for entry in entries)
+    return charts.domain_of([*points, *(end for end in ends if abs(end) <= reach)])
 
 
 def _summary_row(
@@ -406,23 +414,25 @@ def _leads(rows: Sequence[SummaryRow], unit: str) -> tuple[Lead, ...]:
 
 
 def _notes(entries: Sequence[Entry]) -> Iterator[Note]:
-    """What to know before taking the numbers for more than they are; said once where several share it."""
+    """What to know before taking the numbers for more than they are."""
+    yield from _shared(
+        (entry.mark.letter, key, values) for entry in entries for key, values in _notes_of(entry.account)
+    )
+
+
+def _shared(notes: Iterable[tuple[str, str, Mapping[str, object]]]) -> Iterator[Note]:
+    """Notes given as (letter, text's key, values), said once where several share one."""
     found: dict[tuple[str, tuple[tuple[str, object], ...]], list[str]] = {}
-    for entry in entries:
-        for key, values in _notes_of(entry.account):
-            found.setdefault((key, tuple(values.items())), []).append(entry.mark.letter)
+    for letter, key, values in notes:
+        found.setdefault((key, tuple(values.items())), []).append(letter)
     for (key, items), letters in found.items():
         yield Note(letters=", ".join(letters), text=TEXTS[key], values=dict(items))
 
 
 def _notes_of(configuration: ConfigurationAccount) -> Iterator[tuple[str, Mapping[str, object]]]:
-    cost, facts, extraction = configuration.per_accepted, configuration.completeness, configuration.extraction
+    facts, extraction = configuration.completeness, configuration.extraction
     if not configuration.attempts:
         yield "no_finished", {}
-    elif cost.co2e_g is None and cost.reason:
-        yield "note_unknown", {"reason": _reason(cost.reason)}
-    elif cost.interval is None and cost.interval_reason:
-        yield "note_few", {"reason": _reason(cost.interval_reason)}
     if facts.attempts_unfinished:
         yield "note_unfinished", {"count": facts.attempts_unfinished, "planned": facts.attempts_planned}
     if facts.harness_errors:
@@ -445,16 +455,14 @@ def _notes_of(configuration: ConfigurationAccount) -> Iterator[tuple[str, Mappin
 # -- tables --------------------------------------------------------------------------------
 
 
-def _retry_notes(entries: Sequence[Entry]) -> Iterator[Note]:
+def _retry_notes(entries: Sequence[Entry]) -> Iterator[tuple[str, str, Mapping[str, object]]]:
     for entry in entries:
-        known = {
-            k: row.co2e_g_per_accepted for k, row in entry.account.retry.items() if row.co2e_g_per_accepted is not None
-        }
-        if len(known) > 1:
-            least = min(known, key=lambda k: (known[k], k))
-            yield Note(letters=entry.mark.letter, text=TEXTS["retries_least"], values={"k": least})
+        known = {k: row.co2e_g_per_accepted for k, row in entry.account.retry.items()}
+        costs = {k: cost for k, cost in known.items() if cost is not None}
+        if len(costs) > 1:
+            yield entry.mark.letter, "retries_least", {"k": min(costs, key=lambda k: (costs[k], k))}
         elif entry.account.chain:
-            yield Note(letters=entry.mark.letter, text=TEXTS["retries_chain"], values={})
+            yield entry.mark.letter, "retries_chain", {}
 
 
 def _retry_lines(entries: Sequence[Entry], grams: float) -> Iterator[RetryLine]:

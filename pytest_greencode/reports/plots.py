@@ -21,7 +21,9 @@ from .charts import (
     Mark,
     Scatter,
     Stacks,
+    is_log,
 )
+from .text import shorten
 from .texts import TEXTS, Bilingual
 
 # Part -> colour of the style sheet, and plotly's name of its pattern. The page's own patterns follow the same table.
@@ -37,7 +39,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "unsolved": ("--p-red", "x"),
     "solutions": ("--p-green", ""),
     "repetitions": ("--p-sky", "-"),
-    "others": ("--p-grey", "."),
+    "others": ("--p-red", "x"),
     "idle_reserved": ("--p-yellow", "|"),
     "idle_rest": ("--p-pale", ""),
     "missing": ("--p-grey", "\\"),
@@ -85,7 +87,7 @@ def _error(value: float, interval: Sequence[float] | None) -> tuple[float, float
 
 def _axis(title: Bilingual, language: str, **more: Any) -> dict[str, Any]:
     return {
-        "title": {"text": _words(title, language)},
+        "title": {"text": _words(title, language), "standoff": 10, "font": {"size": 13}},
         "gridcolor": _RULE,
         "linecolor": _SOFT,
         "zeroline": False,
@@ -102,16 +104,28 @@ def _layout(x: dict[str, Any], y: dict[str, Any], height: int, **more: Any) -> d
         "font": {"color": _INK, "size": 13},
         "paper_bgcolor": _PAPER,
         "plot_bgcolor": _PAPER,
-        "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
+        "margin": {"l": 56, "r": 16, "t": 24, "b": 48},
         "hovermode": "closest",
         "hoverlabel": {"bgcolor": _PAPER, "bordercolor": _SOFT, "font": {"color": _INK}},
-        "legend": {"orientation": "h", "y": -0.25, "x": 0},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "traceorder": "normal",
+        },
         **more,
     }
 
 
 def _log(values: Sequence[float]) -> str:
-    return "log" if values and min(values) > 0 and max(values) / min(values) > 20 else "linear"
+    return "log" if is_log(values) else "linear"
+
+
+def _places(count: int) -> dict[str, Any]:
+    """An axis of names, the first on top, with room for whole marks."""
+    return {"type": "category", "range": [count - 0.5, -0.5], "automargin": True, "gridcolor": _RULE}
 
 
 def _scatter(chart: Scatter, language: str) -> Figure:
@@ -139,6 +153,7 @@ def _scatter(chart: Scatter, language: str) -> Figure:
                 "name": _name(point.mark),
                 "text": [point.mark.letter],
                 "textposition": "top right",
+                "cliponaxis": False,
                 "x": [point.x],
                 "y": [point.y],
                 "error_x": {**bars, "array": [right], "arrayminus": [left]},
@@ -186,7 +201,7 @@ def _lines(chart: Lines, language: str) -> Figure:
 
 def _stacks(chart: Stacks, language: str) -> Figure:
     known = [stack for stack in chart.stacks if stack.values is not None]
-    labels = [_words(stack.label, language) for stack in known]
+    labels = [_words(shorten(stack.label._asdict()[language], 28), language) for stack in known]
     data = [
         {
             "type": "bar",
@@ -203,8 +218,8 @@ def _stacks(chart: Stacks, language: str) -> Figure:
         }
         for part, title in chart.parts.items()
     ]
-    y = {"autorange": "reversed", "automargin": True, "type": "category"}
-    layout = _layout(_axis(chart.x_title, language), y, 130 + 44 * len(known), barmode="stack")
+    y = _places(len(known))
+    layout = _layout(_axis(chart.x_title, language), y, 150 + 44 * len(known), barmode="stack")
     return {"data": data, "layout": layout}
 
 
@@ -235,7 +250,7 @@ def _forest(chart: Forest, language: str) -> Figure:
             }
         )
     one = {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": _INK, "width": 1}}
-    y = {"autorange": "reversed", "automargin": True, "type": "category", "gridcolor": _RULE}
+    y = _places(len(known))
     layout = _layout(_axis(chart.x_title, language, type="log"), y, 110 + 34 * len(known), shapes=[one])
     return {"data": data, "layout": layout}
 
@@ -245,7 +260,7 @@ def _lanes(chart: Lanes, language: str) -> Figure:
         {
             "type": "heatmap",
             "x": [html.escape(task, quote=False) for task in chart.tasks],
-            "y": [_name(lane.mark) for lane in chart.lanes],
+            "y": [lane.mark.letter for lane in chart.lanes],
             "z": [[None if share is None else round(100 * share, 2) for share in lane.shares] for lane in chart.lanes],
             "hovertemplate": "%{x}<br>%{z:.1f} %<extra></extra>",
             "zmin": 0,
@@ -256,9 +271,9 @@ def _lanes(chart: Lanes, language: str) -> Figure:
             "colorbar": {"title": {"text": _words(TEXTS["share"], language)}, "thickness": 12},
         }
     ]
-    x = _axis(chart.x_title, language, type="category", showticklabels=False, showgrid=False)
-    y = {"autorange": "reversed", "automargin": True, "type": "category"}
-    return {"data": data, "layout": _layout(x, y, 120 + 40 * len(chart.lanes))}
+    x = _axis(chart.x_title, language, type="category", showticklabels=False, showgrid=False, ticks="")
+    y = _places(len(chart.lanes))
+    return {"data": data, "layout": _layout(x, y, 130 + 40 * len(chart.lanes))}
 
 
 def finite(value: object) -> object:

@@ -9,7 +9,7 @@ from typing import Any
 from ..accounting import ConfigurationAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
-from .texts import TEXTS, Bilingual, plain
+from .texts import TEXTS, Bilingual, plain, reason
 
 _MOST_FACTS = 400
 
@@ -21,51 +21,58 @@ class Origin:
     figure: Bilingual
     value: str
     method: str
-    source: str
+    source: Bilingual
 
 
 def origins_of(configuration: ConfigurationAccount) -> Iterator[Origin]:
     """Each headline figure unrounded, then each figure whose provenance the account tells."""
     cost, provenance = configuration.per_accepted, dict(configuration.provenance)
     headline = provenance.pop("per_accepted", None)
-    method, source = ("", "") if headline is None else (headline.method.value, cut(headline.source))
+    method = "" if headline is None else headline.method.value
+    formula = "R_pool" if configuration.chain else f"R_k, k = {cost.attempts}"
 
-    def of_headline(key: str, value: object, unit: str) -> Origin:
-        return Origin(figure=TEXTS[key], value=_exact(value, unit), method=method, source=source)
+    def derived(key: str, value: object, unit: str, source: str, why: str | None = None) -> Origin:
+        """Of the headline; where it is not known, `why`."""
+        text = reason(why) if why and value is None else plain(source)
+        return Origin(figure=TEXTS[key], value=_exact(value, unit), method=method, source=_cut_both(text))
 
-    yield of_headline("figure_per_accepted", cost.co2e_g, "g")
+    source = formula if headline is None else f"{formula}; {headline.source}"
+    yield derived("figure_per_accepted", cost.co2e_g, "g", source, cost.reason)
     if cost.lower_bound_co2e_g is not None:
-        yield of_headline("figure_lower_bound", cost.lower_bound_co2e_g, "g")
-    yield of_headline("figure_interval", cost.interval, "g")
-    yield of_headline("figure_this_benchmark", cost.this_benchmark, "g")
-    for key, name in (
-        ("figure_operational_per_accepted", "operational_g"),
-        ("figure_embodied_per_accepted", "embodied_g"),
-    ):
+        yield derived("figure_lower_bound", cost.lower_bound_co2e_g, "g", "mean / (1 - 0.05^(1/N))")
+    yield derived("figure_interval", cost.interval, "g", "R · exp(± t · se)", cost.interval_reason)
+    yield derived("figure_this_benchmark", cost.this_benchmark, "g", "jackknife", cost.this_benchmark_reason)
+    for name in ("operational_g", "embodied_g"):
         if (value := headline_part(configuration, name)) is not None:
-            yield of_headline(key, value, "g")
+            yield derived(f"figure_{name.removesuffix('_g')}_per_accepted", value, "g", formula)
     if (band := headline_part(configuration, "systematic")) is not None:
-        yield of_headline("figure_systematic", (band.p5, band.p95), "g")
-    yield of_headline("figure_energy_per_accepted", cost.energy_j, "J")
-    pool = configuration.pool.co2e_g_per_accepted
-    yield Origin(figure=TEXTS["figure_pool"], value=_exact(pool, "g"), method=method, source=source)
-    yield Origin(figure=TEXTS["figure_waste_share"], value=_exact(configuration.waste_share, ""), method="", source="")
+        yield derived("figure_systematic", (band.p5, band.p95), "g", "grid, PUE, sensors, embodied totals")
+    yield derived("figure_energy_per_accepted", cost.energy_j, "J", formula, cost.reason)
+    pool = configuration.pool
+    yield derived("figure_pool", pool.co2e_g_per_accepted, "g", "R_pool", pool.reason)
     retry = configuration.retry.get(cost.attempts or 0)
-    kappa = retry.correctness_coefficient if retry else None
-    yield Origin(figure=TEXTS["figure_kappa"], value=_exact(kappa, ""), method="", source="")
+    kappa = None if retry is None else retry.correctness_coefficient
+    for key, share, made in (
+        ("figure_waste_share", configuration.waste_share, "1 - Σ P_k · μ_P / Σ C_k"),
+        ("figure_unsolved_share", configuration.unsolved_share, "Σ C_k (c = 0) / Σ C_k"),
+        ("figure_kappa", kappa, "Σ A_k / Σ P_k"),
+    ):
+        yield Origin(figure=TEXTS[key], value=_exact(share, ""), method="", source=plain(made))
     for name, origin in provenance.items():
         found: Any = configuration
         for step in name.split("."):
             found = getattr(found, step, None)
-        counts = (
-            ", ".join(f"{count} {each}" for each, count in origin.methods.items()) if len(origin.methods) > 1 else ""
-        )
+        counts = [f"{count} {method}" for method, count in origin.methods.items()] if len(origin.methods) > 1 else []
         yield Origin(
             figure=TEXTS.get(f"figure_{name}", plain(escape(name))),
             value=_exact(found, "J" if name.startswith("energy_j") else "g" if name.startswith("co2e_g") else ""),
             method=origin.method.value,
-            source=cut("; ".join(filter(None, (origin.source, counts)))),
+            source=plain(cut("; ".join(filter(None, (origin.source, ", ".join(counts)))))),
         )
+
+
+def _cut_both(text: Bilingual) -> Bilingual:
+    return Bilingual(*map(cut, text))
 
 
 def _exact(value: object, unit: str) -> str:

@@ -200,10 +200,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "counts_one": Bilingual("{tasks} tasks, one attempt each", "課題 {tasks} 件、各 1 回の試行"),
     "counts_plain": Bilingual("{tasks} tasks", "課題 {tasks} 件"),
     "configuration": Bilingual("Configuration", "構成"),
-    "carbon_per_accepted": Bilingual("CO₂e per accepted", "合格 1 件の CO₂e"),
+    "carbon_per_accepted": Bilingual("{unit} CO₂e per accepted", "合格 1 件の CO₂e({unit})"),
     "interval_95": Bilingual("95 % interval", "95 % 区間"),
-    "accepted": Bilingual("Accepted", "合格"),
-    "of_attempts": Bilingual("of attempts", "/ 試行数"),
+    "accepted": Bilingual("accepted / attempts", "合格 / 試行"),
     "pass_at": Bilingual("pass@{k}", "pass@{k}"),
     "energy_per_accepted": Bilingual("J per accepted", "合格 1 件の J"),
     "waste": Bilingual("Wasted", "無駄"),
@@ -221,8 +220,6 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "notes": Bilingual("What to know", "留意点"),
     # Notes.
-    "note_unknown": Bilingual("not known: {reason}", "不明: {reason}"),
-    "note_few": Bilingual("no interval: {reason}", "区間なし: {reason}"),
     "note_unfinished": Bilingual(
         "{count} of {planned} attempts not run, or not to the end", "試行 {planned} 件中 {count} 件が未実行または未完了"
     ),
@@ -250,7 +247,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "axis_ratio": Bilingual("ratio of CO₂e per accepted solution", "合格 1 件あたりの CO₂e の比"),
     "axis_green": Bilingual("reference / sample", "模範解答 / 試料"),
     "axis_share": Bilingual("share of the grams, %", "カーボンの割合(%)"),
-    "axis_energy": Bilingual("J", "J"),
+    "axis_energy": Bilingual("energy, J", "エネルギー(J)"),
     "axis_tasks": Bilingual("tasks, easiest first", "課題(易しい順)"),
     "log_scale": Bilingual("logarithmic", "対数目盛"),
     "chart_R": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
@@ -297,6 +294,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "column_pass_difference": Bilingual("pass@k, points", "pass@k の差(ポイント)"),
     "column_tasks": Bilingual("Tasks", "課題数"),
     "column_verdict": Bilingual("Reading", "読み方"),
+    "column_decision": Bilingual("Decision", "判定"),
     "column_factor": Bilingual("Factor", "因子"),
     "column_levels": Bilingual("Levels", "水準"),
     "column_pairs": Bilingual("Pairs", "組数"),
@@ -372,6 +370,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "figure_co2e_g.harness": Bilingual("CO₂e of the harness", "検証基盤の CO₂e"),
     "figure_pool": Bilingual("everything spent / everything accepted", "全消費 / 全合格"),
     "figure_waste_share": Bilingual("wasted share", "無駄になった割合"),
+    "figure_unsolved_share": Bilingual("share of tasks never solved", "解けなかった課題の割合"),
     "figure_kappa": Bilingual("correctness coefficient κ", "正確性係数 κ"),
     # Formulas (docs: explanation of the metric).
     "formula_cost": Bilingual("Cost of one attempt", "試行 1 回のコスト"),
@@ -416,8 +415,8 @@ TEXTS: Mapping[str, Bilingual] = {
         "数えるもの: 試行の推論と実行。数えないもの: 学習、通信網、利用者の端末。",
     ),
     "interactive_note": Bilingual(
-        "Figures can be explored: point, zoom, click the legend.",
-        "図は操作できます(値の表示、拡大、凡例のクリック)。",
+        "Figures can be explored: point for values, drag to zoom, double-click to go back, click the legend to hide.",
+        "図は操作できます。ポイントで値を表示、ドラッグで拡大、ダブルクリックで元に戻り、凡例のクリックで表示を切り替えます。",
     ),
 }
 

@@ -82,7 +82,7 @@
     return JSON.parse(JSON.stringify(part), (_, item) =>
       typeof item === "string" ? item.replace(/^var\((--[\w-]+)\)$/, (_, name) => style.getPropertyValue(name).trim()) : item);
   };
-  const settings = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "sendDataToCloud"] };
+  const settings = { displayModeBar: false, responsive: true };
   const draw = (figure) => {
     const plot = plots[figure.dataset.plot];
     if (!plot) return;
@@ -95,7 +95,7 @@
     const { data, layout } = coloured(plot[language()]);
     const font = { ...layout.font, family: getComputedStyle(document.body).fontFamily };
     window.Plotly.react(place, data, { ...layout, font }, settings).then(
-      () => { figure.querySelector(".still").style.display = "none"; },
+      () => figure.classList.add("explored"),
       () => { place.remove(); },
     );
   };
@@ -107,7 +107,8 @@
   for (const toggle of document.querySelectorAll(".toggle")) toggle.addEventListener("change", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   redraw();
-  if (Object.keys(plots).length) {
+  // On a phone the still pictures, drawn for its width, serve better.
+  if (Object.keys(plots).length && matchMedia("(min-width: 44rem)").matches) {
     const near = new IntersectionObserver((seen) => {
       for (const each of seen) if (each.isIntersecting) { near.unobserve(each.target); draw(each.target); }
     }, { rootMargin: "600px" });
