@@ -13,14 +13,20 @@ from typing import Any
 
 from pytest_greencode import __version__
 from pytest_greencode.accounting import Account, ConfigurationAccount
-from pytest_greencode.economics.assumptions import Assumptions, parse_assumptions, read_assumptions
+from pytest_greencode.economics.assumptions import read_assumptions
 from pytest_greencode.errors import GreencodeError, LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import Factors
 from pytest_greencode.reports.registry import REPORTS, default_path, render_report, write_report, write_whole
 from pytest_greencode.reports.text import message, shown_path
-from pytest_greencode.run_account import account_of_run, findings_of_run, pricing_of, records_of_run
+from pytest_greencode.run_account import (
+    account_of_run,
+    assumptions_of_run,
+    findings_of_run,
+    pricing_of,
+    records_of_run,
+)
 from pytest_greencode.sites import SiteTexts, factors_of, factors_of_run
 
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
@@ -140,7 +146,7 @@ class _Run:
             self.ledger,
             self.run_id,
             account,
-            _assumptions(options.assumptions, self.facts),
+            assumptions_of_run(self.facts) if options.assumptions is None else read_assumptions(options.assumptions),
             old=options.old,
             new=options.new,
             target=getattr(options, "target", None),
@@ -198,14 +204,6 @@ def _sites(options: argparse.Namespace) -> SiteTexts:
         pue=options.pue,
         generation_pue=options.generation_pue,
     )
-
-
-def _assumptions(path: Path | None, facts: Mapping[str, Any]) -> Assumptions:
-    """Those of the file, else those that the run was given."""
-    if path is not None:
-        return read_assumptions(path)
-    given = facts.get("assumptions")
-    return parse_assumptions(given["text"], path=given["path"]) if given else Assumptions()
 
 
 # The commands.

@@ -36,6 +36,7 @@ from .economics.payback import Claim, OneOffCost, Payback, claim, one_off, payba
 from .economics.resources import key_of, uses
 from .economics.usage import UsageLog
 from .model import J_PER_KWH, AttemptRecord, Configuration
+from .pricing import Pricing
 
 # Among more configurations, each is compared with the cheapest only.
 MOST_PAIRED = 6
@@ -92,6 +93,7 @@ def find(
     account: Account,
     records: Sequence[AttemptRecord],
     assumptions: Assumptions,
+    pricing: Pricing | None = None,
     *,
     usage: UsageLog | None = None,
     target: float | None = None,
@@ -99,13 +101,13 @@ def find(
     new: str | None = None,
     hidden: Iterable[AttemptRecord] = (),
 ) -> Findings:
-    """All there is to find. `records` are those of the account, with their energy.
+    """All there is to find. `records` are those of the account, with their energy; `pricing` knows their GPUs.
 
     `target`: pass@k that is asked for, in place of the assumptions'. `old` and `new` name models of the decision;
     without them it is from the one of the others with the highest pass@1 to the cheapest. `hidden`: records of the
     same samples on a stronger suite.
     """
-    used = uses(records, account.factors, quarantined=account.quarantined)
+    used = uses(records, pricing or account.factors, quarantined=account.quarantined)
     economies = tuple(
         economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
         for configuration in account.configurations

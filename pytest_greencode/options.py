@@ -74,6 +74,7 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         "1.0",
         "the same for the generation site, where a record does not include it (default: 1.0)",
     ),
+    ("assumptions", None, "", "TOML file of prices, human work and usage, for reports about money (default: none)"),
     ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
     ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
 )
@@ -137,6 +138,7 @@ class Options:
     weights: dict[str, float] | None
     attempts: int | None
     sites: SiteTexts
+    assumptions: Path | None
     fail_rejected: bool
     ledger: Path
     suites: tuple[tuple[str, Path], ...]
@@ -188,6 +190,7 @@ class Options:
                 pue=_pue("pue", texts["pue"]),
                 generation_pue=_pue("generation-pue", texts["generation-pue"]),
             ),
+            assumptions=_path(config, "assumptions", texts["assumptions"]) if texts["assumptions"] else None,
             fail_rejected=texts["rejected"] == "fail",
             ledger=_path(config, "ledger", texts["ledger"]),
             suites=tuple(_suite(base, text) for text in lists["suite"]),

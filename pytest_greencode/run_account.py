@@ -76,6 +76,14 @@ def account_of_run(
     )
 
 
+def assumptions_of_run(facts: Mapping[str, Any]) -> Assumptions:
+    """Those that the run was given; without any, nothing is assumed. Raises FileFormatError."""
+    from .economics.assumptions import Assumptions, parse_assumptions
+
+    given = facts.get("assumptions")
+    return parse_assumptions(given["text"], path=given["path"]) if given else Assumptions()
+
+
 def findings_of_run(
     ledger: Ledger,
     run_id: str,
@@ -98,6 +106,7 @@ def findings_of_run(
         account,
         records_of_run(ledger, run_id).attempts,
         assumptions,
+        pricing_of(account.factors),
         usage=None if assumptions.log_path is None else read_usage(assumptions.log_path),
         target=target,
         old=old,

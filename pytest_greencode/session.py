@@ -41,10 +41,10 @@ from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample
 from pytest_greencode.options import Options
 from pytest_greencode.reports.junit import junit_properties
-from pytest_greencode.reports.registry import write_report
+from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
-from pytest_greencode.run_account import account_of_run
+from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
 from pytest_greencode.sandboxes.base import SandboxKind
 from pytest_greencode.sandboxes.choice import choose_sandbox
@@ -52,6 +52,7 @@ from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
 if TYPE_CHECKING:
+    from pytest_greencode.findings import Findings
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
@@ -108,6 +109,8 @@ class GreencodeSession:
         self.attempts_allowed = options.attempts
         # A worker accounts for nothing: what has to be asked is asked once, by the controller.
         self.factors = factors_of(options.sites, ask=self._ask) if worker is None else None
+        # Read before anything runs: a slip in it should not show at the end.
+        self._assumptions = _assumptions(options.assumptions)
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
@@ -227,6 +230,7 @@ class GreencodeSession:
                 "precision": self.options.precision,
             },
             "factors": None if self.factors is None else asdict(self.factors),
+            "assumptions": self._assumptions,
             "command": [escape(argument) for argument in self.config.invocation_params.args],
             "started_at": _now(),
         }
@@ -515,14 +519,17 @@ class GreencodeSession:
             return
         verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
         facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
+        findings, wrong = self._findings(self._ledger, facts)
         places, problems = [("ledger", self.options.ledger)], []
         for kind, path in self.options.reports:
-            problem = self._write_report(kind, path, facts)
+            problem = self._write_report(kind, path, facts, findings)
             if problem is None:
                 places.append(("report", path))
             else:
                 option = f"--greencode-report {kind}:{shown_path(path, base)}"
                 problems.append(f"greencode: {option}: {problem}; the ledger has everything")
+        if wrong is not None:
+            problems.append(f"greencode: --greencode-assumptions: {wrong}; reports are without what needs it")
         if verbosity >= -1:
             terminalreporter.write_sep("=", "greencode")
         notes = [*self._notices_after, *cautions(facts), *self._resumed()]
@@ -542,11 +549,21 @@ class GreencodeSession:
         text = f"{count} execution{'s are' if count != 1 else ' is'} of an earlier session; the numbers are of both"
         return [("resumed", text)] if count else []
 
-    def _write_report(self, kind: str, path: Path, facts: dict[str, Any]) -> str | None:
+    def _findings(self, ledger: Ledger, facts: dict[str, Any]) -> tuple[Findings | None, str | None]:
+        """What follows from the account, where a report shows it; and what is wrong with the files it takes."""
+        if self.account is None or not any(REPORTS[kind].with_findings for kind, _ in self.options.reports):
+            return None, None
+        try:
+            found = findings_of_run(ledger, self.run_id, self.account, assumptions_of_run(facts))
+        except UsageProblem as error:
+            return None, str(error)
+        return found, None
+
+    def _write_report(self, kind: str, path: Path, facts: dict[str, Any], findings: Findings | None) -> str | None:
         """What went wrong, if anything."""
         assert self.account is not None
         try:
-            write_report(kind, path, self.account, facts)
+            write_report(kind, path, self.account, facts, findings)
         except OSError as error:
             return error.strerror or str(error)
         except UsageProblem as error:
@@ -560,6 +577,16 @@ class GreencodeSession:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _assumptions(path: Path | None) -> dict[str, str] | None:
+    """The file as the ledger keeps it, so that a later report needs no other file; its mistakes are usage errors."""
+    if path is None:
+        return None
+    from pytest_greencode.economics.assumptions import read_assumptions
+
+    read_assumptions(path)
+    return {"path": str(path), "text": path.read_text(encoding="utf-8-sig")}
 
 
 def _now() -> str:

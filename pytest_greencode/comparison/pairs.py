@@ -233,12 +233,12 @@ def _batch_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | No
 
 def hardware(account: ConfigurationAccount) -> tuple[str, ...]:
     """The GPU models that the records name; empty where they name none."""
-    return tuple(getattr(account, "hardware", None) or ())
+    return account.hardware
 
 
 def covariate(account: ConfigurationAccount, name: str) -> float | None:
     """A mean over the records (prompt_tokens, completion_tokens, batch_size, duration_s), None where not recorded."""
-    value = getattr(getattr(account, "workload", None), name, None)
+    value = getattr(account.workload, name)
     return None if value is None else float(value)
 
 

@@ -5,7 +5,7 @@ as grams are joules times a rate.
 
     generation_kwh, execution_kwh   electricity at the meter: energy * PUE
     prompt_tokens, completion_tokens  as recorded; where a provider counts reasoning in its output, so does the latter
-    device_h     duration * devices / batch size: a batch shares its device; unknown without the batch size
+    device_h     for which a device is reserved, as for its embodied carbon (`pricing.device_seconds`)
     machine_h    wall time of the execution, for which it reserves its place on the machine
     duration_s   how long one waits for an attempt: duration of its generation + wall time of its execution
 """
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ..accounting import ConfigurationAccount, CostMeans
 from ..model import J_PER_KWH, AttemptRecord, Factors, Verdict
+from ..pricing import Pricing, device_seconds
 
 S_PER_H = 3600.0
 
@@ -58,15 +59,18 @@ class Use:
 Key = tuple[str, str, str]  # suite, model, settings
 
 
-def uses(records: Iterable[AttemptRecord], factors: Factors, *, quarantined: Collection[str] = ()) -> dict[Key, Use]:
+def uses(
+    records: Iterable[AttemptRecord], prices: Factors | Pricing, *, quarantined: Collection[str] = ()
+) -> dict[Key, Use]:
     """What each configuration used, over the attempts that `accounting.account` counts, with the energies given."""
+    pricing = prices if isinstance(prices, Pricing) else Pricing(prices)
     groups: defaultdict[Key, defaultdict[str, list[AttemptRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if record.task_id in quarantined or record.verdict in (None, Verdict.HARNESS_ERROR):
             continue
         key = record.suite, record.configuration.model, record.configuration.settings
         groups[key][record.task_id].append(record)
-    return {key: _use(groups[key], factors) for key in sorted(groups)}
+    return {key: _use(groups[key], pricing) for key in sorted(groups)}
 
 
 def key_of(configuration: ConfigurationAccount) -> Key:
@@ -74,11 +78,11 @@ def key_of(configuration: ConfigurationAccount) -> Key:
     return configuration.suite, configuration.model, configuration.settings
 
 
-def _use(tasks: Mapping[str, Sequence[AttemptRecord]], factors: Factors) -> Use:
+def _use(tasks: Mapping[str, Sequence[AttemptRecord]], pricing: Pricing) -> Use:
     rows = []
     missing = dict.fromkeys(RESOURCES, 0)
     for task_id, records in tasks.items():
-        amounts = [_amounts(record, factors) for record in records]
+        amounts = [_amounts(record, pricing) for record in records]
         accepted = [record.verdict is Verdict.ACCEPTED for record in records]
         for name in RESOURCES:
             missing[name] += sum(amount[name] is None for amount in amounts)
@@ -93,8 +97,8 @@ def _use(tasks: Mapping[str, Sequence[AttemptRecord]], factors: Factors) -> Use:
     return Use(tasks=tuple(rows), attempts=sum(row.attempts for row in rows), missing=missing)
 
 
-def _amounts(record: AttemptRecord, factors: Factors) -> dict[str, float | None]:
-    generation, reading = record.generation, record.reading
+def _amounts(record: AttemptRecord, pricing: Pricing) -> dict[str, float | None]:
+    generation, reading, factors = record.generation, record.reading, pricing.factors
     amounts: dict[str, float | None] = dict.fromkeys(RESOURCES)
     generation_s = execution_s = None
     if generation is not None:
@@ -103,8 +107,9 @@ def _amounts(record: AttemptRecord, factors: Factors) -> dict[str, float | None]
         amounts["generation_kwh"] = _scaled(generation.energy_j, pue / J_PER_KWH)
         amounts["prompt_tokens"] = _scaled(generation.prompt_tokens, 1)
         amounts["completion_tokens"] = _scaled(generation.completion_tokens, 1)
-        if generation.batch_size:
-            amounts["device_h"] = _scaled(generation_s, (generation.gpu_count or 1) / generation.batch_size / S_PER_H)
+        machine = pricing.generation_machine(record)
+        reserved = None if machine is None else device_seconds(generation, machine)
+        amounts["device_h"] = None if reserved is None else _scaled(reserved[0], 1 / S_PER_H)
     if reading is not None:
         execution_s = reading.wall_s
         amounts["execution_kwh"] = _scaled(reading.energy_j, factors.execution_pue / J_PER_KWH)

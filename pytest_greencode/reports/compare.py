@@ -216,8 +216,8 @@ def _selection(found: Selection, names: Names) -> _Notes:
     yield (
         "select",
         (
-            f"{names(chosen.configuration)}: {_amount(chosen.co2e_g, grams)} {unit} per accepted solution at pass@{found.k}"
-            f" of {percent(chosen.pass_probability)} %{bound};"
+            f"{names(chosen.configuration)}: {_amount(chosen.co2e_g, grams)} {unit} per accepted solution at"
+            f" pass@{found.k} of {percent(chosen.pass_probability)} %{bound};"
             f" asked for: {percent(found.target)} %"
         ),
     )
@@ -238,8 +238,8 @@ def _escapes(found: Sequence[Escape], names: Names) -> _Notes:
         yield (
             "escaped",
             (
-                f"{names(each.configuration)}: {percent(each.escape_rate)} %{ends} of what {escape(each.public)} accepts"
-                f" fails {escape(each.hidden)} ({each.escaped} of {each.accepted} samples){cost}"
+                f"{names(each.configuration)}: {percent(each.escape_rate)} %{ends} of what {escape(each.public)}"
+                f" accepts fails {escape(each.hidden)} ({each.escaped} of {each.accepted} samples){cost}"
             ),
         )
 
