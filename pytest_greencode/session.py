@@ -312,11 +312,12 @@ class GreencodeSession:
         return None
 
     def pytest_report_header(self) -> list[str]:
+        if self.factors is None:
+            return []  # a worker's header is shown nowhere
         if not self.workload:
             return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = {"counters": "RAPL"}.get(self._metering.kind, self._metering.kind)
-        assert self.factors is not None
         grid = self.factors.execution
         region = "" if grid.region == OWN_GRID else f"{grid.region} "
         facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"

@@ -124,3 +124,13 @@ def test_no_record_makes_a_call(pytester, any_sandbox, live):
     path = write_samples(pytester.path / "m.jsonl", right(0, generation=generation))
     pytester.runpytest_inprocess("-p", "no:xdist", *with_sandbox(any_sandbox, path, "--greencode-jobs", "1"))
     assert live == []
+
+
+def test_workers_ask_nothing(pytester, any_sandbox, live):
+    # A worker is another process, where `live` does not reach: its call would leave this machine, and fail.
+    path = write_samples(pytester.path / "m.jsonl", right(0), right(1))
+    arguments = (path, "--greencode-region", "live:uk", "--greencode-jobs", "1", "-n", "2")
+    result = pytester.runpytest_inprocess(*with_sandbox(any_sandbox, *arguments))
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["factors *GBR 139 g/kWh (2026, live, test; 2026-11-22T01:30Z)*"])
+    assert live == ["--greencode-region live:uk"]
