@@ -138,7 +138,7 @@ class Pricing:
         )
 
 
-def device_seconds(generation: Generation, machine: Machine) -> tuple[float, Method] | None:
+def device_seconds(generation: Generation, machine: Machine | None) -> tuple[float, Method] | None:
     """How long one device was reserved for a generation, s, and how that is known; None where nothing tells it.
 
     Recorded: duration * devices / batch size. Else estimated: energy / power at work. A duration without its batch
@@ -148,7 +148,7 @@ def device_seconds(generation: Generation, machine: Machine) -> tuple[float, Met
     if duration_s is not None and batch_size and 0 <= duration_s <= _LARGEST_S:
         return duration_s * (generation.gpu_count or 1) / batch_size, Method.ATTRIBUTED
     energy_j = known(generation.energy_j)
-    if energy_j is not None and machine.power_w:
+    if energy_j is not None and machine is not None and machine.power_w:
         return energy_j / machine.power_w, Method.ESTIMATED
     return None
 

@@ -102,7 +102,9 @@ def test_pue_is_of_the_meter_and_applied_once():
 
 def test_what_is_not_known_has_a_reason():
     records = [record("t0"), record("t1", generation={"batch_size": None, "prompt_tokens": None})]
-    [found] = economies(records, MONEY)
+    [known] = economies(records, MONEY)
+    assert known.money.per_accepted.value is not None  # energy at the device's power tells its time
+    [found] = economies(records, MONEY, factors=replace(FACTORS, generation_machine=None))
     assert found.money.per_accepted == Figure(reason="device_h not recorded for 1 of 2 attempts")
     parts = {part.name: part.per_accepted.value for part in found.money.parts}
     assert parts["hardware_generation"] is None

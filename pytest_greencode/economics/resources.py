@@ -107,8 +107,7 @@ def _amounts(record: AttemptRecord, pricing: Pricing) -> dict[str, float | None]
         amounts["generation_kwh"] = _scaled(generation.energy_j, pue / J_PER_KWH)
         amounts["prompt_tokens"] = _scaled(generation.prompt_tokens, 1)
         amounts["completion_tokens"] = _scaled(generation.completion_tokens, 1)
-        machine = pricing.generation_machine(record)
-        reserved = None if machine is None else device_seconds(generation, machine)
+        reserved = device_seconds(generation, pricing.generation_machine(record))
         amounts["device_h"] = None if reserved is None else _scaled(reserved[0], 1 / S_PER_H)
     if reading is not None:
         execution_s = reading.wall_s
