@@ -201,6 +201,7 @@ TEXTS: Mapping[str, Bilingual] = {
     "counts_plain": Bilingual("{tasks} tasks", "課題 {tasks} 件"),
     "configuration": Bilingual("Configuration", "構成"),
     "carbon_per_accepted": Bilingual("{unit} CO₂e per accepted", "合格 1 件の CO₂e({unit})"),
+    "unit_per_accepted": Bilingual("{unit} CO₂e per accepted", "{unit} CO₂e / 合格 1 件"),
     "interval_95": Bilingual("95 % interval", "95 % 区間"),
     "accepted": Bilingual("accepted / attempts", "合格 / 試行"),
     "pass_at": Bilingual("pass@{k}", "pass@{k}"),
