@@ -427,6 +427,7 @@ _REASONS = (
     (r"no finished attempts", "終了した試行がない"),
     (r"generation energy missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で生成エネルギーの記録がない"),
     (r"execution energy missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で実行エネルギーの記録がない"),
+    (r"embodied carbon missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で埋め込みカーボンが不明"),
     (r"none accepted", "合格が 1 件もない"),
     (r"(\d+) attempts allowed, but (.+) has (\d+)", r"\1 回まで許すが、\2 の試行は \3 回しかない"),
     (r"no headline", "主指標がない"),
