@@ -492,7 +492,14 @@ def _tasks(entries: Sequence[Entry]) -> tuple[str, tuple[TaskLine, ...]]:
 
 def _task_line(entry: Entry, row: TaskRow, order: int, grams: float) -> TaskLine:
     runs = [(_GLYPHS[verdict], len(list(same))) for verdict, same in groupby(row.verdicts)]
-    costs = (row.co2e_g.attempt, row.co2e_g.accepted, row.co2e_g.failed)
+    mean = row.co2e_g
+    # Where a task has none of a kind there is nothing to know.
+    none = Cell("-", None)
+    costs = [cell_of(scaled(cost, grams)) for cost in (mean.attempt, mean.accepted, mean.failed)]
+    costs[1:] = [
+        cell if count else none
+        for cell, count in zip(costs[1:], (row.accepted, row.attempts - row.accepted), strict=True)
+    ]
     return TaskLine(
         entry=entry,
         task=cut(row.task_id, 80),
@@ -501,7 +508,7 @@ def _task_line(entry: Entry, row: TaskRow, order: int, grams: float) -> TaskLine
         share=row.accepted / row.attempts,
         kind="never" if not row.accepted else "always" if row.accepted == row.attempts else "some",
         verdicts=tuple((css, glyph * count) for (css, glyph), count in runs),
-        cells=(*(cell_of(scaled(cost, grams)) for cost in costs), cell_of(row.energy_j.attempt)),
+        cells=(*costs, cell_of(row.energy_j.attempt)),
     )
 
 
