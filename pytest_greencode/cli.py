@@ -1,4 +1,4 @@
-"""The command line beside pytest: `greencode report`, `compare`, `forecast`, `export`, `doctor`. Runs no attempts."""
+"""The command line beside pytest: `greencode report`, `compare`, `forecast`, `history` ... Runs no attempts."""
 
 from __future__ import annotations
 
@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     forecast = commands.add_parser("forecast", help="money, human work, payback, and what a month in use will cost")
     _add_run_options(forecast)
     _add_assumptions(forecast)
+    history = commands.add_parser("history", help="add a run's key figures to a file, and say what changed since")
+    history.add_argument("file", type=Path, metavar="FILE", help="JSON lines, made where there is none")
+    history.add_argument("--revision", metavar="REV", help="of the code that was measured")
+    _add_run_options(history)
+    _add_assumptions(history)
     export = commands.add_parser("export", help="a run's tables, for notebooks and spreadsheets")
     _add_run_options(export)
     export.add_argument("--table", choices=TABLES, default=TABLES[0], help=f"default: {TABLES[0]}")
@@ -280,6 +285,22 @@ def _forecast(options: argparse.Namespace) -> int:
     return 0
 
 
+def _history(options: argparse.Namespace) -> int:
+    from pytest_greencode.economics.history import changes, history_text, key_figures, read_history
+    from pytest_greencode.reports.economics import history_lines
+
+    with _run(options) as run:
+        at = str(run.facts.get("started_at", ""))
+        figures = key_figures(run.findings(options, run.account()).economies, at=at, revision=options.revision)
+        before = read_history(options.file)
+        lines = history_lines(figures, changes(before, figures), before.broken)
+        with _writing(options.file, "FILE"), options.file.open("a", encoding="utf-8") as file:
+            file.write(history_text(figures))
+    for line in lines:
+        _say(line)
+    return 0
+
+
 def _export(options: argparse.Namespace) -> int:
     from pytest_greencode.reports.export import encoded, run_table
 
@@ -303,13 +324,11 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, flag: str = "--output") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageProblem(
-            f"--output {path}: {error.strerror or error}; expected a file that can be written"
-        ) from error
+        raise UsageProblem(f"{flag} {path}: {error.strerror or error}; expected a file that can be written") from error
 
 
 def _silence() -> None:
@@ -332,6 +351,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": _report,
     "compare": _compare,
     "forecast": _forecast,
+    "history": _history,
     "export": _export,
     "doctor": _doctor,
 }

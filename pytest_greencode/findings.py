@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations, groupby
 
 from .accounting import Account, ConfigurationAccount
-from .carbon import RegionRow, region_sensitivity
+from .carbon import S_PER_YEAR, RegionRow, region_sensitivity
 from .comparison import (
     Cascades,
     Comparison,
@@ -28,14 +28,15 @@ from .comparison import (
     select,
     stopping,
 )
+from .comparison.policy import configuration_of
 from .economics.assumptions import Assumptions
 from .economics.economy import Economy, economy, unused
 from .economics.expectation import Figure, paired_ratio
-from .economics.forecast import Demand, Forecast, forecasts, logged_demands, stated_demand
+from .economics.forecast import MONTHS, Demand, Forecast, forecasts, logged_demands, stated_demand
 from .economics.payback import Claim, OneOffCost, Payback, claim, one_off, payback, run_cost
 from .economics.resources import key_of, uses
 from .economics.usage import UsageLog
-from .model import J_PER_KWH, AttemptRecord, Configuration
+from .model import J_PER_KWH, AttemptRecord, Configuration, Machine
 from .pricing import Pricing
 
 # Among more configurations, each is compared with the cheapest only.
@@ -74,8 +75,27 @@ class SuiteFindings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ByUse:
+    """Embodied carbon shared out by use instead of time: TE / uses over the life, g; its headline's value beside it.
+
+    `machines`: the generator's device and the test machine, as many as are known. `uses`: calls over the life of each,
+    all of them these calls. None where nobody says how often it is called; `reason` says so.
+    """
+
+    machines: tuple[Machine, ...]
+    uses: tuple[float, ...]
+    by_time_g: float | None
+    per_attempt_g: float | None
+    per_accepted_g: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """`regions`: R of each configuration on other grids, by (suite, model, settings). `unused`: assumptions."""
+    """`regions`: R of each configuration on other grids, and `by_use` its embodied carbon otherwise, by `key_of`.
+
+    `unused`: names of assumptions without effect.
+    """
 
     suites: tuple[SuiteFindings, ...]
     economies: tuple[Economy, ...]
@@ -84,6 +104,7 @@ class Findings:
     unmet: tuple[Demand, ...]
     usage: UsageLog | None
     regions: Mapping[tuple[str, str, str], tuple[RegionRow, ...]]
+    by_use: Mapping[tuple[str, str, str], ByUse]
     escapes: tuple[Escape, ...]
     assumptions: Assumptions
     unused: tuple[str, ...]
@@ -107,7 +128,8 @@ def find(
     without them it is from the one of the others with the highest pass@1 to the cheapest. `hidden`: records of the
     same samples on a stronger suite.
     """
-    used = uses(records, pricing or account.factors, quarantined=account.quarantined)
+    pricing = pricing or Pricing(account.factors)
+    used = uses(records, pricing, quarantined=account.quarantined)
     economies = tuple(
         economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
         for configuration in account.configurations
@@ -154,6 +176,7 @@ def find(
         unmet=tuple(unmet),
         usage=usage,
         regions={key: _regions(each) for key, each in by_key.items() if each.co2e_g.value is not None},
+        by_use={key: _by_use(each.configuration, records, pricing, demands) for key, each in by_key.items()},
         escapes=tuple(_escapes(account, records, hidden)),
         assumptions=assumptions,
         unused=tuple(unused(assumptions, account.configurations)),
@@ -244,6 +267,48 @@ def _regions(found: Economy) -> tuple[RegionRow, ...]:
         generation_j=None if kwh is None else kwh * J_PER_KWH,
         execution_j=0.0,
         embodied_g=found.configuration.per_accepted.embodied_g,
+    )
+
+
+def _by_use(
+    configuration: ConfigurationAccount,
+    records: Iterable[AttemptRecord],
+    pricing: Pricing,
+    demands: Sequence[Demand],
+) -> ByUse:
+    """kappa_k attempts per accepted solution, each its share of TE; a device of which records name several is unknown."""
+    named = configuration.suite, configuration_of(configuration)
+    devices = {
+        pricing.generation_machine(record) for record in records if (record.suite, record.configuration) == named
+    }
+    device = devices.pop() if len(devices) == 1 else None
+    machine = pricing.factors.execution_machine
+    wanted = [d.calls_per_month for d in demands if d.configuration in ("", configuration.model)]
+    calls = [each for each in wanted if each is not None]
+    known = [each for each in (device, machine) if each is not None]
+    uses = tuple(sum(calls) * MONTHS * each.lifetime_s / S_PER_YEAR for each in known)
+    row = configuration.retry.get(configuration.per_accepted.attempts or 0)
+    kappa = row.correctness_coefficient if row is not None else None
+    if configuration.chain and configuration.accepted:
+        kappa = configuration.attempts / configuration.accepted
+    reason = None
+    if not calls:
+        reason = "nobody says how often it is called (usage.calls_per_day, or a log)"
+    elif len(known) < 2:
+        reason = "the generator's device is not one and the same" if device is None else "no test machine given"
+    elif kappa is None:
+        reason = configuration.per_accepted.reason or "none accepted"
+    per_attempt = None
+    if reason is None and all(uses):
+        # Of a machine with threads, one thread's part is used.
+        per_attempt = sum(each.embodied_g / (each.threads or 1) / n for each, n in zip(known, uses, strict=True))
+    return ByUse(
+        machines=tuple(known),
+        uses=uses,
+        by_time_g=configuration.per_accepted.embodied_g,
+        per_attempt_g=per_attempt,
+        per_accepted_g=None if per_attempt is None or kappa is None else per_attempt * kappa,
+        reason=reason,
     )
 
 

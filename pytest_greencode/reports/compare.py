@@ -54,6 +54,7 @@ def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
     """Money and human work beside it, what is paid once, payback, forecasts, and all that was assumed."""
     width, currency = max(width, 40), findings.assumptions.currency
     lines = economics_lines(findings.economies, width=width)
+    lines += ["", *keyed(_by_use(findings), width)]
     if findings.one_off.items:
         lines += ["", *one_off_lines(findings.one_off, currency, width=width)]
     for suite in findings.suites:
@@ -64,6 +65,27 @@ def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
     if findings.unused:
         lines += wrap(f"without effect here: {escape(', '.join(findings.unused))}", width)
     return lines
+
+
+def _by_use(findings: Findings) -> _Notes:
+    """Embodied carbon by time, as in the headline, and by use."""
+    for (_, model, _), found in findings.by_use.items():
+        if found.by_time_g is None:
+            continue
+        time, use = (None if value is None else _mass(value) for value in (found.by_time_g, found.per_accepted_g))
+        if use is None:
+            yield "embodied", f"{escape(model)}: by time {time}; by use unknown: {escape(found.reason or '')}"
+            continue
+        lives = ", ".join(
+            f"{escape(machine.name)} {significant(machine.embodied_g / 1e3)} kg over {significant(uses)} calls"
+            for machine, uses in zip(found.machines, found.uses, strict=True)
+        )
+        yield "embodied", f"{escape(model)}: by time {time}, by use {use} per accepted solution ({lives})"
+
+
+def _mass(value: float) -> str:
+    unit, grams = mass_unit([value])
+    return f"{significant(value / grams)} {unit}"
 
 
 def decision_notes(decision: Decision, names: Names, currency: str = "") -> _Notes:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
-from ..economics.expectation import Figure
+from ..economics.expectation import Direction, Figure
 from ..economics.forecast import Demand, Forecast
 from ..economics.payback import OneOffCost
 from .sentences import amount
@@ -17,6 +17,7 @@ from .text import columns, escape, left, mass_unit, percent, right, shorten, sig
 
 if TYPE_CHECKING:
     from ..economics.assumptions import Entry
+    from ..economics.history import Change, KeyFigures
     from ..economics.usage import UsageLog
 
 _UNKNOWN = "?"
@@ -69,6 +70,35 @@ def assumption_lines(entries: Iterable[Entry], *, width: int = 80) -> list[str]:
         text = f"{escape(entry.name)} = {escape(entry.value)}{unit} ({escape(entry.origin)})"
         lines += wrap(text, max(width, 40), rest="  ")
     return lines
+
+
+_DIRECTIONS = {
+    Direction.LESS: "less",
+    Direction.MORE: "more",
+    Direction.UNCERTAIN: "not told apart",
+    Direction.UNKNOWN: "no interval",
+}
+
+
+def history_lines(
+    figures: Sequence[KeyFigures], changed: Sequence[Change], broken: Sequence[str] = (), *, width: int = 80
+) -> list[str]:
+    """A run's key figures beside the last ones of the same configuration, and lines that could not be read."""
+    then = {change.now: change for change in changed}
+    notes = []
+    for each in figures:
+        name = escape(each.model + ("" if each.settings == "{}" else f" {each.settings}"))
+        now = _amount(Figure(value=each.co2e_g_per_accepted, interval=each.interval, reason=each.reason), CO2E)
+        change = then.get(each)
+        if change is None:
+            notes.append(("new", f"{name} on {escape(each.suite)}: {now}"))
+            continue
+        ratio = _UNKNOWN if change.ratio is None else f"x {significant(change.ratio)}"
+        since = escape(f"{change.then.at} {change.then.revision or ''}".strip())
+        text = f"{name} on {escape(each.suite)}: {now}; {ratio} since {since}: {_DIRECTIONS[change.direction]}"
+        notes.append(("change", text))
+    notes += [("not read", escape(line)) for line in broken]
+    return list(keyed(notes, max(width, 40)))
 
 
 # Side by side.

@@ -71,6 +71,10 @@ def _findings(findings: Findings) -> dict[str, Any]:
             {"suite": _plain(suite), "model": _plain(model), "settings": _settings(settings), "grids": _plain(rows)}
             for (suite, model, settings), rows in findings.regions.items()
         ],
+        "embodied_by_use": [
+            {"suite": _plain(suite), "model": _plain(model), "settings": _settings(settings), **_plain(found)}
+            for (suite, model, settings), found in findings.by_use.items()
+        ],
         "escapes": _plain(findings.escapes),
         "assumptions": [_plain(entry) for entry in findings.assumptions.entries],
         "assumptions_unused": _plain(findings.unused),
