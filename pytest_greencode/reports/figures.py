@@ -100,28 +100,40 @@ def retries(entries: Sequence[Entry], anchor: str, unit: str, grams: float) -> t
     return *figures, figure_of(anchor, "retry-pass", "chart_P", solved_chart)
 
 
-def grams(entries: Sequence[Entry], anchor: str) -> Figure | None:
-    """Parts of the headline where the account has them, else of everything that the attempts cost."""
-    title, axis = "grams_per_accepted", "axis_carbon"
-    parts = {entry.anchor: headline_part(entry.account, "parts_g") for entry in entries}
-    if not any(parts.values()):
-        title, axis = "grams_of_run", "axis_carbon_run"
-        parts = {entry.anchor: _spent(entry.account) for entry in entries}
-    known = {name for values in parts.values() if values for name, g in values.items() if g and g > 0}
+def grams(entries: Sequence[Entry], anchor: str) -> tuple[Figure, ...]:
+    """Parts of the headline where the account has them, and of everything that the attempts of the run cost."""
+    of_headline = {entry.anchor: headline_part(entry.account, "parts_g") for entry in entries}
+    of_run = {entry.anchor: _spent(entry.account) for entry in entries}
+    found = (
+        _parts_of("grams", "grams_per_accepted", "axis_carbon", of_headline, entries, anchor),
+        _parts_of("spent", "grams_of_run", "axis_carbon_run", of_run, entries, anchor),
+    )
+    return tuple(filter(None, found))
+
+
+def _parts_of(
+    name: str,
+    title: str,
+    axis: str,
+    parts: Mapping[str, Mapping[str, float] | None],
+    entries: Sequence[Entry],
+    anchor: str,
+) -> Figure | None:
+    known = {part for values in parts.values() if values for part, g in values.items() if g and g > 0}
     if not known:
         return None
     unit, grams = mass_unit(sum(max(0.0, g or 0.0) for g in values.values()) for values in parts.values() if values)
-    names = {name: TEXTS[f"part_{name}"] for name in _PARTS if name in known}
+    names = {part: TEXTS[f"part_{part}"] for part in _PARTS if part in known}
     stacks = tuple(
         charts.Stack(
             label=plain(entry.label),
-            values={name: (values.get(name) or 0.0) / grams for name in names} if values else None,
+            values={part: (values.get(part) or 0.0) / grams for part in names} if values else None,
         )
         for entry in entries
         for values in (parts[entry.anchor],)
     )
     chart = charts.Stacks(stacks=stacks, parts=names, x_title=_axis(axis, unit))
-    return figure_of(anchor, "grams", title, chart, names)
+    return figure_of(anchor, name, title, chart, names)
 
 
 def _spent(configuration: ConfigurationAccount) -> Mapping[str, float] | None:

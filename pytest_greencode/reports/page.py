@@ -151,7 +151,7 @@ class SuitePart:
     retries: tuple[Figure, ...]
     retry_lines: tuple[RetryLine, ...]
     retry_notes: tuple[Note, ...]
-    grams: Figure | None
+    grams: tuple[Figure, ...]
     waste: Figure | None
     comparisons: tuple[ComparedLine, ...]
     comparison_figure: Figure | None
@@ -236,9 +236,10 @@ def _date(text: object) -> str:
 
 
 def _figures(suite: SuitePart) -> Iterator[Figure]:
-    one = (suite.quality, suite.grams, suite.waste, suite.comparison_figure, suite.heat, suite.green_figure)
+    one = (suite.quality, suite.waste, suite.comparison_figure, suite.heat, suite.green_figure)
     yield from filter(None, one)
     yield from suite.retries
+    yield from suite.grams
 
 
 def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:

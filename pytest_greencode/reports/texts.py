@@ -78,7 +78,7 @@ TEXTS: Mapping[str, Bilingual] = {
         "Attempts of a chain depend on the ones before, so there is no estimate for other k.",
         "連鎖した試行は前の試行に依存するため、他の k に対する推定はできません。",
     ),
-    "retries_table": Bilingual("The curve as numbers", "曲線の数値"),
+    "as_numbers": Bilingual("As numbers", "数値で見る"),
     "grams": Bilingual("Where the grams go", "カーボンの内訳"),
     "grams_lead": Bilingual(
         "The headline counts the solution: generation and execution, with the embodied share where it is modelled. The "
@@ -368,6 +368,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "figure_energy_j.total": Bilingual("energy, total", "エネルギー合計"),
     "figure_co2e_g.operational": Bilingual("operational CO₂e, all attempts", "運用時の CO₂e(全試行)"),
     "figure_co2e_g.embodied": Bilingual("embodied CO₂e, all attempts", "埋め込み CO₂e(全試行)"),
+    "figure_co2e_g.embodied_generation": Bilingual("embodied CO₂e of generation", "埋め込み CO₂e(生成)"),
+    "figure_co2e_g.embodied_execution": Bilingual("embodied CO₂e of execution", "埋め込み CO₂e(実行)"),
     "figure_co2e_g.harness": Bilingual("CO₂e of the harness", "検証基盤の CO₂e"),
     "figure_pool": Bilingual("everything spent / everything accepted", "全消費 / 全合格"),
     "figure_waste_share": Bilingual("wasted share", "無駄になった割合"),
