@@ -276,11 +276,10 @@ def _by_use(
     pricing: Pricing,
     demands: Sequence[Demand],
 ) -> ByUse:
-    """kappa_k attempts per accepted solution, each its share of TE; a device of which records name several is unknown."""
+    """kappa_k attempts per accepted solution, each its share of TE. Of several devices nobody knows each one's uses."""
     named = configuration.suite, configuration_of(configuration)
-    devices = {
-        pricing.generation_machine(record) for record in records if (record.suite, record.configuration) == named
-    }
+    own = [record for record in records if (record.suite, record.configuration) == named]
+    devices = set(map(pricing.generation_machine, own))
     device = devices.pop() if len(devices) == 1 else None
     machine = pricing.factors.execution_machine
     wanted = [d.calls_per_month for d in demands if d.configuration in ("", configuration.model)]

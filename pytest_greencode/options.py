@@ -88,7 +88,7 @@ _LIST_OPTIONS = (
     (
         "report",
         "TYPE[:PATH]",
-        "write a report: json, markdown, github, csv, csv-tasks, badge, badge-json (repeatable)",
+        "write a report: json, html, markdown, github, csv, csv-tasks, badge, badge-json (repeatable)",
     ),
 )
 _FLAGS = (

@@ -35,7 +35,7 @@ def test_every_hook_is_in_the_reference() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"`[^`\n]*`", "", (ROOT / page).read_text(encoding="utf-8"))
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
 
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []

@@ -14,6 +14,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from builders import machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_accounts import example_records
@@ -51,7 +52,12 @@ from pytest_greencode.reports.text import significant
 from pytest_greencode.reports.texts import LANGUAGES, TEXTS, Bilingual, reason
 
 WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
-FACTORS = Factors(generation=WORLD, execution=WORLD)
+FACTORS = Factors(
+    generation=WORLD,
+    execution=WORLD,
+    generation_machine=machine("H100", 1019.5, power_w=700.0),
+    execution_machine=machine(threads=96),
+)
 A, R = Verdict.ACCEPTED, Verdict.REJECTED
 HOSTILE = [
     "</script><img src=x onerror=\"document.title='run'\">",

@@ -128,6 +128,7 @@ def _environment() -> Environment:
     import jinja2
 
     environment = jinja2.Environment(
+        keep_trailing_newline=True,
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
