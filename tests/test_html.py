@@ -691,7 +691,7 @@ def test_ticks_are_round_and_inside(a, b, most):
     low, high = min(a, b), max(a, b)
     if high - low <= 1e-9 * max(abs(low), abs(high)):
         return
-    ticks = charts._linear_ticks(low, high, most)
+    ticks = charts._Axis(low, high, 0, 100).ticks(most)
     span = high - low
     assert all(low - 1e-6 * span - 1e-9 <= tick <= high + 1e-6 * span + 1e-9 or abs(tick) > 1e5 for tick in ticks)
     assert 1 <= len(ticks) <= most + 2
