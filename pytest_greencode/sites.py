@@ -56,6 +56,9 @@ def factors_of(texts: SiteTexts, *, known: Factors | None = None, ask: Ask = lam
     if texts.generation_machine is not None:
         flag = f"{texts.prefix}generation-machine"
         generation_machine = carbon.parse_machine(texts.generation_machine, flag=flag)
+        if generation_machine.power_w is None:
+            # By it energy tells the time where the records do not.
+            generation_machine = replace(generation_machine, power_w=carbon.any_gpu().power_w)
     return Factors(
         generation=generation,
         execution=execution,
