@@ -102,7 +102,8 @@ def single_runs(costs: Iterable[Cost]) -> dict[str, Resolution]:
     """RESOLUTION, and an energy that is shared by CPU time resolved as finely as the CPU time of these costs is."""
     known = [cost for cost in costs if cost.energy_j is not None and cost.run_time_s]
     run_time_s = math.fsum(cost.run_time_s or 0.0 for cost in known)
-    w = math.fsum(cost.energy_j or 0.0 for cost in known) / run_time_s if run_time_s else 0.0
+    # Of less than a microsecond in all nothing can be said, and least of all a power.
+    w = math.fsum(cost.energy_j or 0.0 for cost in known) / run_time_s if run_time_s > 1e-6 else 0.0
     energy = Resolution(absolute=max(0.0, w) * RESOLUTION["run_time_s"].absolute, relative=0.25)
     return {**RESOLUTION, "energy_j": energy}
 

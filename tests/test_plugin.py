@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -427,6 +429,69 @@ def test_stop_at_accepted_makes_no_attempt_after_it(run: Callable[..., Run]) -> 
     found.result.assert_outcomes(passed=1)
     assert [verdict for _, verdict in executions(found.ledger).values()].count("accepted") == 1
     assert len(executions(found.ledger)) == 2
+
+
+def test_the_worked_example_through_the_whole_chain(run: Callable[..., Run], pytester: Pytester) -> None:
+    rows = []
+    for joules, make in zip((3, 5, 4, 8, 6), (wrong, right, wrong, wrong, right), strict=True):
+        rows.append(make(0, generation={"energy_j": joules, "energy_method": "measured"}))
+    grids = ("--greencode-region", 1000, "--greencode-generation-region", 3.6e6)  # of the generation, 1 J is 1 g
+    path = samples("m.jsonl", *rows)
+    found = run(path, *grids, "--greencode-meter", "estimated", "--greencode-report", "json:report.json")
+    (configuration,) = found.report["configurations"]
+    # Every order of the attempts that the export has, by hand.
+    export = pytester.run(sys.executable, "-m", "pytest_greencode.cli", "export", "--format", "jsonl")
+    attempts = [json.loads(line) for line in export.outlines]
+    assert [each["generation_energy_j"] for each in attempts] == [3, 5, 4, 8, 6]
+    orders = list(itertools.permutations(attempts))
+    for k, joules in ((1, 13), (2, 167 / 14), (3, 199 / 18), (4, 10.5), (5, 10.5)):
+        stops = [next((i + 1 for i, a in enumerate(o[:k]) if a["verdict"] == "accepted"), k) for o in orders]
+        made = [order[:stop] for order, stop in zip(orders, stops, strict=True)]
+        accepted = sum(each[-1]["verdict"] == "accepted" for each in made)
+
+        def per_accepted(part: str, made: Any = made, accepted: int = accepted) -> float:
+            return math.fsum(a[part] for each in made for a in each) / accepted
+
+        assert per_accepted("co2e_generation_g") == pytest.approx(joules, rel=1e-12)
+        row = configuration["retry"][str(k)]
+        assert row["co2e_g_per_accepted"] == pytest.approx(per_accepted("co2e_solution_g"), rel=1e-12)
+        energy = per_accepted("generation_energy_j") + per_accepted("energy_j")
+        assert row["energy_j_per_accepted"] == pytest.approx(energy, rel=1e-12)
+        if k == 5:
+            headline = configuration["per_accepted"]
+            assert headline["parts_g"]["generation"] == pytest.approx(joules, rel=1e-12)
+            for name in ("operational", "embodied"):
+                assert headline[f"{name}_g"] == pytest.approx(per_accepted(f"co2e_{name}_g"), rel=1e-12)
+            total = headline["operational_g"] + headline["embodied_g"]
+            assert headline["co2e_g"] == pytest.approx(total, rel=1e-12)
+
+
+def test_a_slip_in_the_assumptions_stops_the_run_before_it_begins(refused: Callable[..., str]) -> None:
+    Path("a.toml").write_text("[money]\nelectricity_per_kwh = 0.25\n", encoding="utf-8")
+    text = refused(samples("m.jsonl", right(0)), "--greencode-assumptions", "a.toml")
+    assert "a.toml:2" in text
+    assert "no such file" in refused(samples("n.jsonl", right(0)), "--greencode-assumptions", "none.toml")
+
+
+def test_the_run_keeps_its_assumptions_and_sites(run: Callable[..., Run], pytester: Pytester) -> None:
+    Path("a.toml").write_text('[money]\ncurrency = "EUR"\nelectricity_per_kwh = 0.25\n', encoding="utf-8")
+    arguments = (
+        "--greencode-assumptions",
+        "a.toml",
+        "--greencode-region",
+        "FRA",
+        "--greencode-report",
+        "json:report.json",
+    )
+    found = run(samples("m.jsonl", right(0, generation=MEASURED)), *arguments)
+    Path("a.toml").unlink()
+    assert any(entry["value"] == "EUR" for entry in found.report["findings"]["assumptions"])
+    again = json.loads(
+        "\n".join(pytester.run(sys.executable, "-m", "pytest_greencode.cli", "report", "--json").outlines)
+    )
+    for name in ("factors", "configurations", "findings"):
+        assert again[name] == found.report[name]
+    assert again["factors"]["execution"]["region"] == "FRA"
 
 
 def test_each_sandbox_tells_right_from_wrong(run: Callable[..., Run], sandbox: str) -> None:
