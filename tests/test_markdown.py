@@ -199,7 +199,7 @@ def test_the_page() -> None:
     text = render_markdown(account(rows, FACTORS, quarantined={"HumanEval/77": "its own solution fails"}), FACTS)
     head = (
         "| model | settings | accepted /attempts | `pass@1 %` | `pass@2 %` | mgCO2e per accepted "
-        "&#91;95 % interval&#93; | operational | embodied | J per accepted | waste % |"
+        "&#91;95 %&#93; | operational | embodied | J per accepted | waste % |"
     )
     assert text.split("<details>")[0].splitlines() == [
         MARKER,

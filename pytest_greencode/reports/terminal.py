@@ -220,7 +220,8 @@ def _carbon_columns(configurations: Sequence[ConfigurationAccount]) -> list[Colu
             ("embo-", "died", attrgetter("embodied_g")),
         )
     ]
-    return [Column(f"{unit}CO2e per accepted", "[95 % interval]" if second else "", cells, 9), *parts]
+    bottom = "accepted [95 %]" if second else "accepted"
+    return [Column(f"{unit}CO2e per", bottom, cells, 9), *parts]
 
 
 def _interval(configuration: ConfigurationAccount, grams: float) -> str:
