@@ -17,7 +17,7 @@ from pytest_greencode.economics.assumptions import Assumptions, parse_assumption
 from pytest_greencode.economics.payback import ClaimKind, PaybackKind
 from pytest_greencode.findings import find
 from pytest_greencode.ledger import Finished, Ledger, Started
-from pytest_greencode.model import Method, Sample, Verdict
+from pytest_greencode.model import J_PER_KWH, Method, Sample, Verdict
 from pytest_greencode.pricing import Pricing
 from pytest_greencode.reports.compare import compare_lines, outlook_lines
 from pytest_greencode.reports.json import render_json
@@ -366,3 +366,15 @@ def test_a_generation_without_energy_stays_unknown():
     assert accounted.configurations[0].per_accepted.co2e_g is None
     assert found.regions == {}
     assert "?" in "\n".join(outlook_lines(found))
+
+
+def test_water_and_primary_energy_by_factors_of_one_s_own():
+    factors = replace(FACTORS, execution_pue=1.0, generation_pue=1.5)
+    records = [attempt("a", energy_j=0.0)]  # 20 J of generation: 30 J at the meter
+    text = "[impacts]\nwater_site_l_per_kwh = 0.5\nwater_grid_l_per_kwh = 3\nprimary_energy_mj_per_kwh = 10\n"
+    accounted = account(records, factors)
+    (economy,) = find(accounted, records, parse_assumptions(text)).economies
+    assert economy.water_l == pytest.approx((20 * 0.5 + 30 * 3) / J_PER_KWH)
+    assert economy.primary_energy_mj == pytest.approx(30 * 10 / J_PER_KWH)
+    (economy,) = find(accounted, records, Assumptions()).economies
+    assert economy.water_l is economy.primary_energy_mj is None

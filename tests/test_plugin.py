@@ -639,7 +639,7 @@ def test_so_does_an_interrupted_run_on_two_workers(tmp_path: Path, any_sandbox: 
 
 
 def interrupt_and_resume(tmp_path: Path, sandbox: str, *workers: str, stop: int = signal.SIGINT) -> None:
-    total = 10
+    total = 16  # many more than a busy machine finishes before it is stopped
     path = write_samples(tmp_path / "m.jsonl", *(sleepy(number, 0.5) for number in range(total)))
     arguments = ["--greencode-memory", f"{ODD_MEMORY}m", "--greencode-jobs", "2", *workers, path.name]
     ledger = tmp_path / LEDGER
@@ -649,7 +649,7 @@ def interrupt_and_resume(tmp_path: Path, sandbox: str, *workers: str, stop: int 
         os.killpg(process.pid, stop)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 2, output
-    assert re.search(r"^incomplete +\d of 10 attempts not run, or not to the end", output, re.MULTILINE)
+    assert re.search(r"^incomplete +\d+ of 16 attempts not run, or not to the end", output, re.MULTILINE)
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
     assert children or sandbox == "docker"

@@ -104,7 +104,8 @@ def test_cpu_time_grows_with_the_work(ground: Ground) -> None:
     def cost(n: int) -> float:
         return min(ground.run(LOOP, f"assert f({n}) == 1").reading.cpu_s for _ in range(3))
 
-    assert 2.5 < cost(4_000_000) / cost(1_000_000) < 5.5
+    # A core's speed changes by a factor of 2 where others share its machine.
+    assert 2 < cost(4_000_000) / cost(1_000_000) < 8
 
 
 def test_peak_memory(ground: Ground) -> None:

@@ -207,6 +207,14 @@ class OneOff(_Section):
     money: Price | None = Field(default=None, description="currency besides that of energy_kwh")
 
 
+class Impacts(_Section):
+    """Impacts of electricity beside carbon, of both sites; no part of the SCI."""
+
+    water_site_l_per_kwh: Price | None = Field(default=None, description="l per kWh of IT energy (WUE of the site)")
+    water_grid_l_per_kwh: Price | None = Field(default=None, description="l per kWh at the meter (power plants)")
+    primary_energy_mj_per_kwh: Price | None = Field(default=None, description="MJ per kWh at the meter")
+
+
 class Target(_Section):
     pass_at_k: Rate | None = Field(default=None, description="share of tasks, 0 to 1")
     quality_margin: Rate | None = Field(default=None, description="difference of pass@k that counts as equal, 0 to 1")
@@ -218,6 +226,7 @@ class _File(_Section):
     alternative: dict[str, Alternative] = {}
     usage: Usage = Usage()
     one_off: dict[str, OneOff] = {}
+    impacts: Impacts = Impacts()
     target: Target = Target()
 
 
@@ -240,6 +249,7 @@ class Assumptions:
     alternative: Mapping[str, Alternative] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     one_off: Mapping[str, OneOff] = field(default_factory=dict)
+    impacts: Impacts = field(default_factory=Impacts)
     target: Target = field(default_factory=Target)
     path: str | None = None
     given: tuple[Entry, ...] = ()
@@ -338,6 +348,7 @@ def parse_assumptions(text: str, *, path: str = "assumptions.toml", display_path
         alternative=file.alternative,
         usage=file.usage,
         one_off=file.one_off,
+        impacts=file.impacts,
         target=file.target,
         path=path,
         given=tuple(

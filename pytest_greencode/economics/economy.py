@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..accounting import MIN_TASKS, ConfigurationAccount, CostMeans
+from ..carbon import primary_energy_mj, water_litres
 from ..model import J_PER_KWH, Factors, Intensity
 from ..statistics import mean_interval
 from .expectation import (
@@ -321,7 +322,8 @@ def resolved(unit: str, costs: Costs | str, fallback: Mapping[str, float] | str)
 class Economy:
     """One configuration: grams, money and time per accepted solution, and the same work done otherwise.
 
-    `human` and each of `alternatives` hold grams first, then money; `resolved` likewise.
+    `human` and each of `alternatives` hold grams first, then money; `resolved` likewise. `water_l` and
+    `primary_energy_mj` are per accepted solution, None without their factors.
     """
 
     configuration: ConfigurationAccount
@@ -338,6 +340,8 @@ class Economy:
     alternatives: tuple[tuple[Beside, Beside], ...]
     resolved: tuple[Resolved, Resolved]
     carbon_costs: Costs | str
+    water_l: float | None
+    primary_energy_mj: float | None
 
 
 def economy(
@@ -349,6 +353,7 @@ def economy(
     kwh = electricity(configuration, use)
     work = human_work(configuration, assumptions, factors)
     co2e_g, co2e_g_per_attempt = per_accepted(grams), per_attempt(grams)
+    kwh_per_accepted = per_accepted(kwh)
     currency = assumptions.currency
 
     def both(name: str, co2e_g: Mapping[str, float] | str, money: Mapping[str, float] | str) -> tuple[Beside, Beside]:
@@ -363,7 +368,7 @@ def economy(
         configuration=configuration,
         co2e_g=co2e_g,
         co2e_g_per_attempt=co2e_g_per_attempt,
-        energy_kwh=per_accepted(kwh),
+        energy_kwh=kwh_per_accepted,
         energy_kwh_per_attempt=per_attempt(kwh),
         money=spent,
         time_s=time_to_accepted(configuration, use),
@@ -381,7 +386,28 @@ def economy(
         ),
         resolved=(resolved(CO2E, grams, work.co2e_g), resolved(currency, spent.costs, work.money)),
         carbon_costs=grams,
+        water_l=_water_l(configuration, kwh_per_accepted, assumptions),
+        primary_energy_mj=_primary_energy_mj(kwh_per_accepted, assumptions),
     )
+
+
+def _water_l(configuration: ConfigurationAccount, at_meter: Figure, assumptions: Assumptions) -> float | None:
+    """Litres per accepted solution; None unless both factors are given."""
+    site, grid = assumptions.impacts.water_site_l_per_kwh, assumptions.impacts.water_grid_l_per_kwh
+    energy_j, kwh = configuration.per_accepted.energy_j, at_meter.value
+    if site is None or grid is None or not energy_j or kwh is None:
+        return None
+    # What the meter shows over what the devices took; the records' own PUE is in both.
+    pue = max(kwh * J_PER_KWH / energy_j, 1.0)
+    return water_litres(energy_j, wue_site_l_per_kwh=site, wue_grid_l_per_kwh=grid, pue=pue)
+
+
+def _primary_energy_mj(at_meter: Figure, assumptions: Assumptions) -> float | None:
+    """MJ per accepted solution."""
+    factor = assumptions.impacts.primary_energy_mj_per_kwh
+    if factor is None or at_meter.value is None:
+        return None
+    return primary_energy_mj(at_meter.value * J_PER_KWH, grid_mj_per_kwh=factor)
 
 
 def unused(assumptions: Assumptions, configurations: Sequence[ConfigurationAccount]) -> list[str]:

@@ -186,6 +186,10 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     if economy.time_s.value is None and economy.time_s.reason:
         yield "unknown", f"time: {escape(economy.time_s.reason)}"
     yield from _money_notes(economy)
+    if economy.water_l is not None:
+        yield "water", f"{significant(economy.water_l)} l"
+    if economy.primary_energy_mj is not None:
+        yield "primary", f"{significant(economy.primary_energy_mj)} MJ of primary energy"
     for unit, side in zip((CO2E, currency), economy.human, strict=True):
         for text in _beside(side, unit):
             yield "person", text

@@ -119,6 +119,8 @@ def _economy(economy: Economy) -> dict[str, Any]:
                 "time_s",
                 "workstation_s",
                 "workstation_s_per_attempt",
+                "water_l",
+                "primary_energy_mj",
                 "human",
                 "alternatives",
                 "resolved",
