@@ -24,7 +24,8 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
-from pytest_greencode.accounting import ConfigurationAccount, account  # noqa: E402
+from pytest_greencode.accounting import account  # noqa: E402
+from pytest_greencode.accounts import ConfigurationAccount  # noqa: E402
 from pytest_greencode.comparison import compare  # noqa: E402
 from pytest_greencode.estimators import expected_attempts, pass_probability  # noqa: E402
 from pytest_greencode.model import (  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode import __version__
-from pytest_greencode.accounting import Account, ConfigurationAccount
+from pytest_greencode.accounts import Account, ConfigurationAccount
 from pytest_greencode.economics.assumptions import read_assumptions
 from pytest_greencode.errors import GreencodeError, LedgerError, UsageProblem
 from pytest_greencode.findings import Findings

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
-from .accounting import Account, ConfigurationAccount
+from .accounts import Account, ConfigurationAccount
 from .carbon import S_PER_YEAR, RegionRow, region_sensitivity
 from .comparison import (
     Cascades,

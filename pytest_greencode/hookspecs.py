@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_greencode.accounting import Account
+    from pytest_greencode.accounts import Account
     from pytest_greencode.model import Intensity, Sample, Suite
 
 

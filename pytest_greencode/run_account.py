@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from . import carbon
-from .accounting import Account, account
+from .accounting import account
+from .accounts import Account
 from .attribution import Balance, attribute, with_energy, with_measured
 from .errors import UsageProblem
 from .ledger import Ledger

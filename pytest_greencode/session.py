@@ -24,7 +24,7 @@ import pytest
 from _pytest.junitxml import xml_key
 
 import pytest_greencode
-from pytest_greencode.accounting import Account
+from pytest_greencode.accounts import Account
 from pytest_greencode.collection import (
     ATTEMPTS,
     MARKER,

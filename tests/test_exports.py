@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from test_reports import FACTORS, HOSTILE, A, R, records
 
 from pytest_greencode import cli
-from pytest_greencode.accounting import ConfigurationAccount, account
+from pytest_greencode.accounting import account
+from pytest_greencode.accounts import ConfigurationAccount
 from pytest_greencode.estimators import expected_cost, pass_probability
 from pytest_greencode.ledger import Finished, Ledger, Started
 from pytest_greencode.model import (

@@ -20,6 +20,7 @@ FLOORS = {
         "pricing",
         "provenance",
         "uncertainty",
+        "accounts",
         "accounting",
         "comparison",
         "findings",

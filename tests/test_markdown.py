@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_reports import FACTORS, HOSTILE, A, R, records
 
-from pytest_greencode.accounting import Account, account
+from pytest_greencode.accounting import account
+from pytest_greencode.accounts import Account
 from pytest_greencode.reports.markdown import COMMENT_BYTES, MARKER, code, prose, render_markdown
 from pytest_greencode.reports.text import escape
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from builders import machine
 
-from pytest_greencode.accounting import Account
+from pytest_greencode.accounts import Account
 from pytest_greencode.ledger import Finished, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Factors, Intensity, Measured, Method, Reading, Sample, Verdict, Window
 from pytest_greencode.run_account import account_of_run

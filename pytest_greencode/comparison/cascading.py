@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from ..model import Configuration
 from ..statistics import CONFIDENCE, Interval, ratio_interval
 from .fronts import dominates, undominated

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from ..model import AttemptRecord, Configuration, Verdict
 from ..statistics import CONFIDENCE, Interval, ratio_interval, share_interval
 from .pairs import too_few

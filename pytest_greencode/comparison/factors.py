@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from ..statistics import CONFIDENCE, log_influences
 from .pairs import Comparison, Difference, Ratio, compare, covariate, difference_of, no_difference, no_ratio, ratio_of
 from .policy import Terms, left_out, retrying, shared_tasks

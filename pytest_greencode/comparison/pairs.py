@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..accounting import MIN_TASKS, ConfigurationAccount
+from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..model import Configuration
 from ..statistics import CONFIDENCE, Interval, difference_interval, influence_interval, log_influences
 from .policy import Terms, left_out, retrying, shared_tasks

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from ..accounting import ConfigurationAccount, CostMeans, TaskRow
+from ..accounts import ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_cost, pass_probability
 from ..model import Configuration
 

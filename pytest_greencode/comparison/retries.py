@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..accounting import MIN_TASKS, ConfigurationAccount
+from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..statistics import CONFIDENCE, Interval, ratio_interval
 from .policy import Terms, retrying
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..accounting import MIN_TASKS, ConfigurationAccount, CostMeans
+from ..accounts import MIN_TASKS, ConfigurationAccount, CostMeans
 from ..carbon import primary_energy_mj, water_litres
 from ..model import J_PER_KWH, Factors, Intensity
 from ..statistics import mean_interval

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..accounting import MIN_TASKS, ConfigurationAccount, CostMeans
+from ..accounts import MIN_TASKS, ConfigurationAccount, CostMeans
 from ..estimators import expected_attempts, pass_probability
 from ..statistics import CONFIDENCE, Interval, ratio_interval, student_t_quantile
 

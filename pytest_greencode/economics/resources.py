@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..accounting import ConfigurationAccount, CostMeans
+from ..accounts import ConfigurationAccount, CostMeans
 from ..model import J_PER_KWH, AttemptRecord, Factors, Verdict
 from ..pricing import Pricing, device_seconds
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from xml.sax.saxutils import escape as escape_xml
 
-from ..accounting import Account, ConfigurationAccount
+from ..accounts import Account, ConfigurationAccount
 from .terminal import suite_tables
 from .text import columns, escape, mass_unit, shorten, significant
 

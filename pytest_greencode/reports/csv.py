@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 
-from ..accounting import Account
+from ..accounts import Account
 from . import tables
 from .tables import Cell, Table
 from .text import escape

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from ..accounting import Account, ConfigurationAccount
+from ..accounts import Account, ConfigurationAccount
 from ..statistics import Interval
 from . import charts
 from .charts import Mark

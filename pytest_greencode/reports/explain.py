@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..accounting import ConfigurationAccount, CostMeans, TaskRow
+from ..accounts import ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_attempts, expected_cost, pass_probability
 from ..model import AttemptRecord, Machine, Verdict
 from ..pricing import PARTS, Pricing, device_seconds

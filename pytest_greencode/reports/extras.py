@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from ..statistics import Interval
 from .texts import Bilingual
 

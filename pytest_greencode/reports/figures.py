@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from ..estimators import pass_probability
 from ..statistics import Interval, mean_interval
 from . import charts

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from markupsafe import escape as markup_escape
 
-from ..accounting import Account
+from ..accounts import Account
 from . import charts, plots
 from .entries import cut
 from .extras import NOTHING, Extras

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from ..accounting import Account, ConfigurationAccount, MeasuredRow
+from ..accounts import Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from ..model import Configuration
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..accounting import Account
+from ..accounts import Account
 from . import tables
 from .text import escape
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..accounting import Account, ConfigurationAccount
+from ..accounts import Account, ConfigurationAccount
 from .names import Row
 from .terminal import (
     GREEN_CAPACITY,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from .text import escape, shorten
 
 

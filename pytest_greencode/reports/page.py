@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..accounting import Account, ConfigurationAccount, TaskRow
+from ..accounts import Account, ConfigurationAccount, TaskRow
 from ..attribution import Balance
 from ..model import Verdict
 from ..statistics import Interval

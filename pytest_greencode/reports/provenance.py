@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..accounting import ConfigurationAccount
+from ..accounts import ConfigurationAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
 from .texts import TEXTS, Bilingual, plain, reason

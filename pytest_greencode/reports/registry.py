@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..accounting import Account
+from ..accounts import Account
 from ..errors import UsageProblem
 from .badge import render_badge, render_badge_json
 from .csv import render_csv, render_tasks_csv

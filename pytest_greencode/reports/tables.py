@@ -12,12 +12,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from ..accounting import (
-    Account,
-    ConfigurationAccount,
-    CostMeans,
-    TaskRow,
-)
+from ..accounts import Account, ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_attempts, expected_cost, pass_probability
 from ..model import AttemptRecord, Generation, Reading, Window
 from ..pricing import PARTS, Cost

@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..accounting import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
+from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from .names import Row, distinct, named, rank
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
