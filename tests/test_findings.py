@@ -183,7 +183,13 @@ def test_findings_in_the_page():
     extras = extras_of(found, accounted.factors)
     assert len(extras.comparisons) == 3
     assert {row.key.model for row in extras.money} == {"small", "big", "wasteful"}
-    assert len(extras.sentences) == 3  # the claim, and payback in grams and in money
+    texts = [sentence.text.en for sentence in extras.sentences]
+    assert len(texts) == 3 + 1 + 1  # the claim, payback in grams and in money; what to take; when to stop
+    assert "Fewest grams at pass@2 of 30.0 % or more, with 95 % confidence: small" in texts
+    assert {row.formula for row in extras.explanations} == {"R_k = Σ C_k / Σ P_k", "κ_k = Σ A_k / Σ P_k"}
+    for row in extras.explanations:
+        top, bottom = (float(part.split()[0]) for part in row.substituted.split(" / "))
+        assert top / bottom == pytest.approx(float(row.result.split()[0]), rel=1e-4)
     assert all(sentence.text.en and sentence.text.ja for sentence in extras.sentences)
     assert any("100 currency" in row.value for row in extras.assumptions)
 

@@ -9,6 +9,7 @@ from ..carbon import RegionRow
 from ..comparison import Cascades, Comparison, Effect, Escape, Front, Selection, Stopping, describe
 from ..comparison.policy import configuration_of
 from ..economics.economy import CO2E
+from ..economics.resources import key_of
 from ..findings import Decision, Findings, SuiteFindings
 from ..model import Configuration
 from ..statistics import Interval
@@ -37,9 +38,9 @@ def compare_lines(findings: Findings, *, width: int = 80) -> list[str]:
         lines.append("")
         lines += keyed(_suite(suite, names), width)
         rows = {
-            names(Configuration(model=model, settings=settings)): table
-            for (name, model, settings), table in findings.regions.items()
-            if name == suite.suite
+            names(configuration_of(each)): findings.regions[key_of(each)]
+            for each in suite.configurations
+            if key_of(each) in findings.regions
         }
         if rows:
             lines += ["", *wrap("gCO2e per accepted solution, were both sites on another grid", width), ""]
@@ -270,9 +271,10 @@ def _regions(rows: Mapping[str, Sequence[RegionRow]], width: int) -> Iterator[st
     """A row for each grid, a column for each configuration, as many as fit."""
     tables = list(rows.items())
     unit, grams = mass_unit(row.total_g or 0.0 for _, table in tables for row in table)
-    shown = [(shorten(name, 16), [_amount(row.total_g, grams) for row in table]) for name, table in tables]
     grids = [f"{row.region} {row.g_per_kwh:.0f} g/kWh" for row in tables[0][1]]
     first = max(map(columns, (*grids, unit)))
+    room = max((width - first) // len(tables) - 2, 16)
+    shown = [(shorten(name, room), [_amount(row.total_g, grams) for row in table]) for name, table in tables]
     used, kept = first, []
     for name, cells in shown:
         size = max(map(columns, (name, *cells)))

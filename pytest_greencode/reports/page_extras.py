@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..comparison import Comparison, Effect
+from ..comparison import Comparison, Effect, Selection
+from ..comparison.policy import configuration_of
 from ..economics.economy import CO2E, Economy
+from ..economics.payback import Payback
 from ..findings import Decision, Findings, SuiteFindings
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
@@ -14,6 +16,7 @@ from .compare import level_text, names_of
 from .extras import (
     AssumptionRow,
     ComparisonRow,
+    Explanation,
     Extras,
     FactorRow,
     Key,
@@ -22,7 +25,7 @@ from .extras import (
     Sentence,
 )
 from .sentences import claim_sentence, payback_sentence
-from .text import significant
+from .text import percent, significant
 from .texts import Bilingual, plain, reason
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
         ),
         money=tuple(_money(each) for each in findings.economies),
         regions=tuple(_regions(findings)),
+        explanations=tuple(_explanations(findings)),
         assumptions=(*_factors(factors), *(_assumption(entry) for entry in findings.assumptions.entries)),
     )
 
@@ -48,8 +52,62 @@ def _sentences(findings: Findings) -> Iterator[Sentence]:
     for suite in findings.suites:
         if suite.decision is not None:
             yield from _decided(suite, suite.decision, currency)
+        if suite.selection is not None:
+            yield _selected(suite, suite.selection)
+        # Of the one with the fewest grams; the page has the curves of all.
+        for configuration, found in zip(suite.configurations[:1], suite.stoppings, strict=False):
+            if len(found.curve) > 1 and found.attempts is not None:
+                name = names_of(suite)(configuration_of(configuration))
+                yield Sentence(text=_STOP.filled(name=name, k=found.attempts, rule=found.rule))
 
 
+_STOP = Bilingual("{name}: stop retrying after {k} attempts ({rule})", "{name}：再試行は{k}回まで（{rule}）")
+_SELECTED = Bilingual(
+    "Fewest grams at pass@{k} of {target} % or more, with 95 % confidence: {name}",
+    "pass@{k}が{target} %以上（信頼度95 %）で最も排出の少ない構成：{name}",
+)
+_NOT_SELECTED = Bilingual(
+    "No configuration reaches pass@{k} of {target} % with 95 % confidence; nearest: {name}",
+    "pass@{k}が{target} %に信頼度95 %で達する構成はない。最も近いもの：{name}",
+)
+
+
+def _selected(suite: SuiteFindings, found: Selection) -> Sentence:
+    candidate = found.chosen or found.nearest
+    name = "-" if candidate is None else names_of(suite)(candidate.configuration)
+    text = _NOT_SELECTED if found.chosen is None else _SELECTED
+    return Sentence(
+        text=text.filled(k=found.k, target=percent(found.target), name=name),
+        tone="bad" if found.chosen is None else "good",
+    )
+
+
+def _explanations(findings: Findings) -> Iterator[Explanation]:
+    """The two ratios of each configuration, with the sums over tasks put in."""
+    for suite in findings.suites:
+        for each in suite.configurations:
+            row = each.retry.get(each.per_accepted.attempts or 0)
+            if row is None or row.co2e_g is None or not row.pass_probability:
+                continue
+            passed, key = row.pass_probability * each.tasks, Key.of(each)
+            cost, attempts = row.co2e_g * each.tasks, row.attempts * each.tasks
+            yield Explanation(
+                figure=Bilingual("CO2e per accepted solution", "合格1件あたりのCO2e"),
+                formula="R_k = Σ C_k / Σ P_k",
+                substituted=f"{cost:.6g} g / {passed:.6g}",
+                result=f"{cost / passed:.6g} g",
+                key=key,
+            )
+            yield Explanation(
+                figure=Bilingual("Attempts per accepted solution", "合格1件あたりの試行回数"),
+                formula="κ_k = Σ A_k / Σ P_k",
+                substituted=f"{attempts:.6g} / {passed:.6g}",
+                result=f"{attempts / passed:.6g}",
+                key=key,
+            )
+
+
+_LONG_MONTHS = 60  # what is paid back later is no good news
 _TONES = {"less": "good", "pays_back": "good", "more": "bad", "never": "bad", "worse_quality": "bad"}
 
 
@@ -63,8 +121,13 @@ def _decided(suite: SuiteFindings, decision: Decision, currency: str) -> Iterato
     for found, unit in ((decision.payback_g, CO2E), *(((decision.payback_money, currency),) if currency else ())):
         yield Sentence(
             text=Bilingual(*(payback_sentence(found, unit=unit, language=each) for each in ("en", "ja"))),
-            tone=_TONES.get(found.kind.value, "neutral"),
+            tone=_tone(found),
         )
+
+
+def _tone(found: Payback) -> str:
+    late = found.months is not None and found.months > _LONG_MONTHS
+    return "neutral" if late else _TONES.get(found.kind.value, "neutral")
 
 
 def _key(suite: str, configuration: Configuration) -> Key:
