@@ -40,7 +40,6 @@ from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample
 from pytest_greencode.options import Options
-from pytest_greencode.reports.junit import junit_properties
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
@@ -487,6 +486,8 @@ class GreencodeSession:
         xml = self.config.stash.get(xml_key, None)
         if xml is None or not account.configurations:
             return
+        from pytest_greencode.reports.junit import junit_properties
+
         for name, value in junit_properties(account):
             xml.add_global_property(name, value)
         try:

@@ -32,8 +32,6 @@ from .text import escape, mass_unit, shorten, significant
 MARKER = "<!-- pytest-greencode -->"
 # GitHub takes 65,536 characters a comment ("Body is too long (maximum is 65536 characters)"); a bot may add a line.
 COMMENT_BYTES = 65_000
-# GitHub takes 1 MiB a step (docs.github.com, workflow commands, "Step isolation and limits").
-STEP_SUMMARY_BYTES = 1 << 20
 
 _NAME_COLUMNS = 80
 _NOTE_COLUMNS = 600

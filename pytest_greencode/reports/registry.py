@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from ..accounts import Account
 from ..errors import UsageProblem
-from .badge import render_badge, render_badge_json
-from .csv import render_csv, render_tasks_csv
-from .json import render_json
-from .markdown import STEP_SUMMARY_BYTES, render_markdown
 
 if TYPE_CHECKING:
     from ..findings import Findings
 
 RunFacts = Mapping[str, Any]
+
+
+# GitHub takes 1 MiB a step (docs.github.com, workflow commands, "Step isolation and limits").
+STEP_SUMMARY_BYTES = 1 << 20
+
+
+def _lazy(module: str, function: str) -> Callable[..., str]:
+    """A renderer that is imported when it is asked for: few runs report in more than one way."""
+
+    def render(*arguments: Any, **options: Any) -> str:
+        text: str = getattr(importlib.import_module(f".{module}", __package__), function)(*arguments, **options)
+        return text
+
+    return render
 
 
 def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> str:
@@ -48,14 +59,18 @@ class ReportType:
 
 
 REPORTS: Mapping[str, ReportType] = {
-    "json": ReportType(render=render_json, with_findings=True, file_name="greencode-report.json"),
+    "json": ReportType(render=_lazy("json", "render_json"), with_findings=True, file_name="greencode-report.json"),
     "html": ReportType(render=_html, with_findings=True, file_name="greencode-report.html"),
-    "markdown": ReportType(render=render_markdown, file_name="greencode-report.md"),
-    "github": ReportType(render=render_markdown, variable="GITHUB_STEP_SUMMARY", append_limit_bytes=STEP_SUMMARY_BYTES),
-    "csv": ReportType(render=render_csv, file_name="greencode-report.csv"),
-    "csv-tasks": ReportType(render=render_tasks_csv, file_name="greencode-report-tasks.csv"),
-    "badge": ReportType(render=render_badge, file_name="greencode-report.svg"),
-    "badge-json": ReportType(render=render_badge_json, file_name="greencode-report-badge.json"),
+    "markdown": ReportType(render=_lazy("markdown", "render_markdown"), file_name="greencode-report.md"),
+    "github": ReportType(
+        render=_lazy("markdown", "render_markdown"),
+        variable="GITHUB_STEP_SUMMARY",
+        append_limit_bytes=STEP_SUMMARY_BYTES,
+    ),
+    "csv": ReportType(render=_lazy("csv", "render_csv"), file_name="greencode-report.csv"),
+    "csv-tasks": ReportType(render=_lazy("csv", "render_tasks_csv"), file_name="greencode-report-tasks.csv"),
+    "badge": ReportType(render=_lazy("badge", "render_badge"), file_name="greencode-report.svg"),
+    "badge-json": ReportType(render=_lazy("badge", "render_badge_json"), file_name="greencode-report-badge.json"),
 }
 
 
