@@ -190,8 +190,10 @@ def gpu(name: str, *, with_server: bool = True) -> Machine | None:
     known = [row for row in _machines().values() if row.words and row.words <= words]
     if not known:
         return None
-    found = max(known, key=lambda row: len(row.words))
-    return found.with_server() if with_server else found.machine
+    row = max(known, key=lambda row: len(row.words))
+    found = row.with_server() if with_server else row.machine
+    # By its power energy tells the time: where nobody says, any GPU's.
+    return found if found.power_w is not None else replace(found, power_w=any_gpu().power_w)
 
 
 def any_gpu(*, with_server: bool = True) -> Machine:
@@ -224,7 +226,7 @@ def parse_machine(text: str, *, flag: str) -> Machine:
     """A machine of the table by its name, or the user's own: "1200kg", "1200kg/5y", "1200kg/5y/64", "900..2000kg".
 
     That is kgCO2e of making it, its life in years (without: 4, range 3 to 6) and its hardware threads (without: the
-    work has the whole machine). A figure is taken as exact, a range by its geometric mean. Raises UsageProblem for
+    run's own). A figure is taken as exact, a range by its geometric mean. Raises UsageProblem for
     an unknown name, and for what is not above 0: nothing was made for nothing.
     """
     text = text.strip()

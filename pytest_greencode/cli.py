@@ -175,7 +175,7 @@ def _run(options: argparse.Namespace) -> Iterator[_Run]:
         yield _Run(
             ledger=ledger,
             run_id=run_id,
-            factors=factors_of(_sites(options), known=factors_of_run(facts)),
+            factors=factors_of(_sites(options), known=factors_of_run(facts), threads=facts.get("cpu_count")),
             facts=facts,
             attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
         )
@@ -247,7 +247,7 @@ def _explained(run: _Run, account: Account, asked: str) -> Iterator[str]:
     """MODEL, or MODEL:TASK; a model's name may have colons of its own."""
     from pytest_greencode.reports.explain import explain
 
-    records, pricing = records_of_run(run.ledger, run.run_id).attempts, pricing_of(run.factors)
+    records, pricing = records_of_run(run.ledger, run.run_id).attempts, pricing_of(run.factors, run.facts)
     found: list[tuple[ConfigurationAccount, str | None]] = []
     for configuration in account.configurations:
         tasks = {row.task_id for row in configuration.task_rows}

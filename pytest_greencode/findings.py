@@ -6,7 +6,7 @@ Pure. Reports only show what stands here, so that they cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 
 from .accounts import Account, ConfigurationAccount
@@ -31,7 +31,7 @@ from .comparison import (
 from .comparison.policy import configuration_of
 from .economics.assumptions import Assumptions
 from .economics.economy import Economy, economy, unused
-from .economics.expectation import Figure, paired_ratio
+from .economics.expectation import Figure, paired_ratio, per_accepted
 from .economics.forecast import MONTHS, Demand, Forecast, forecasts, logged_demands, stated_demand
 from .economics.payback import Claim, OneOffCost, Payback, claim, one_off, payback, run_cost
 from .economics.resources import key_of, uses
@@ -118,13 +118,13 @@ def find(
     *,
     usage: UsageLog | None = None,
     target: float | None = None,
-    old: str | None = None,
-    new: str | None = None,
+    old: Configuration | None = None,
+    new: Configuration | None = None,
     hidden: Iterable[AttemptRecord] = (),
 ) -> Findings:
     """All there is to find. `records` are those of the account, with their energy; `pricing` knows their GPUs.
 
-    `target`: pass@k that is asked for, in place of the assumptions'. `old` and `new` name models of the decision;
+    `target`: pass@k that is asked for, in place of the assumptions'. `old` and `new` are the two of the decision;
     without them it is from the one of the others with the highest pass@1 to the cheapest. `hidden`: records of the
     same samples on a stronger suite.
     """
@@ -144,15 +144,16 @@ def find(
     hidden = tuple(hidden)
 
     def decided(members: Sequence[ConfigurationAccount], k: int) -> Decision | None:
-        pair = _decision_pair(members, old, new)
+        pair = _decision_pair(members, k, old, new)
         if pair is None:
             return None
         return _decision(*pair, k, by_key, once, met, assumptions)
 
     suites = []
     for suite, group in groupby(account.configurations, key=lambda configuration: configuration.suite):
-        members = sorted((c for c in group if c.attempts), key=_by_cost)
-        k = common_attempts(members)
+        unsorted = [c for c in group if c.attempts]
+        k = common_attempts(unsorted)
+        members = sorted(unsorted, key=lambda c: _by_cost(c, k))
         several = len(members) > 1 and k is not None
         suites.append(
             SuiteFindings(
@@ -183,8 +184,10 @@ def find(
     )
 
 
-def _by_cost(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
-    grams = configuration.per_accepted.co2e_g
+def _by_cost(configuration: ConfigurationAccount, k: int | None) -> tuple[bool, float, str, str]:
+    """At the same number of attempts: more of them cost more per accepted solution."""
+    row = configuration.retry.get(k or 0)
+    grams = configuration.per_accepted.co2e_g if row is None else row.co2e_g_per_accepted
     return grams is None, grams or 0.0, configuration.model, configuration.settings
 
 
@@ -197,17 +200,19 @@ def _pairs(
 
 
 def _decision_pair(
-    members: Sequence[ConfigurationAccount], old: str | None, new: str | None
+    members: Sequence[ConfigurationAccount], k: int, old: Configuration | None, new: Configuration | None
 ) -> tuple[ConfigurationAccount, ConfigurationAccount] | None:
-    """(old, new); None where a name means none of them, or both the same."""
+    """(old, new), `members` the cheapest first; None where one of them is not in this suite, or both are the same."""
 
-    def named(name: str) -> ConfigurationAccount | None:
-        return next((each for each in members if each.model == name), None)
+    def named(wanted: Configuration) -> ConfigurationAccount | None:
+        return next((each for each in members if configuration_of(each) == wanted), None)
 
-    known = [each for each in members if each.per_accepted.co2e_g is not None] or list(members)
-    later = named(new) if new is not None else next((each for each in known if each.model != old), None)
-    others = [each for each in known if each is not later]
-    earlier = named(old) if old is not None else max(others, key=lambda each: each.pass_at.get(1, 0.0), default=None)
+    known = [each for each in members if not _by_cost(each, k)[0]]
+    earlier = None if old is None else named(old)
+    later = named(new) if new is not None else next((each for each in known if each is not earlier), None)
+    if old is None:
+        others = [each for each in known if each is not later]
+        earlier = max(others, key=lambda each: each.pass_at.get(1, 0.0), default=None)
     if earlier is None or later is None or earlier is later:
         return None
     return earlier, later
@@ -231,33 +236,52 @@ def _decision(
         interval=None if points.interval_pp is None else (points.interval_pp[0] / 100, points.interval_pp[1] / 100),
         reason=points.reason,
     )
-    per_month = _per_month(new, met)
-    money = paired_ratio(after.money.costs, before.money.costs)
+    per_month = _per_month(old, new, met)
+    # The same tasks and attempts on both sides, of grams and of money.
+    before_g = Figure(value=found.b.co2e_g, reason=found.co2e_g.reason)
+    before_money, money = _money_of_pair(before, after, k)
     return Decision(
         old=old,
         new=new,
         comparison=found,
         claim=claim(ratio, quality, assumptions.target.quality_margin),
-        payback_g=payback(once.co2e_g, before.co2e_g, ratio, per_month),
-        payback_money=payback(once.money, before.money.per_accepted, money, per_month),
+        payback_g=payback(once.co2e_g, before_g, ratio, per_month),
+        payback_money=payback(once.money, before_money, money, per_month),
     )
 
 
-def _per_month(new: ConfigurationAccount, met: Sequence[Forecast]) -> Figure:
-    """Accepted solutions in a month, all demands that the new one would meet together."""
-    wanted = [each.solutions_per_month for each in met if each.economy.configuration is new]
+def _money_of_pair(before: Economy, after: Economy, k: int) -> tuple[Figure, Figure]:
+    """What an accepted solution of the old one costs, and new / old, on the tasks of both."""
+    ones = before.money.costs, after.money.costs
+    for costs in ones:
+        if isinstance(costs, str):
+            return Figure(reason=costs), Figure(reason=costs)
+    allowed = {each.configuration.per_accepted.attempts for each in (before, after) if not each.configuration.chain}
+    if allowed - {k}:
+        reason = Figure(reason=f"money is counted at other numbers of attempts than {k} (--attempts {k})")
+        return reason, reason
+    old, new = ones
+    assert not isinstance(old, str)
+    shared = {task_id: cost for task_id, cost in old.items() if task_id in new}
+    return per_accepted(shared), paired_ratio(new, old)
+
+
+def _per_month(old: ConfigurationAccount, new: ConfigurationAccount, met: Sequence[Forecast]) -> Figure:
+    """Accepted solutions in a month: of all calls of what is in use, else of what would be."""
+    wanted = [each.solutions_per_month for each in met if each.economy.configuration is old]
+    wanted = wanted or [each.solutions_per_month for each in met if each.economy.configuration is new]
     if not wanted:
-        return Figure(reason="no usage given")
+        return Figure(reason="no usage of either given" if met else "no usage given")
     known = [figure.value for figure in wanted if figure.value is not None]
     if len(known) < len(wanted):
         return next(figure for figure in wanted if figure.value is None)
     return Figure(value=sum(known))
 
 
-def _otherwise_g(found: Economy) -> float | None:
-    """Grams of a person doing a task, mean over tasks, where the assumptions say how long that takes."""
+def _otherwise_g(found: Economy) -> Mapping[str, float] | None:
+    """Grams of a person doing each task, where the assumptions say how long that takes."""
     grams = found.human_work.co2e_g
-    return None if isinstance(grams, str) or not grams else sum(grams.values()) / len(grams)
+    return None if isinstance(grams, str) or not grams else grams
 
 
 def _regions(found: Economy) -> tuple[RegionRow, ...]:
@@ -279,8 +303,11 @@ def _by_use(
     """kappa_k attempts per accepted solution, each its share of TE. Of several devices nobody knows each one's uses."""
     named = configuration.suite, configuration_of(configuration)
     own = [record for record in records if (record.suite, record.configuration) == named]
-    devices = set(map(pricing.generation_machine, own))
-    device = devices.pop() if len(devices) == 1 else None
+    devices = {(pricing.generation_machine(r), r.generation.gpu_count if r.generation else None) for r in own}
+    device, count = devices.pop() if len(devices) == 1 else (None, None)
+    if device is not None and count is not None and count > 1:
+        scaled = {name: getattr(device, name) * count for name in ("embodied_g", "embodied_low_g", "embodied_high_g")}
+        device = replace(device, name=f"{count} x {device.name}", **scaled)
     machine = pricing.factors.execution_machine
     wanted = [d.calls_per_month for d in demands if d.configuration in ("", configuration.model)]
     calls = [each for each in wanted if each is not None]

@@ -215,9 +215,9 @@ class Ledger:
                 (run_id, started_at, json.dumps(facts)),
             )
 
-    def end(self, run_id: str, finished_at: str, meter: Mapping[str, Any] | None = None) -> None:
-        """`meter`: the facts about it as they are known in the end."""
-        facts = json.dumps({**self.facts(run_id), "meter": meter})
+    def end(self, run_id: str, finished_at: str, meter: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """`meter`: the facts about it as they are known in the end; `more` of them by name."""
+        facts = json.dumps({**self.facts(run_id), "meter": meter, **more})
         with self._writing() as connection:
             connection.execute(
                 "UPDATE run SET finished_at = ?, facts = ? WHERE run_id = ?", (finished_at, facts, run_id)

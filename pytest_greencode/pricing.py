@@ -74,7 +74,9 @@ class Cost(NamedTuple):
 
 
 class Pricing:
-    """Prices records; remembers the grid of each region and the machine of each GPU's name."""
+    """Prices records; remembers the grid of each region and the machine of each GPU's name.
+
+    `unknown_regions`: those that records name and nobody knows; the factors' own grid stands in for them."""
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Pricing:
         self._intensity_for = intensity_for
         self._machine_for = machine_for
         self._regions: dict[str, Intensity] = {}
+        self.unknown_regions: set[str] = set()
         self._machines: dict[str, Machine | None] = {}
         for intensity in (factors.generation, factors.execution):
             _check_intensity(intensity)
@@ -101,8 +104,11 @@ class Pricing:
         if region is None or self._intensity_for is None:
             return self.factors.generation
         if region not in self._regions:
-            intensity = self._intensity_for(region) or self.factors.generation
+            known = self._intensity_for(region)
+            intensity = known or self.factors.generation
             _check_intensity(intensity)
+            if known is None:
+                self.unknown_regions.add(region)
             self._regions[region] = intensity
         return self._regions[region]
 

@@ -74,6 +74,9 @@ def _grid(counted: Sequence[AttemptRecord], pricing: Pricing) -> str:
     generation = f"{_listed(map(describe_intensity, intensities))}; PUE {factors.generation_pue}"
     if already := sum(bool(record.generation and record.generation.pue_included) for record in counted):
         generation += f" (already in the energy of {already} of {len(counted)} records)"
+    regions = (record.generation.region for record in counted if record.generation is not None)
+    for region, count in sorted(Counter(r for r in regions if r in pricing.unknown_regions).items(), key=str):
+        generation += f"; region {region!r} of {count} records is not known: the default grid stands for it"
     execution = f"{describe_intensity(factors.execution)}; PUE {factors.execution_pue}"
     same = generation == execution
     return f"grid: {execution}" if same else f"generation grid: {generation}; execution grid: {execution}"

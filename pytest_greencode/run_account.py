@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from .accounts import Account
 from .attribution import Balance, attribute, with_energy, with_measured
 from .errors import UsageProblem
 from .ledger import Ledger
-from .model import AttemptRecord, Factors, Intensity, Measured, Window
+from .model import AttemptRecord, Configuration, Factors, Intensity, Measured, Window
 from .pricing import Pricing
 
 if TYPE_CHECKING:
     from .economics.assumptions import Assumptions
+    from .economics.usage import UsageLog
     from .findings import Findings
 
 
@@ -58,13 +59,13 @@ def account_of_run(
     *,
     attempts_allowed: int | None = None,
     weights: Mapping[str, float] | None = None,
-    intensity_for: Callable[[str], Intensity | None] = lambda region: None,
 ) -> Account:
     """Everything that a ledger knows of a run, accounted for. Raises LedgerError.
 
-    `intensity_for` is asked for the regions that generation records name, before the carried table.
+    `weights` of Green Capacity in place of the run's own.
     """
-    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, intensity_for)
+    facts = ledger.facts(run_id)
+    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts)
     return account(
         found.attempts,
         pricing,
@@ -73,7 +74,7 @@ def account_of_run(
         balance=found.balance,
         references=found.references,
         measured=found.measured,
-        weights=weights,
+        weights=weights or facts.get("options", {}).get("weights"),
     )
 
 
@@ -92,23 +93,23 @@ def findings_of_run(
     assumptions: Assumptions,
     *,
     target: float | None = None,
-    old: str | None = None,
-    new: str | None = None,
+    old: Configuration | None = None,
+    new: Configuration | None = None,
     stronger: str | None = None,
 ) -> Findings:
     """What follows from the run's account (`findings.find`); `stronger`: the id of a run on a stronger suite.
 
     Raises LedgerError, and FileFormatError for a usage log that cannot be read.
     """
-    from .economics.usage import read_usage
     from .findings import find
 
+    facts = ledger.facts(run_id)
     return find(
         account,
         records_of_run(ledger, run_id).attempts,
         assumptions,
-        pricing_of(account.factors),
-        usage=None if assumptions.log_path is None else read_usage(assumptions.log_path),
+        pricing_of(account.factors, facts),
+        usage=_usage(assumptions, facts.get("assumptions") or {}),
         target=target,
         old=old,
         new=new,
@@ -116,9 +117,25 @@ def findings_of_run(
     )
 
 
-def pricing_of(factors: Factors, intensity_for: Callable[[str], Intensity | None] = lambda region: None) -> Pricing:
-    """Prices by the factors, and by the regions and GPUs that the records themselves name."""
-    return Pricing(factors, lambda region: intensity_for(region) or _intensity_of_region(region), carbon.gpu)
+def _usage(assumptions: Assumptions, kept: Mapping[str, Any]) -> UsageLog | None:
+    """The usage log: as the run has kept it, if these are its assumptions, else from the file."""
+    from .economics.usage import parse_usage, read_usage
+
+    if assumptions.log_path is None:
+        return None
+    if "log" in kept and kept.get("path") == assumptions.path:
+        name = str(assumptions.log_path)
+        return parse_usage(kept["log"], path=name, json_lines=name.endswith(".jsonl"))
+    return read_usage(assumptions.log_path)
+
+
+def pricing_of(factors: Factors, facts: Mapping[str, Any]) -> Pricing:
+    """Prices by the factors, and by the regions and GPUs that the records themselves name.
+
+    What a plugin said of regions while the run went on is in its facts, and counts before the carried table.
+    """
+    told = {region: Intensity(**values) for region, values in facts.get("regions", {}).items()}
+    return Pricing(factors, lambda region: told.get(region) or _intensity_of_region(region), carbon.gpu)
 
 
 def _modelled(windows: Sequence[Window], meter: Mapping[str, Any] | None) -> list[Window]:

@@ -179,6 +179,12 @@ class GreencodeSession:
         else:
             self._start_runner()
 
+    def _regions(self) -> dict[str, Any]:
+        """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
+        named = {sample.generation.region for sample, _ in self._declared if sample.generation is not None}
+        found = {region: answered(self._ask, region) for region in named if region is not None}
+        return {region: asdict(intensity) for region, intensity in found.items() if intensity is not None}
+
     def _ask(self, region: str) -> object:
         """What a plugin or a conftest.py says of a grid."""
         return self.config.hook.pytest_greencode_intensity(config=self.config, region=region)
@@ -227,6 +233,7 @@ class GreencodeSession:
                 "stop_at_accepted": self.options.stop_at_accepted,
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
+                "weights": self.options.weights,
             },
             "factors": None if self.factors is None else asdict(self.factors),
             "assumptions": self._assumptions,
@@ -469,14 +476,12 @@ class GreencodeSession:
 
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
-        ledger.end(self.run_id, _now(), self._metering.describe())
+        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions())
         self.account = account_of_run(
             ledger,
             self.run_id,
             self.factors,
             attempts_allowed=self.options.attempts,
-            weights=self.options.weights,
-            intensity_for=lambda region: answered(self._ask, region),
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
         self._add_totals_to_junit(self.account)
@@ -586,9 +591,14 @@ def _assumptions(path: Path | None) -> dict[str, str] | None:
     if path is None:
         return None
     from pytest_greencode.economics.assumptions import read_assumptions
+    from pytest_greencode.economics.usage import read_usage
 
-    read_assumptions(path)
-    return {"path": str(path), "text": path.read_text(encoding="utf-8-sig")}
+    found = read_assumptions(path)
+    kept = {"path": str(path), "text": path.read_text(encoding="utf-8-sig")}
+    if found.log_path is not None:
+        read_usage(found.log_path)
+        kept["log"] = found.log_path.read_text(encoding="utf-8", errors="replace")
+    return kept
 
 
 def _now() -> str:

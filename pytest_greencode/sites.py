@@ -29,11 +29,13 @@ class SiteTexts:
     generation_pue: float | None = None
 
 
-def factors_of(texts: SiteTexts, *, known: Factors | None = None, ask: Ask = lambda region: None) -> Factors:
+def factors_of(
+    texts: SiteTexts, *, known: Factors | None = None, ask: Ask = lambda region: None, threads: int | None = None
+) -> Factors:
     """Factors from what was said; of the rest those that are `known`, else the defaults.
 
     A region that is given for the test site is the generation's too, unless that has its own. Raises UsageProblem
-    with the flag.
+    with the flag. `threads`: hardware threads of the machine that the run was made on, this one's where not given.
     """
     asked: dict[str, Intensity] = {}
 
@@ -51,7 +53,9 @@ def factors_of(texts: SiteTexts, *, known: Factors | None = None, ask: Ask = lam
         generation = intensity(text, f"{texts.prefix}generation-region")
     execution_machine = None if known is None else known.execution_machine
     if texts.machine is not None or execution_machine is None:
-        execution_machine = _own(carbon.parse_machine(texts.machine or "server", flag=f"{texts.prefix}machine"))
+        execution_machine = _own(
+            carbon.parse_machine(texts.machine or "server", flag=f"{texts.prefix}machine"), threads
+        )
     generation_machine = None if known is None else known.generation_machine
     if texts.generation_machine is not None:
         flag = f"{texts.prefix}generation-machine"
@@ -106,6 +110,6 @@ def _intensity(text: str, flag: str) -> Intensity:
     return live_intensity(text, flag=flag)
 
 
-def _own(machine: Machine) -> Machine:
-    """Where nothing is said of its threads, they are this machine's."""
-    return machine if machine.threads else replace(machine, threads=os.cpu_count())
+def _own(machine: Machine, threads: int | None) -> Machine:
+    """Where nothing is said of its threads, they are those of the machine that ran the attempts."""
+    return machine if machine.threads else replace(machine, threads=threads or os.cpu_count())

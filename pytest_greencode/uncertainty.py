@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from .model import AttemptRecord, Intensity, Machine, Method
+from .model import OWN_GRID, AttemptRecord, Intensity, Machine, Method
 from .pricing import Pricing, device_seconds
 from .provenance import Provenance
 
@@ -91,10 +91,10 @@ def systematic_terms(
     if device is not None:
         reserved = (device_seconds(r.generation, device) for r in counted if r.generation is not None)
         from_energy = any(each is not None and each[1] is Method.ESTIMATED for each in reserved)
-        timed = (made_energy, power(device)) if from_energy else ()
-        terms.append(Term(parts_g["embodied_generation"], (*embodied(device), *timed)))
+        timed = (made_energy, power(device, "generation")) if from_energy else ()
+        terms.append(Term(parts_g["embodied_generation"], (*embodied(device, "generation"), *timed)))
     if factors.execution_machine is not None:
-        terms.append(Term(parts_g["embodied_execution"], embodied(factors.execution_machine)))
+        terms.append(Term(parts_g["embodied_execution"], embodied(factors.execution_machine, "execution")))
     return terms
 
 
@@ -118,19 +118,25 @@ def energy(site: str, method: Method) -> Factor:
     return Factor(f"energy of {site} ({method.value})", _log_normal(_ENERGY.get(method, _ENERGY_ELSE)))
 
 
-def embodied(machine: Machine) -> tuple[Factor, Factor]:
+def embodied(machine: Machine, site: str) -> tuple[Factor, Factor]:
     """Its total and its lifetime."""
+    name = _name(machine, site)
     low, high, middle = machine.embodied_low_g, machine.embodied_high_g, machine.embodied_g
     shortest, longest, usual = machine.lifetime_low_s, machine.lifetime_high_s, machine.lifetime_s
     return (
-        Factor(f"embodied total of {machine.name}", lambda q: low / middle * (high / low) ** q if low > 0 else 1.0),
+        Factor(f"embodied total of {name}", lambda q: low / middle * (high / low) ** q if low > 0 else 1.0),
         # Falling, so that a higher quantile is a higher cost here too.
-        Factor(f"lifetime of {machine.name}", lambda q: usual / (longest + q * (shortest - longest))),
+        Factor(f"lifetime of {name}", lambda q: usual / (longest + q * (shortest - longest))),
     )
 
 
-def power(machine: Machine) -> Factor:
-    return Factor(f"power of {machine.name}", _log_normal(_POWER))
+def _name(machine: Machine, site: str) -> str:
+    """A machine of the table is the same at both sites; the user's own may be two."""
+    return f"the machine of {site}" if machine.name == OWN_GRID else machine.name
+
+
+def power(machine: Machine, site: str) -> Factor:
+    return Factor(f"power of {_name(machine, site)}", _log_normal(_POWER))
 
 
 def band(terms: Sequence[Term]) -> Band:

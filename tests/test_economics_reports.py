@@ -51,11 +51,11 @@ def said(found, **arguments):
 def test_what_is_saved():
     shown = said(claim(Figure(value=0.7, interval=(0.6, 0.8)), SAME))
     assert shown == (
-        "new: 30.0 % less CO2e per accepted solution than old at equal quality [20.0, 40.0] "
+        "new: 30.0 % [20.0, 40.0] less CO2e per accepted solution than old, while their quality is not told apart "
         "(pass@k -1.0 points [-4.0, +2.0])"
     )
     shown = said(claim(Figure(value=1.3, interval=(1.2, 1.4)), SAME))
-    assert shown.startswith("new: 30.0 % more CO2e per accepted solution than old at equal quality [20.0, 40.0]")
+    assert shown.startswith("new: 30.0 % [20.0, 40.0] more CO2e per accepted solution than old, while their quality")
 
 
 def test_what_may_not_be_claimed():
@@ -73,7 +73,7 @@ def test_when_it_is_paid_back():
     found = payback(Figure(value=1000.0), Figure(value=0.625), Figure(value=0.8, interval=(0.7, 0.9)), MONTHLY)
     assert payback_sentence(found) == (
         "The one-off cost of 1.00 kgCO2e is paid back after 8.00 months [5.33, 16.0] "
-        "(8000 accepted solutions [5333, 16000])"
+        "(8000 accepted solutions [5333, 16000], at 1,000 a month)"
     )
     assert "初期コスト1.00 EURの回収期間は" in payback_sentence(
         payback(Figure(value=1.0), Figure(value=0.625), ratio(0.7, 0.9), MONTHLY), unit="EUR", language="ja"
@@ -249,3 +249,18 @@ def test_lines_fit_and_are_printable(tasks, name, width, text):
     for line in shown:
         assert columns(line) <= width
         assert line.isprintable()
+
+
+def test_quality_is_called_equal_only_where_a_margin_is_kept():
+    less = Figure(value=0.7, interval=(0.6, 0.8))
+
+    def said(quality, margin=None):
+        low, high = quality
+        found = claim(less, Figure(value=(low + high) / 2, interval=quality), margin)
+        return claim_sentence(found, old="old", new="new", k=4)
+
+    assert "at equal quality (pass@4" in said((-0.01, 0.01), margin=0.02)
+    assert "while their quality is not told apart" in said((-0.2, 0.3))
+    assert "at better quality" in said((0.02, 0.1))
+    assert "at better quality" in said((0.02, 0.1), margin=0.02)
+    assert "No saving" in said((-0.1, 0.1), margin=0.02)

@@ -198,9 +198,10 @@ def test_a_gpu_draws_less_than_its_board_may():
     found = carbon.gpu("H100")
     assert found is not None
     assert found.power_w == carbon.GPU_POWER_SHARE * 700
+    # Of an A10 nobody says what it draws: energy tells its time by any GPU's power.
     unknown = carbon.gpu("A10")
     assert unknown is not None
-    assert unknown.power_w is None
+    assert unknown.power_w == carbon.any_gpu().power_w
 
 
 @pytest.mark.parametrize("with_server", [False, True])

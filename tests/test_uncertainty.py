@@ -50,7 +50,7 @@ def test_a_uniform_overhead():
 
 
 def test_embodied_ranges_are_those_of_the_sources():
-    total, lifetime = embodied(MACHINE)
+    total, lifetime = embodied(MACHINE, "generation")
     assert [total.at(q) * 300 for q in (0, 1)] == pytest.approx([164, 575])
     assert total.at(0.5) * 300 == pytest.approx(math.sqrt(164 * 575))
     # A lifetime of 6 instead of 4 makes a second cost two thirds.
@@ -86,7 +86,9 @@ def test_the_same_factor_twice_moves_together_and_leaves_a_ratio():
 terms = st.lists(
     st.tuples(
         st.floats(0.001, 1e6),
-        st.sets(st.sampled_from([grid(GRID), grid(OTHER), pue("x", 1.2), *embodied(MACHINE)]), max_size=4),
+        st.sets(
+            st.sampled_from([grid(GRID), grid(OTHER), pue("x", 1.2), *embodied(MACHINE, "generation")]), max_size=4
+        ),
     ),
     min_size=1,
     max_size=4,

@@ -111,6 +111,7 @@ class Payback:
     solutions_span: Span | None = None
     months: float | None = None
     months_span: Span | None = None
+    per_month: float | None = None
     reason: str | None = None
 
 
@@ -154,6 +155,7 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
         solutions_span=span,
         months=months(estimate),
         months_span=(months(span[0]), months(span[1])) if in_months and span is not None else None,
+        per_month=per_month.value,
         reason=ratio.reason if kind is PaybackKind.UNKNOWN else no_months,
     )
 

@@ -10,7 +10,7 @@ from ..comparison import Cascades, Comparison, Effect, Escape, Front, Selection,
 from ..comparison.policy import configuration_of
 from ..economics.economy import CO2E
 from ..economics.resources import key_of
-from ..findings import Decision, Findings, SuiteFindings
+from ..findings import Findings, SuiteFindings
 from ..model import Configuration
 from ..statistics import Interval
 from .economics import assumption_lines, economics_lines, forecast_lines, one_off_lines
@@ -36,7 +36,7 @@ def compare_lines(findings: Findings, *, width: int = 80) -> list[str]:
             lines.append("")
         lines += wrap(_title(suite), width)
         lines.append("")
-        lines += keyed(_suite(suite, names), width)
+        lines += keyed(_suite(suite, names, findings), width)
         rows = {
             names(configuration_of(each)): findings.regions[key_of(each)]
             for each in suite.configurations
@@ -60,7 +60,7 @@ def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
         lines += ["", *one_off_lines(findings.one_off, currency, width=width)]
     for suite in findings.suites:
         if suite.decision is not None:
-            lines += ["", *keyed(decision_notes(suite.decision, names_of(suite), currency), width)]
+            lines += ["", *keyed(decision_notes(suite, names_of(suite), findings), width)]
     lines += ["", *forecast_lines(findings.forecasts, unmet=findings.unmet, log=findings.usage, width=width)]
     lines += ["", "assumptions", *assumption_lines(findings.assumptions.entries, width=width)]
     if findings.unused:
@@ -89,10 +89,18 @@ def _mass(value: float) -> str:
     return f"{significant(value / grams)} {unit}"
 
 
-def decision_notes(decision: Decision, names: Names, currency: str = "") -> _Notes:
-    """What may be said of changing from one to the other."""
+def decision_notes(suite: SuiteFindings, names: Names, findings: Findings) -> _Notes:
+    """What may be said of changing from one to the other, and of whom nothing can be said."""
+    decision, currency = suite.decision, findings.assumptions.currency
+    if decision is None:
+        return
     old, new = (names(configuration_of(each)) for each in (decision.old, decision.new))
-    yield "decision", claim_sentence(decision.claim, old=old, new=new)
+    yield "decision", claim_sentence(decision.claim, old=old, new=new, k=suite.k)
+    for configuration, reason in (suite.front.unusable if suite.front is not None else {}).items():
+        yield "not judged", f"{names(configuration)}: {escape(reason)}"
+    if not findings.assumptions.one_off:
+        yield "payback", "no one-off cost given ([one_off.NAME] in --assumptions)"
+        return
     yield "payback", payback_sentence(decision.payback_g, unit=CO2E)
     if currency:
         yield "payback", payback_sentence(decision.payback_money, unit=currency)
@@ -115,7 +123,7 @@ def _title(suite: SuiteFindings) -> str:
     return f"{escape(suite.suite)}: {count} configuration{'s' * (count != 1)}{attempts}"
 
 
-def _suite(suite: SuiteFindings, names: Names) -> _Notes:
+def _suite(suite: SuiteFindings, names: Names, findings: Findings) -> _Notes:
     if len(suite.configurations) < 2:
         yield "compare", "one configuration alone: nothing to compare it with"
     for comparison in suite.comparisons:
@@ -131,8 +139,7 @@ def _suite(suite: SuiteFindings, names: Names) -> _Notes:
         yield from _cascades(suite.cascades, names)
     if suite.selection is not None:
         yield from _selection(suite.selection, names)
-    if suite.decision is not None:
-        yield from decision_notes(suite.decision, names)
+    yield from decision_notes(suite, names, findings)
 
 
 def _pair(comparison: Comparison, names: Names) -> _Notes:

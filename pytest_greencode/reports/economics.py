@@ -44,7 +44,9 @@ def economics_lines(economies: Sequence[Economy], *, width: int = 80) -> list[st
         members = sorted(group, key=_rank)
         if lines:
             lines.append("")
-        lines += wrap(f"{escape(suite)}: per accepted solution, failed attempts included", width)
+        ks = {each.configuration.per_accepted.attempts for each in members}
+        allowed = f", k = {ks.pop()}" if len(ks) == 1 else ""
+        lines += wrap(f"{escape(suite)}: per accepted solution, failed attempts included{allowed}", width)
         lines += ["", *_side_by_side(members, width), ""]
         lines += keyed(_notes(members), width)
     return lines or ["no attempts"]
@@ -241,6 +243,9 @@ def _best(members: Sequence[Economy]) -> Iterator[tuple[str, str]]:
     parts = [{part.name for part in economy.money.parts} for economy in members]
     unpriced = any(economy.money.unpriced for economy in members)
     money = [economy.money.per_accepted.value for economy in members]
+    if len({economy.configuration.per_accepted.attempts for economy in members}) > 1:
+        yield "spread", "not compared: they allow different numbers of attempts (--attempts K makes them the same)"
+        return
     for what, values in (("CO2e", grams), ("money", money)):
         if (found := spread(values)) is not None:
             yield "spread", f"{what}: {names[found.most]} is {significant(found.factor)} times {names[found.least]}"

@@ -36,7 +36,7 @@ def run_table(
 def _attempts(ledger: Ledger, run_id: str, factors: Factors) -> Iterator[tables.Attempt]:
     records = records_of_run(ledger, run_id).attempts
     times = {work.key: (work.started_at, work.finished_at) for work in ledger.work(run_id) if work.key is not None}
-    pricing = pricing_of(factors)
+    pricing = pricing_of(factors, ledger.facts(run_id))
     for record in records:
         started_at, finished_at = times.get(record.program_key, (None, None))
         cost = pricing.price(record)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..comparison import Comparison, Effect, Selection
 from ..comparison.policy import configuration_of
 from ..economics.economy import CO2E, Economy
-from ..economics.payback import Payback
+from ..economics.payback import ClaimKind, Payback
 from ..findings import Decision, Findings, SuiteFindings
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
@@ -51,7 +51,7 @@ def _sentences(findings: Findings) -> Iterator[Sentence]:
     currency = findings.assumptions.currency
     for suite in findings.suites:
         if suite.decision is not None:
-            yield from _decided(suite, suite.decision, currency)
+            yield from _decided(suite, suite.decision, currency, paid=bool(findings.assumptions.one_off))
         if suite.selection is not None:
             yield _selected(suite, suite.selection)
         # Of the one with the fewest grams; the page has the curves of all.
@@ -107,21 +107,28 @@ def _explanations(findings: Findings) -> Iterator[Explanation]:
             )
 
 
+_NOT_JUDGED = Bilingual("{name} cannot be judged: {reason}", "{name}は判断できない：{reason}")
 _LONG_MONTHS = 60  # what is paid back later is no good news
 _TONES = {"less": "good", "pays_back": "good", "more": "bad", "never": "bad", "worse_quality": "bad"}
 
 
-def _decided(suite: SuiteFindings, decision: Decision, currency: str) -> Iterator[Sentence]:
+def _decided(suite: SuiteFindings, decision: Decision, currency: str, *, paid: bool) -> Iterator[Sentence]:
     names = names_of(suite)
     old, new = (names(Configuration(model=each.model, settings=each.settings)) for each in (decision.old, decision.new))
     yield Sentence(
-        text=Bilingual(*(claim_sentence(decision.claim, old=old, new=new, language=each) for each in ("en", "ja"))),
+        text=Bilingual(
+            *(claim_sentence(decision.claim, old=old, new=new, language=each, k=suite.k) for each in ("en", "ja"))
+        ),
         tone=_TONES.get(decision.claim.kind.value, "neutral"),
     )
-    for found, unit in ((decision.payback_g, CO2E), *(((decision.payback_money, currency),) if currency else ())):
+    for configuration, reason_text in (suite.front.unusable if suite.front is not None else {}).items():
+        yield Sentence(text=_NOT_JUDGED.filled(name=names(configuration), reason=reason(reason_text)))
+    # Without a one-off cost there is nothing to pay back but the benchmark itself.
+    paybacks = ((decision.payback_g, CO2E), *(((decision.payback_money, currency),) if currency else ()))
+    for found, unit in paybacks if paid else ():
         yield Sentence(
             text=Bilingual(*(payback_sentence(found, unit=unit, language=each) for each in ("en", "ja"))),
-            tone=_tone(found),
+            tone=_tone(found) if decision.claim.kind is ClaimKind.LESS else "neutral",
         )
 
 

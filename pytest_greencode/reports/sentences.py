@@ -15,10 +15,10 @@ LANGUAGES = ("en", "ja")
 _CLAIMS: Mapping[str, Mapping[ClaimKind, str]] = {
     "en": {
         ClaimKind.LESS: (
-            "{new}: {share} % less CO2e per accepted solution than {old} at equal quality [{low}, {high}] ({quality})"
+            "{new}: {share} % [{low}, {high}] less CO2e per accepted solution than {old}, {level} ({quality})"
         ),
         ClaimKind.MORE: (
-            "{new}: {share} % more CO2e per accepted solution than {old} at equal quality [{low}, {high}] ({quality})"
+            "{new}: {share} % [{low}, {high}] more CO2e per accepted solution than {old}, {level} ({quality})"
         ),
         ClaimKind.UNCERTAIN: (
             "Whether {new} emits less CO2e per accepted solution than {old} cannot be told: {ends} ({quality})"
@@ -32,10 +32,10 @@ _CLAIMS: Mapping[str, Mapping[ClaimKind, str]] = {
     },
     "ja": {
         ClaimKind.LESS: (
-            "{new}は、同等の品質で{old}より、採用された解1件あたりのCO2eが{share} %少ない [{low}, {high}]（{quality}）"
+            "{new}は{old}より、採用された解1件あたりのCO2eが{share} % [{low}, {high}] 少ない。{level}（{quality}）"
         ),
         ClaimKind.MORE: (
-            "{new}は、同等の品質で{old}より、採用された解1件あたりのCO2eが{share} %多い [{low}, {high}]（{quality}）"
+            "{new}は{old}より、採用された解1件あたりのCO2eが{share} % [{low}, {high}] 多い。{level}（{quality}）"
         ),
         ClaimKind.UNCERTAIN: (
             "採用された解1件あたりのCO2eが{old}より{new}で少ないかどうかは判断できない：{ends}（{quality}）"
@@ -66,8 +66,11 @@ _PAYBACKS: Mapping[str, Mapping[PaybackKind, str]] = {
 }
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
-        "quality": "pass@k {value} points [{low}, {high}]",
-        "quality_unknown": "pass@k not compared",
+        "quality": "pass@{k} {value} points [{low}, {high}]",
+        "quality_unknown": "pass@{k} not compared",
+        "better": "at better quality",
+        "equal": "at equal quality",
+        "open": "while their quality is not told apart",
         "ends": "from {less} to {more}",
         "less": "{share} % less",
         "more": "{share} % more",
@@ -75,12 +78,16 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "worst": "{when} at worst",
         "months": "{value} months{span}",
         "solutions": "{value} accepted solutions{span}",
+        "pace": ", at {value} a month",
         "no_months": "; months are not known: {reason}",
         "no_reason": "no reason given",
     },
     "ja": {
-        "quality": "pass@kの差 {value}ポイント [{low}, {high}]",
-        "quality_unknown": "pass@kは未比較",
+        "quality": "pass@{k}の差 {value}ポイント [{low}, {high}]",
+        "quality_unknown": "pass@{k}は未比較",
+        "better": "品質はより高い",
+        "equal": "品質は同等",
+        "open": "品質の差は判別できない",
         "ends": "{less}から{more}まで",
         "less": "{share} %減",
         "more": "{share} %増",
@@ -88,6 +95,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "worst": "最悪で{when}",
         "months": "{value}か月{span}",
         "solutions": "採用された解{value}件分{span}",
+        "pace": "、月{value}件として",
         "no_months": "（月数は不明：{reason}）",
         "no_reason": "理由の記録なし",
     },
@@ -111,8 +119,11 @@ _REASONS_JA = (
 )
 
 
-def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en") -> str:
-    """ "X % less CO2e per accepted solution at equal quality [a, b]", or why that cannot be said. Names are escaped."""
+def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en", k: int | None = None) -> str:
+    """ "X % [a, b] less CO2e per accepted solution, at equal quality", or why that cannot be said. Names are escaped.
+
+    `k`: attempts allowed. Quality is equal where a margin was given and is kept; without one at best "not told apart".
+    """
     words = _WORDS[language]
     saved = claim.saved
     low, high = _ends(saved)
@@ -125,7 +136,8 @@ def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en") ->
         low=_percent(low),
         high=_percent(high),
         ends=words["ends"].format(less=_less_or_more(high, words), more=_less_or_more(low, words)),
-        quality=_quality(claim.quality, words),
+        quality=_quality(claim.quality, words).format(k="k" if k is None else k),
+        level=words[_level(claim)],
         margin=_percent(claim.margin or 0.0),
         reason=_reason(claim.reason, language),
     )
@@ -159,7 +171,8 @@ def _when(payback: Payback, words: Mapping[str, str], language: str) -> str:
     solutions = words["solutions"].format(**_with_span(payback.solutions, payback.solutions_span))
     if payback.months is None:
         return solutions + words["no_months"].format(reason=_reason(payback.reason, language))
-    return f"{words['months'].format(**_with_span(payback.months, payback.months_span))} ({solutions})"
+    pace = "" if payback.per_month is None else words["pace"].format(value=f"{payback.per_month:,.0f}")
+    return f"{words['months'].format(**_with_span(payback.months, payback.months_span))} ({solutions}{pace})"
 
 
 def _span(payback: Payback) -> Span:
@@ -191,11 +204,18 @@ def _less_or_more(saved: float, words: Mapping[str, str]) -> str:
     return words["less" if saved >= 0 else "more"].format(share=_percent(abs(saved)))
 
 
+def _level(claim: Claim) -> str:
+    """How the new one's quality is beside the old one's; worse ones have sentences of their own."""
+    if claim.quality.interval is not None and claim.quality.interval[0] > 0:
+        return "better"
+    return "open" if claim.margin is None else "equal"
+
+
 def _quality(quality: Figure, words: Mapping[str, str]) -> str:
     if quality.value is None or quality.interval is None:
         return words["quality_unknown"]
     value, low, high = (f"{100 * share:+.1f}" for share in (quality.value, *quality.interval))
-    return words["quality"].format(value=value, low=low, high=high)
+    return words["quality"].replace("{k}", "{{k}}").format(value=value, low=low, high=high)
 
 
 def _reason(reason: str | None, language: str) -> str:
