@@ -471,10 +471,39 @@ def test_a_slip_in_the_assumptions_stops_the_run_before_it_begins(refused: Calla
     text = refused(samples("m.jsonl", right(0)), "--greencode-assumptions", "a.toml")
     assert "a.toml:2" in text
     assert "no such file" in refused(samples("n.jsonl", right(0)), "--greencode-assumptions", "none.toml")
+    Path("b.toml").write_text('[usage]\nlog = "nowhere.csv"\n', encoding="utf-8")
+    assert "nowhere.csv" in refused(samples("o.jsonl", right(0)), "--greencode-assumptions", "b.toml")
+
+
+def test_what_a_plugin_says_of_a_region_is_kept_for_later_reports(run: Callable[..., Run], pytester: Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_greencode.model import Intensity
+        def pytest_greencode_intensity(config, region):
+            if region == "MYGRID":
+                return Intensity(g_per_kwh=20.0, region="MYGRID", year=2026, source="mine")
+        """
+    )
+    rows = [right(0, generation={"energy_j": 3.6e6, "energy_method": "measured", "region": "MYGRID"})]
+    rows.append(right(2, generation={"energy_j": 3.6e6, "energy_method": "measured", "region": "eu-nowhere-3"}))
+    weights = ("--greencode-weights", "run_time_s=1")
+    found = run(samples("m.jsonl", *rows), *weights, "--greencode-report", "json:report.json")
+    again = json.loads(
+        "\n".join(pytester.run(sys.executable, "-m", "pytest_greencode.cli", "report", "--json").outlines)
+    )
+    assert again["configurations"] == found.report["configurations"]
+    (configuration,) = again["configurations"]
+    assert configuration["co2e_g"]["generation"] == pytest.approx(20 + 473.01)
+    source = configuration["provenance"]["co2e_g.operational"]["source"]
+    assert "MYGRID 20 g/kWh" in source
+    assert "region 'eu-nowhere-3' of 1 records is not known" in source
+    assert configuration["green_capacity"]["scalar"]["weights"] == {"run_time_s": 1.0}
 
 
 def test_the_run_keeps_its_assumptions_and_sites(run: Callable[..., Run], pytester: Pytester) -> None:
-    Path("a.toml").write_text('[money]\ncurrency = "EUR"\nelectricity_per_kwh = 0.25\n', encoding="utf-8")
+    text = '[money]\ncurrency = "EUR"\nelectricity_per_kwh = 0.25\n[usage]\nlog = "u.csv"\n'
+    Path("a.toml").write_text(text, encoding="utf-8")
+    Path("u.csv").write_text("date,calls\n2026-11-02,400\n", encoding="utf-8")
     arguments = (
         "--greencode-assumptions",
         "a.toml",
@@ -485,6 +514,8 @@ def test_the_run_keeps_its_assumptions_and_sites(run: Callable[..., Run], pytest
     )
     found = run(samples("m.jsonl", right(0, generation=MEASURED)), *arguments)
     Path("a.toml").unlink()
+    Path("u.csv").unlink()
+    assert found.report["findings"]["forecasts"]
     assert any(entry["value"] == "EUR" for entry in found.report["findings"]["assumptions"])
     again = json.loads(
         "\n".join(pytester.run(sys.executable, "-m", "pytest_greencode.cli", "report", "--json").outlines)

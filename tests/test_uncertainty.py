@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_greencode.accounting import account
 from pytest_greencode.model import (
+    OWN_GRID,
     AttemptRecord,
     Configuration,
     Factors,
@@ -146,3 +147,11 @@ def test_the_headline_s_band_names_what_moves_it_most_first():
     (guessed,) = account([record("a", method=Method.ESTIMATED)], factors).configurations
     wider = guessed.per_accepted.systematic
     assert wider.p95 / wider.p5 > found.p95 / found.p5
+
+
+def test_two_machines_of_the_user_have_each_its_own_range():
+    own = replace(MACHINE, name=OWN_GRID)
+    exact = replace(own, embodied_low_g=own.embodied_g, embodied_high_g=own.embodied_g)
+    alone = band([Term(1.0, embodied(own, "generation"))])
+    beside = band([Term(1.0, embodied(own, "generation")), Term(1e-9, embodied(exact, "execution"))])
+    assert (beside.p5, beside.p95) == (pytest.approx(alone.p5), pytest.approx(alone.p95))

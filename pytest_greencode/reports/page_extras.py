@@ -47,9 +47,20 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
     )
 
 
+_INCOMPLETE = Bilingual(
+    "Incomplete: {count} of {planned} attempts of {name} were not run, or not to the end",
+    "未完了：{name}の試行{planned}件のうち{count}件が実行されていないか、完了していない",
+)
+
+
 def _sentences(findings: Findings) -> Iterator[Sentence]:
     currency = findings.assumptions.currency
     for suite in findings.suites:
+        for each in suite.configurations:
+            if count := each.completeness.attempts_unfinished:
+                name = names_of(suite)(configuration_of(each))
+                planned = each.completeness.attempts_planned
+                yield Sentence(text=_INCOMPLETE.filled(count=count, planned=planned, name=name), tone="bad")
         if suite.decision is not None:
             yield from _decided(suite, suite.decision, currency, paid=bool(findings.assumptions.one_off))
         if suite.selection is not None:
