@@ -54,7 +54,8 @@ class Cascades:
     """Every ordered pair of configurations, the least grams per accepted solution first, all on the same tasks.
 
     `singles` are the configurations alone at `second_attempts`, (configuration, pass@k, grams per accepted solution),
-    cheapest first. `unusable` are (configuration, attempts allowed) that cannot be compared, with reasons.
+    cheapest first. `unusable` are (configuration, attempts allowed) that cannot be compared, with reasons. A chain
+    counts as logged, first or second: its number of attempts is the largest made.
     """
 
     first_attempts: int

@@ -69,7 +69,8 @@ class Selection:
 
     `chosen` is None where there is none: `nearest` then has the highest lower bound, and `reason` says what is missing.
     `not_distinguishable`: others that meet the target and whose cost cannot be told from that of the chosen.
-    `candidates` are sorted: those that meet it by cost, then the others by lower bound.
+    `candidates` are sorted: those that meet it by cost, then the others by lower bound. `unusable_reaching`: those of
+    `unusable` that reach the target on their own tasks, and might be chosen if they could be compared.
     """
 
     k: int
@@ -82,6 +83,7 @@ class Selection:
     not_distinguishable: tuple[Configuration, ...]
     candidates: tuple[Candidate, ...]
     unusable: Mapping[Configuration, str]
+    unusable_reaching: tuple[Configuration, ...]
     confidence: float
 
 
@@ -185,15 +187,14 @@ def select(
         not_distinguishable=rivals,
         candidates=tuple(candidate for _, candidate in pairs),
         unusable={terms.configuration: why for terms, why in unusable},
+        unusable_reaching=tuple(terms.configuration for terms, _ in unusable if _reaches(terms, target, confidence)),
         confidence=confidence,
     )
 
 
 def _candidate(terms: Terms, target: float, confidence: float) -> Candidate:
     p, g = _coordinates(terms)
-    # Either end of a two-sided interval at 2c - 1 is a one-sided bound at c.
-    interval = share_interval(terms.solved, [1.0] * len(terms.tasks), 2 * confidence - 1)
-    bound = interval[0] if interval and not too_few(len(terms.tasks)) else None
+    bound = _lower_bound(terms, confidence)
     return Candidate(
         configuration=terms.configuration,
         pass_probability=p,
@@ -201,6 +202,18 @@ def _candidate(terms: Terms, target: float, confidence: float) -> Candidate:
         co2e_g=g,
         meets=bound is not None and bound >= target,
     )
+
+
+def _lower_bound(terms: Terms, confidence: float) -> float | None:
+    """Of pass@k, one-sided; None with too few tasks."""
+    # Either end of a two-sided interval at 2c - 1 is a one-sided bound at c.
+    interval = share_interval(terms.solved, [1.0] * len(terms.tasks), 2 * confidence - 1)
+    return interval[0] if interval and not too_few(len(terms.tasks)) else None
+
+
+def _reaches(terms: Terms, target: float, confidence: float) -> bool:
+    bound = _lower_bound(terms, confidence)
+    return bound is not None and bound >= target
 
 
 def _rank(candidate: Candidate) -> tuple[object, ...]:
@@ -213,7 +226,7 @@ def _rank(candidate: Candidate) -> tuple[object, ...]:
 def _why_not(nearest: Candidate, target: float, k: int, tasks: int, confidence: float) -> str:
     if nearest.lower_bound is None:
         return f"no bound: {too_few(tasks)}"
-    found = f"pass@{k} is {100 * nearest.pass_probability:.1f} % on {tasks} tasks"
+    found = f"the nearest has pass@{k} {100 * nearest.pass_probability:.1f} % on {tasks} tasks"
     bound = f"at least {100 * nearest.lower_bound:.1f} % with {100 * confidence:g} % confidence"
-    more = "; more tasks may show that it does" if nearest.pass_probability >= target else ""
-    return f"the nearest does not reach {100 * target:g} %: its {found}, {bound}{more}"
+    more = "; more tasks may show it" if nearest.pass_probability >= target else ""
+    return f"not shown to reach {100 * target:g} %: {found}, {bound}{more}"

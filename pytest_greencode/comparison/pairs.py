@@ -7,6 +7,7 @@ what is uncertain about grid, PUE and sensor, where both ran on the same ones: `
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,11 @@ _ROUNDING = 1e-9
 
 # Mean batch sizes closer than this are the same setting, whose last batch was not full.
 _BATCH_TOLERANCE = 0.05
+
+# How provenance says that a meter's energy has PUE in it already, and by what time embodied carbon was shared out.
+_PUE_INCLUDED = re.compile(r" \(already in the energy of ([0-9]+) of ([0-9]+) records\)")
+_TIME = re.compile(r"; (recorded time|wall time|time from energy at [0-9.e+-]+ W)\)")
+_INNERMOST = re.compile(r" ?\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +210,10 @@ def too_few(tasks: int) -> str | None:
 
 def cautions(a: ConfigurationAccount, b: ConfigurationAccount) -> tuple[str, ...]:
     """What makes the ratio say something else than the configuration does."""
-    found = [_hardware_caution(a, b), _batch_caution(a, b)]
+    found = [_hardware_caution(a, b), _batch_caution(a, b), _grid_caution(a, b)]
+    found += [
+        caution(a, b, part) for part in ("generation", "execution") for caution in (_machine_caution, _time_caution)
+    ]
     found += [
         f"a's energy of {part} is {one.method.value}, b's {other.method.value}"
         for part in ("generation", "execution")
@@ -229,6 +238,36 @@ def _batch_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | No
     if one is None or other is None or math.isclose(one, other, rel_tol=_BATCH_TOLERANCE):
         return None
     return f"different batch sizes: a {one:.4g}, b {other:.4g} on average"
+
+
+def _grid_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
+    one, other = (_grids(each.provenance["co2e_g.operational"].source) for each in (a, b))
+    return None if one == other else f"different grids or PUE: a {one}; b {other}"
+
+
+def _grids(source: str) -> str:
+    """Without the numbers of records, which differ though grids and PUE do not, and without sources."""
+    told = _PUE_INCLUDED.sub(lambda found: f" already in {'all' if found[1] == found[2] else 'some'} energies", source)
+    return _bare(told).removeprefix("grid: ")
+
+
+def _machine_caution(a: ConfigurationAccount, b: ConfigurationAccount, part: str) -> str | None:
+    one, other = (_bare(each.provenance[f"co2e_g.embodied_{part}"].source) or "unknown" for each in (a, b))
+    return None if one == other else f"different machines behind the embodied carbon of {part}: a {one}; b {other}"
+
+
+def _time_caution(a: ConfigurationAccount, b: ConfigurationAccount, part: str) -> str | None:
+    one, other = (sorted(set(_TIME.findall(each.provenance[f"co2e_g.embodied_{part}"].source))) for each in (a, b))
+    if one == other or not one or not other:
+        return None
+    return f"embodied carbon of {part}: a by {' and '.join(one)}, b by {' and '.join(other)}"
+
+
+def _bare(source: str) -> str:
+    """Without what stands in brackets, those in brackets too."""
+    while (shorter := _INNERMOST.sub("", source)) != source:
+        source = shorter
+    return source
 
 
 def hardware(account: ConfigurationAccount) -> tuple[str, ...]:

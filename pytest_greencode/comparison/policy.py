@@ -7,6 +7,7 @@ Its expectations per task are exact and unbiased (metric: P_k and C_k); everythi
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -85,12 +86,14 @@ def configuration_of(account: ConfigurationAccount) -> Configuration:
 def retrying(account: ConfigurationAccount, k: int) -> Terms:
     """Attempts of one configuration until one is accepted, at most `k`.
 
-    Attempts of a chain cannot be redrawn: it counts as logged, whatever `k`. ValueError when `k` is below 1.
+    Attempts of a chain cannot be redrawn: it counts as logged, whatever `k`, and its step says how many attempts were
+    made at most. ValueError when `k` is below 1.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, found {k}")
     rows = account.task_rows
-    nothing = Terms(suite=account.suite, steps=((configuration_of(account), k),))
+    made = max((row.attempts for row in rows), default=k) if account.chain else k
+    nothing = Terms(suite=account.suite, steps=((configuration_of(account), made),))
     if not rows:
         return replace(nothing, reason="no finished attempts")
     if account.chain:
@@ -170,15 +173,19 @@ def left_out(policies: Sequence[Terms], tasks: Sequence[str]) -> tuple[str, ...]
 def common_attempts(accounts: Iterable[ConfigurationAccount]) -> int | None:
     """The largest k that is known of every configuration: the default for comparing them.
 
-    It is at most each headline's own. Chains, which have no k, and configurations without an attempt do not count; None
-    where nothing is left.
+    It is at most each headline's own. Chains have no k, since they count as logged, and do not limit it; where all are
+    chains it is the largest number of attempts made. Configurations without an attempt do not count; None where
+    nothing is left.
     """
+    known = [account for account in accounts if account.task_rows]
     ks = [
         min([account.per_accepted.attempts or math.inf, *(row.attempts for row in account.task_rows)])
-        for account in accounts
-        if account.task_rows and not account.chain
+        for account in known
+        if not account.chain
     ]
-    return int(min(ks)) if ks else None
+    if ks:
+        return int(min(ks))
+    return max((row.attempts for account in known for row in account.task_rows), default=None)
 
 
 def on_common_ground(
@@ -186,12 +193,17 @@ def on_common_ground(
 ) -> tuple[list[Terms], list[tuple[Terms, str]], tuple[str, ...]]:
     """All usable policies on the tasks that they share; the others, with reasons; and the tasks left out.
 
-    ValueError where they are of different suites.
+    A configuration with fewer than half of the common tasks (those that at least half of the configurations have) is
+    left out: a run that was broken off would decide for all on its few tasks. ValueError where they are of different
+    suites.
     """
     if len({terms.suite for terms in policies}) > 1:
         raise ValueError("configurations of different suites cannot be compared")
     unusable = [(terms, why) for terms in policies if (why := terms.reason or terms.cost_reason)]
-    usable = [terms for terms in policies if not (terms.reason or terms.cost_reason)]
+    complete = [terms for terms in policies if not (terms.reason or terms.cost_reason)]
+    partial = _partial(complete)
+    unusable += [(terms, partial[terms.configuration]) for terms in complete if terms.configuration in partial]
+    usable = [terms for terms in complete if terms.configuration not in partial]
     tasks = shared_tasks(usable)
     found = []
     for each in usable:
@@ -201,6 +213,18 @@ def on_common_ground(
         else:
             found.append(terms)
     return found, unusable, left_out(usable, tasks)
+
+
+def _partial(policies: Sequence[Terms]) -> dict[Configuration, str]:
+    """Those that have too few of the common tasks, with the reason. No order among them matters."""
+    tasks = {terms.configuration: set(terms.tasks) for terms in policies}  # several policies of one count once
+    holders = Counter(task for own in tasks.values() for task in own)
+    common = {task for task, count in holders.items() if 2 * count >= len(tasks)}
+    return {
+        configuration: f"has {len(own & common)} of {len(common)} tasks that at least half of the configurations have"
+        for configuration, own in tasks.items()
+        if 2 * len(own & common) < len(common)
+    }
 
 
 def _useless(terms: Terms) -> str | None:

@@ -6,15 +6,16 @@ which they mostly fail. So R_k alone always says "1", and the question is what o
 
     M(j -> k) = (C_k - C_j) / (P_k - P_j)          grams per task that k attempts solve and j do not
 
-With a cost H of solving a task otherwise (a person, a larger model), the best k is the one with the least
-L_k = C_k + (1 - P_k) * H (metric, L_k): retrying pays as long as M < H. Without H nothing in the data says when to
-stop; then `LIMIT` times R_1 is used, a convention: until a task solved late costs twice one solved at once.
+With a cost H_t of solving each task otherwise (a person, a larger model), the best k is the one with the least
+L_k = mean over tasks of C_k + (1 - P_k) * H_t (metric, L_k). H is per task: the tasks that retrying leaves unsolved are
+the hard ones, and those may be dearer for a person too. Without H nothing in the data says when to stop; then `LIMIT`
+times R_1 is used, a convention: until a task solved late costs twice one solved at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
@@ -22,6 +23,7 @@ from ..statistics import CONFIDENCE, Interval, ratio_interval
 from .policy import Terms, retrying
 
 LIMIT = 2.0
+CHAIN = "the attempts of a chain cannot be redrawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,30 +62,39 @@ class Stopping:
 
 def stopping(
     account: ConfigurationAccount,
-    otherwise_g: float | None = None,
+    otherwise_g: Mapping[str, float] | float | None = None,
     *,
     limit: float = LIMIT,
     confidence: float = CONFIDENCE,
 ) -> Stopping:
     """The suggested number of attempts of one configuration, over the ks of `account.retry`.
 
-    `otherwise_g` is H, grams to solve a task otherwise. ValueError when it is negative, or `limit` is below 1.
+    `otherwise_g` is H, grams to solve a task otherwise, by task id, or one for all tasks. ValueError when one is
+    negative or infinite, or `limit` is below 1.
     """
-    if otherwise_g is not None and not otherwise_g >= 0:
-        raise ValueError(f"the cost of solving a task otherwise must not be negative, found {otherwise_g!r}")
+    known = otherwise_g.values() if isinstance(otherwise_g, Mapping) else () if otherwise_g is None else (otherwise_g,)
+    for grams in known:
+        if not 0 <= grams < math.inf:
+            raise ValueError(f"the cost of solving a task otherwise must not be negative or infinite, found {grams!r}")
     if not limit >= 1:
         raise ValueError(f"the limit must be at least 1, found {limit!r}")
-    rule = (
-        f"the next attempts cost more than {limit:g} times R_1 per further task solved"
-        if otherwise_g is None
-        else f"least grams per task resolved, with {otherwise_g:g} g for a task that is not solved"
-    )
+    # "Not tried at all" costs H too, so that it stands beside the ks.
+    others = None if otherwise_g is None else _otherwise([row.task_id for row in account.task_rows], otherwise_g)
+    rule = _margin_rule(limit) if others is None else _resolution_rule(others)
     ks = sorted(account.retry)
     policies = [retrying(account, k) for k in ks]
     if reason := _reason(account, policies):
         return Stopping(attempts=None, rule=rule, reason=reason, exhausted=False, curve=())
-    curve = _curve(ks, policies, otherwise_g, confidence)
-    attempts = _by_margin(curve, limit) if otherwise_g is None else _by_resolution(curve, otherwise_g)
+    unknown = sum(grams is None for grams in others or ())
+    costs = None if others is None or unknown else [grams for grams in others if grams is not None]
+    curve = _curve(ks, policies, costs, confidence)
+    if unknown:
+        reason = f"the cost of solving it otherwise is missing for {unknown} of {len(policies[0].tasks)} tasks"
+        return Stopping(attempts=None, rule=rule, reason=reason, exhausted=False, curve=curve)
+    if costs is None:
+        attempts, rule = _by_margin(curve, limit)
+    else:
+        attempts = _by_resolution(curve, math.fsum(costs) / len(costs))
     return Stopping(
         attempts=attempts or None,
         rule=rule,
@@ -93,9 +104,26 @@ def stopping(
     )
 
 
+def _otherwise(tasks: Sequence[str], otherwise_g: Mapping[str, float] | float) -> list[float | None]:
+    if isinstance(otherwise_g, Mapping):
+        return [otherwise_g.get(task) for task in tasks]
+    return [otherwise_g] * len(tasks)
+
+
+def _margin_rule(limit: float) -> str:
+    return f"the next attempts cost more than {limit:g} times R_1 per further task solved"
+
+
+def _resolution_rule(others: Sequence[float | None]) -> str:
+    known = [grams for grams in others if grams is not None] or [0.0]
+    low, high = min(known), max(known)
+    grams = f"{low:g} g" if low == high else f"{low:g} to {high:g} g"
+    return f"least grams per task resolved, with {grams} for a task that is not solved"
+
+
 def _reason(account: ConfigurationAccount, policies: Sequence[Terms]) -> str | None:
     if account.chain:
-        return "the attempts of a chain cannot be redrawn"
+        return CHAIN
     if not policies:
         return "no finished attempts"
     if reason := policies[0].reason or policies[0].cost_reason:
@@ -104,7 +132,7 @@ def _reason(account: ConfigurationAccount, policies: Sequence[Terms]) -> str | N
 
 
 def _curve(
-    ks: Sequence[int], policies: Sequence[Terms], otherwise_g: float | None, confidence: float
+    ks: Sequence[int], policies: Sequence[Terms], otherwise_g: Sequence[float] | None, confidence: float
 ) -> tuple[Step, ...]:
     steps = []
     before, costs, solved = 0, [0.0] * len(policies[0].tasks), [0.0] * len(policies[0].tasks)
@@ -122,12 +150,14 @@ def _step(
     terms: Terms,
     more_cost: Sequence[float],
     more_solved: Sequence[float],
-    otherwise_g: float | None,
+    otherwise_g: Sequence[float] | None,
     confidence: float,
 ) -> Step:
     m = len(terms.tasks)
     cost, passed = math.fsum(terms.co2e_g or ()) / m, math.fsum(terms.solved) / m
     stuck = not any(gain > 0 for gain in more_solved)
+    # Task by task: the tasks that are left are not like the rest, so that the mean H would be another number.
+    left = None if otherwise_g is None else [(1 - p) * h for p, h in zip(terms.solved, otherwise_g, strict=True)]
     return Step(
         k=k,
         before=before,
@@ -137,22 +167,25 @@ def _step(
         marginal_g=None if stuck else math.fsum(more_cost) / math.fsum(more_solved),
         marginal_interval=None if stuck or m < MIN_TASKS else ratio_interval(more_cost, more_solved, confidence),
         stuck=stuck,
-        resolved_g=None if otherwise_g is None else cost + (1 - passed) * otherwise_g,
+        resolved_g=None if left is None else cost + math.fsum(left) / m,
     )
 
 
-def _by_margin(curve: Sequence[Step], limit: float) -> int:
-    """The k before the first whose margin is above the limit."""
-    first = curve[0].marginal_g
-    suggested = curve[0].k
+def _by_margin(curve: Sequence[Step], limit: float) -> tuple[int, str]:
+    """The k before the first whose margin is above the limit, or that solves nothing more; and which of these it is."""
+    first, suggested = curve[0].marginal_g, curve[0]
     for step in curve[1:]:
+        if step.stuck:
+            return suggested.k, "more attempts solve no further task"
         if first is None or step.marginal_g is None or step.marginal_g > limit * first:
-            break
-        suggested = step.k
-    return suggested
+            return suggested.k, _margin_rule(limit)
+        suggested = step
+    if suggested.pass_probability >= 1:
+        return suggested.k, "all tasks are solved by then"
+    return suggested.k, f"up to there a further task solved costs at most {limit:g} times R_1"
 
 
 def _by_resolution(curve: Sequence[Step], otherwise_g: float) -> int:
-    """The least k with the least L_k; 0, where that is more than not trying at all."""
+    """The least k with the least L_k; 0, where that is more than not trying at all, which is the mean H."""
     best = min(curve, key=lambda step: (step.resolved_g, step.k))
     return best.k if best.resolved_g is not None and best.resolved_g <= otherwise_g else 0

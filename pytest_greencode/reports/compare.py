@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ..carbon import RegionRow
 from ..comparison import Cascades, Comparison, Effect, Escape, Front, Selection, Stopping, describe
 from ..comparison.policy import configuration_of
+from ..comparison.retries import CHAIN
 from ..economics.economy import CO2E
 from ..economics.resources import key_of
 from ..findings import Findings, SuiteFindings
@@ -152,6 +153,8 @@ def _pair(comparison: Comparison, names: Names) -> _Notes:
 
 
 def _front(found: Front, names: Names) -> _Notes:
+    if found.points and found.left_out:
+        yield "front", _ground(found.tasks, found.left_out)
     on = [names(point.configuration) for point in found.points if point.on_front]
     if on:
         yield "front", f"nothing is both better and cheaper than {', '.join(on)}"
@@ -162,6 +165,11 @@ def _front(found: Front, names: Names) -> _Notes:
             yield "front", f"{names(point.configuration)} is behind {by}{doubt}"
     for configuration, reason in found.unusable.items():
         yield "unknown", f"{names(configuration)}: {escape(reason)}"
+
+
+def _ground(tasks: int, left_out: Sequence[str]) -> str:
+    count = len(left_out)
+    return f"on the {tasks} task{'s' * (tasks != 1)} that all have; {count} task{'s' * (count != 1)} left out"
 
 
 def _effect(effect: Effect) -> str:
@@ -196,6 +204,8 @@ def _ends(interval: Interval | None, *, signed: bool = False) -> str:
 
 
 def _stopping(name: str, found: Stopping) -> _Notes:
+    if found.reason == CHAIN:
+        yield "stop at", f"{name}: not known: {escape(found.reason)}"
     if len(found.curve) < 2:
         return
     unit, grams = mass_unit([step.co2e_g_per_accepted or 0.0 for step in found.curve])
@@ -207,7 +217,8 @@ def _stopping(name: str, found: Stopping) -> _Notes:
     if found.attempts is None:
         yield "stop at", f"{name}: not known: {escape(found.reason or '')}"
         return
-    more = "; more attempts than were made may be better still" if found.exhausted else ""
+    unsolved = found.curve[-1].pass_probability < 1
+    more = "; more attempts than were made may be better still" if found.exhausted and unsolved else ""
     yield "stop at", f"{name}: k = {found.attempts}: {escape(found.rule)}{more}"
 
 
@@ -217,6 +228,8 @@ def _amount(value: float | None, unit: float) -> str:
 
 def _cascades(found: Cascades, names: Names) -> _Notes:
     useful = [ranked for ranked in found.ranked if ranked.on_front and ranked.cascade.co2e_g is not None][:_MOST]
+    if useful and found.left_out:
+        yield "cascade", _ground(found.tasks, found.left_out)
     for ranked in useful:
         each = ranked.cascade
         unit, grams = mass_unit([each.co2e_g or 0.0])
@@ -235,6 +248,15 @@ def _scaled(interval: Interval | None, unit: float) -> str:
 
 
 def _selection(found: Selection, names: Names) -> _Notes:
+    if found.candidates and found.left_out:
+        yield "select", _ground(found.tasks, found.left_out)
+    yield from _selected(found, names)
+    for configuration in found.unusable_reaching:
+        reason, target = escape(found.unusable[configuration]), percent(found.target)
+        yield "select", f"{names(configuration)} reaches pass@{found.k} of {target} %, but cannot be compared: {reason}"
+
+
+def _selected(found: Selection, names: Names) -> _Notes:
     if found.chosen is None:
         yield "select", f"none: {escape(found.reason or '')}"
         if found.nearest is not None:

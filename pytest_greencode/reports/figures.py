@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..accounts import ConfigurationAccount
 from ..estimators import pass_probability
-from ..statistics import Interval, mean_interval
+from ..statistics import Interval, share_interval
 from . import charts
 from .charts import Chart
 from .entries import NAME_WIDTH, Entry, cut, headline_part, pass_k, scaled_interval, solved_share
@@ -71,8 +71,9 @@ def _pass_interval(configuration: ConfigurationAccount) -> Interval | None:
     k = configuration.per_accepted.attempts
     if configuration.per_accepted.interval is None or k not in configuration.retry:
         return None
-    found = mean_interval([float(pass_probability(row.attempts, row.accepted, k)) for row in configuration.task_rows])
-    return None if found is None else (max(0.0, 100 * found[0]), min(100.0, 100 * found[1]))
+    solved = [float(pass_probability(row.attempts, row.accepted, k)) for row in configuration.task_rows]
+    found = share_interval(solved, [1.0] * len(solved))
+    return None if found is None else (100 * found[0], 100 * found[1])
 
 
 def retries(entries: Sequence[Entry], anchor: str, unit: str, grams: float) -> tuple[Figure, ...]:
