@@ -17,7 +17,7 @@ from pytest_greencode.economics.assumptions import Assumptions, parse_assumption
 from pytest_greencode.economics.payback import ClaimKind, PaybackKind
 from pytest_greencode.findings import find
 from pytest_greencode.ledger import Finished, Ledger, Started
-from pytest_greencode.model import J_PER_KWH, Method, Sample, Verdict
+from pytest_greencode.model import J_PER_KWH, Configuration, Method, Sample, Verdict
 from pytest_greencode.pricing import Pricing
 from pytest_greencode.reports.compare import compare_lines, outlook_lines
 from pytest_greencode.reports.json import render_json
@@ -93,7 +93,7 @@ def test_many_configurations_are_compared_with_the_cheapest_only():
 
 
 def test_the_decision_is_between_those_that_are_named():
-    _, found = found_in(RECORDS, old="wasteful", new="small")
+    _, found = found_in(RECORDS, old=Configuration(model="wasteful"), new=Configuration(model="small"))
     decision = found.suites[0].decision
     assert (decision.old.model, decision.new.model) == ("wasteful", "small")
     # 10 J + t against 200 J + t, and more tasks solved: less at better quality.
@@ -202,7 +202,7 @@ def test_hostile_names_are_text_everywhere():
         *of_model(HOSTILE, 2, 10.0, generation={"gpu_model": HOSTILE, "source": HOSTILE}),
         *of_model("m" + HOSTILE, 1, settings={HOSTILE: HOSTILE}),
     ]
-    accounted, found = found_in(records, old=HOSTILE)
+    accounted, found = found_in(records, old=Configuration(model=HOSTILE))
     lines = [*compare_lines(found), *outlook_lines(found)]
     assert all(line == "" or line.isprintable() for line in lines)
     assert max(map(len, lines)) <= 80
@@ -384,3 +384,47 @@ def test_water_and_primary_energy_by_factors_of_one_s_own():
     assert economy.primary_energy_mj == pytest.approx(30 * 10 / J_PER_KWH)
     (economy,) = find(accounted, records, Assumptions()).economies
     assert economy.water_l is economy.primary_energy_mj is None
+
+
+def test_a_person_s_work_is_per_task_when_deciding_when_to_stop():
+    # Solved tasks are cheap to do by hand and unsolved ones dear, so that means over tasks would mislead.
+    hard = {f"HumanEval/{t}": 100 for t in range(1, TASKS, 2)}
+    minutes = "".join(f'[human.tasks."{task}"]\nminutes_per_task = {value}\n' for task, value in hard.items())
+    records = of_model("small", 2, 10.0, attempts=4)
+    _, found = found_in(records, parse_assumptions(f"[human]\nminutes_per_task = 0.001\n{minutes}"))
+    (economy,), (stopping,) = found.economies, found.suites[0].stoppings
+    (last,) = (step for step in stopping.curve if step.k == 4)
+    assert last.resolved_g == pytest.approx(economy.resolved[0].total.value)
+
+
+def test_different_numbers_of_attempts_are_compared_at_the_same():
+    records = [*of_model("few", 2, 20.0, attempts=2), *of_model("many", 2, 20.0, attempts=4)]
+    _, found = found_in(records)
+    (suite,) = found.suites
+    assert suite.k == 2
+    assert suite.decision.payback_money.reason == "money is counted at other numbers of attempts than 2 (--attempts 2)"
+    assert "not compared: they allow different numbers" in " ".join(" ".join(outlook_lines(found)).split())
+
+
+def test_a_device_of_several_gpus_is_shared_out_whole():
+    one, eight = (
+        found_in([attempt("a", generation={"gpu_count": n, "duration_s": 1.0, "batch_size": 1})])[1] for n in (1, 8)
+    )
+    made = [found.by_use["humaneval", "model", "{}"].per_attempt_g for found in (one, eight)]
+    thread = FACTORS.execution_machine.embodied_g / 96 / (400 * 30 * 12 * 4)
+    assert made[1] - thread == pytest.approx(8 * (made[0] - thread))
+
+
+def test_what_pays_back_is_judged_by_the_use_of_what_is_replaced():
+    path = "u.csv"
+    from pytest_greencode.economics.usage import parse_usage
+
+    log = parse_usage("date,calls,configuration\n2026-11-02,100,big\n", path=path)
+    _, found = found_in(RECORDS, usage=log, old=Configuration(model="big"), new=Configuration(model="small"))
+    assert found.suites[0].decision.payback_g.months is not None
+
+
+def test_nothing_is_paid_back_that_was_not_paid():
+    accounted, found = found_in(RECORDS, Assumptions())
+    assert "no one-off cost given" in " ".join(" ".join(compare_lines(found)).split())
+    assert not any("paid back" in sentence.text.en for sentence in extras_of(found, accounted.factors).sentences)
