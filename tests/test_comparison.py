@@ -45,6 +45,7 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
+from pytest_greencode.reports import compare as report
 
 ROOT = Path(__file__).parent.parent
 # At 3.6e6 g/kWh one joule is one gram, so that sums can be read.
@@ -93,6 +94,10 @@ def records_of(tasks, model="m", suite="suite", chain=False, **options):
 def configuration(tasks, model="m", **options):
     (found,) = account(records_of(tasks, model, **options), FACTORS).configurations
     return found
+
+
+def keys(accounts):
+    return [Configuration(model=each.model, settings=each.settings) for each in accounts]
 
 
 def without(found, task):
@@ -253,6 +258,41 @@ def test_what_else_differs():
     )
 
 
+def test_other_grids_and_machines_are_cautions():
+    records = records_of([[(1, 1)]] * 10, "a")
+
+    def under(records=records, **changes):
+        (found,) = account(records, replace(FACTORS, **changes)).configurations
+        return [c for c in cautions(plain, found) if "not recorded" not in c]
+
+    def generated(**changes):
+        return [replace(r, generation=replace(r.generation, **changes)) for r in records]
+
+    (plain,) = account(records, FACTORS).configurations
+    assert under() == under(records[:9]) == []
+    other = Intensity(g_per_kwh=56, region="fr", year=2024, source="Ember (2025)")
+    (grid,) = under(generation=other)
+    assert grid == (
+        "different grids or PUE: a unit 3.6e+06 g/kWh; PUE 1.0; "
+        "b generation grid: fr 56 g/kWh; PUE 1.0; execution grid: unit 3.6e+06 g/kWh; PUE 1.0"
+    )
+    assert "PUE 1.5" in under(generation_pue=1.5)[0]
+    # How many records there are is no difference in PUE.
+    (nine,), (ten,) = (
+        account(generated(pue_included=True)[:n], replace(FACTORS, generation_pue=1.5)).configurations for n in (9, 10)
+    )
+    assert "grids" not in " ".join(cautions(nine, ten))
+    assert under(generated(pue_included=True), generation_pue=1.5)[0].endswith("PUE 1.0")
+    (made,) = under(execution_machine=machine("laptop", kg=0))
+    assert made == (
+        "different machines behind the embodied carbon of execution: a server 0 kg over 4 years; "
+        "b laptop 0 kg over 4 years"
+    )
+    assert under(execution_machine=None)[0].endswith("b no machine given")
+    (time,) = under(generated(duration_s=1.0, batch_size=1))
+    assert time == "embodied carbon of generation: a by time from energy at 1 W, b by recorded time"
+
+
 def test_in_words():
     one = drawn(1)
     a, b = configuration(one, "a"), configuration([[(2 * x, s) for x, s in task] for task in one], "b")
@@ -276,7 +316,43 @@ def test_common_attempts():
     a, b = configuration([EXAMPLE] * 2, "a"), configuration([EXAMPLE, EXAMPLE[:3]], "b")
     assert common_attempts([a]) == 5
     assert common_attempts([a, b]) == 3
-    assert common_attempts([]) is common_attempts([configuration([EXAMPLE], chain=True)]) is None
+    assert common_attempts([]) is None
+    # A chain sets no limit, as it counts as logged; chains alone are named by the most attempts made.
+    chains = [configuration([EXAMPLE[:1], EXAMPLE[:4]], chain=True), configuration([EXAMPLE[:2]] * 2, chain=True)]
+    assert common_attempts([*chains, b]) == 3
+    assert common_attempts(chains) == 4
+
+
+def chain_of(cost, lengths, model, **options):
+    """A chain per task: so many attempts, of which the last is accepted; 0: three that all fail."""
+    tasks = [[(cost, i == n - 1) for i in range(n or 3)] for n in lengths]
+    (found,) = account(records_of(tasks, model, chain=True, **options), FACTORS).configurations
+    return found
+
+
+def test_chains_are_compared_as_logged():
+    lengths = [1, 2, 3, 0, 1, 2] * 4
+    small, big = chain_of(1, lengths, "small", t=0), chain_of(10, [1] * 23 + [0], "big", t=0)
+    k = common_attempts([small, big])
+    assert k == 3
+    found = compare(small, big, k)
+    # 4 * (1 + 2 + 3 + 3 + 1 + 2) attempts for 20 solved; 26 for 23.
+    assert found.co2e_g.value == pytest.approx(48 / 20 / (260 / 23))
+    assert [found.cheaper] == keys([small])
+    places = {p.configuration.model: (p.pass_probability, p.co2e_g, p.on_front) for p in front([small, big], k).points}
+    assert places == {
+        "small": (pytest.approx(20 / 24), pytest.approx(48 / 20), True),
+        "big": (pytest.approx(23 / 24), pytest.approx(260 / 23), True),
+    }
+    (effect,) = effects([small, big], k)
+    assert (effect.reference, effect.level, effect.co2e_g) == ('"big"', '"small"', found.co2e_g)
+    assert select([small, big], 0.5, k).chosen.configuration.model == "small"
+    # Small as logged, and where it failed (4 tasks, of which big fails one) big as logged.
+    first = cascades([small, big], 1, k).ranked[0].cascade
+    assert (first.first.model, first.first_attempts, first.second_attempts) == ("small", 3, 3)
+    failed = [t for t, n in enumerate(lengths) if not n]
+    assert first.co2e_g == pytest.approx((48 + 10 * len(failed)) / (20 + len(failed)))
+    assert first.reason is None
 
 
 # Front and selection.
@@ -304,6 +380,45 @@ def test_the_front():
         "none": "none accepted",
         "unknown": "energy missing in 60 of 60 tasks",
     }
+
+
+def test_a_run_broken_off_does_not_decide_for_all():
+    tasks = {f"t/{i}": [(1, i % 2)] * 2 for i in range(12)}
+    dear = {task: [(10 * x, 1) for x, _ in attempts] for task, attempts in tasks.items()}
+    whole = [configuration(tasks, "cheap"), configuration(dear, "dear")]
+    parts = [configuration({task: [(0.1, 1)] * 2}, f"part {task}") for task in ("t/1", "t/2")]
+    five, six = (configuration(dict(list(tasks.items())[:n]), f"first {n}") for n in (5, 6))
+    expected = front(whole, 1)
+    for order in permutations([*whole, *parts]):
+        found = front(order, 1)
+        assert (found.tasks, found.points, found.left_out) == (12, expected.points, ())
+        assert {key.model: why for key, why in found.unusable.items()} == {
+            f"part {task}": "has 1 of 12 tasks that at least half of the configurations have" for task in ("t/1", "t/2")
+        }
+    assert front([*whole, five], 1).tasks == 12
+    found = front([*whole, six], 1)  # half is enough
+    assert (found.tasks, len(found.left_out), found.unusable) == (6, 6, {})
+    chosen = select([*whole, *parts], 0.5, 1)
+    assert (chosen.tasks, chosen.chosen.configuration.model, len(chosen.unusable)) == (12, "dear", 2)
+    beside = cascades([*whole, *parts], 1, 2)
+    assert (beside.tasks, len(beside.ranked)) == (12, 2)
+    assert {key for key, _ in beside.unusable} == set(keys(parts))
+    # Where no one is the odd one out, nobody is; and most of them may be smaller than one.
+    apart = configuration({f"u/{i}": [(1, 1)] for i in range(12)}, "apart")
+    assert set(front([whole[0], apart], 1).unusable.values()) == {"no task that all configurations have"}
+    small = [configuration(dict(list(tasks.items())[:4]), str(i)) for i in range(3)]
+    assert front([whole[0], *small], 1).tasks == 4
+    # One whole run and one broken off: the whole one is left.
+    assert [p.configuration.model for p in front([whole[0], parts[0]], 1).points] == ["cheap"]
+
+
+def test_those_that_reach_the_target_but_have_no_cost_are_named():
+    unknown = configuration([[(None, 1)]] * 60, "unknown")
+    poor = configuration([[(None, t < 10)] for t in range(60)], "poor")
+    found = select([flat(1, 30, "small"), unknown, poor], 0.8, 1)
+    assert found.chosen is None
+    assert [key.model for key in found.unusable_reaching] == ["unknown"]
+    assert found.unusable[found.unusable_reaching[0]] == "energy missing in 60 of 60 tasks"
 
 
 def test_dominated_by_chance_is_not_told_apart():
@@ -343,8 +458,8 @@ def test_selection():
     assert none.nearest.configuration.model == "large"
     # Clopper & Pearson's bound is 0.05^(1/60) = 95.1 %.
     assert none.reason == (
-        "the nearest does not reach 97 %: its pass@1 is 100.0 % on 60 tasks, at least 95.6 % with 95 % confidence; "
-        "more tasks may show that it does"
+        "not shown to reach 97 %: the nearest has pass@1 100.0 % on 60 tasks, at least 95.6 % with 95 % confidence; "
+        "more tasks may show it"
     )
     assert select(accounts[:1], 0.9, 1).reason.endswith("with 95 % confidence")
     assert select([], 0.9, 1).reason == "no configuration can be compared"
@@ -583,6 +698,45 @@ def test_the_least_cost_per_resolved_task(tasks, otherwise):
 
 
 @settings(deadline=None)
+@given(small_tasks, st.lists(st.integers(0, 200), min_size=4, max_size=4))
+def test_the_least_cost_per_resolved_task_where_tasks_differ(tasks, otherwise):
+    found = stopping(configuration(tasks), {f"t/{t}": float(otherwise[t]) for t in range(4)})
+    if not any(accepted for task in tasks for _, accepted in task):
+        assert (found.attempts, found.reason) == (None, "none accepted")
+        return
+    pairs = list(zip(tasks, otherwise, strict=False))
+    resolved = {0: Fraction(sum(h for _, h in pairs), len(pairs))}
+    for k in range(1, 5):
+        total = Fraction(0)
+        for task, h in pairs:
+            p, c = enumerated(task, k)
+            total += c + (1 - p) * h
+        resolved[k] = total / len(pairs)
+    for step in found.curve:
+        assert step.resolved_g == pytest.approx(float(resolved[step.k]))
+    assert float(resolved[found.attempts or 0]) == pytest.approx(float(min(resolved.values())))
+
+
+def test_the_mean_of_other_costs_is_another_question():
+    """The easy task is solved at once: only what the hard one costs a person says how often to retry."""
+    found = configuration([[(1, 1)] * 4, [(1, 1), (1, 0), (1, 0), (1, 0)]])
+    dear_when_hard, dear_when_easy = ({"t/0": h, "t/1": g} for h, g in ((0.0, 40.0), (40.0, 0.0)))
+    assert stopping(found, dear_when_hard).attempts == 4
+    assert stopping(found, dear_when_easy).attempts == 1
+    assert stopping(found, 20.0) == stopping(found, {"t/0": 20.0, "t/1": 20.0})
+    assert stopping(found, dear_when_hard).rule.endswith("with 0 to 40 g for a task that is not solved")
+    partly = stopping(found, {"t/0": 1.0})
+    assert (partly.attempts, partly.reason) == (
+        None,
+        "the cost of solving it otherwise is missing for 1 of 2 tasks",
+    )
+    assert {step.resolved_g for step in partly.curve} == {None}
+    for wrong in ({"t/0": 1.0, "t/1": -1.0}, math.nan, math.inf):
+        with pytest.raises(ValueError, match="must not be negative or infinite"):
+            stopping(found, wrong)
+
+
+@settings(deadline=None)
 @given(small_tasks)
 def test_the_marginal_cost(tasks):
     found = stopping(configuration(tasks))
@@ -619,6 +773,13 @@ def test_when_to_stop_without_another_cost():
     # At temperature 0 a retry only costs.
     greedy = stopping(configuration([[(1, 1)] * 5] * 6 + [[(1, 0)] * 5] * 6))
     assert (greedy.attempts, greedy.curve[1].stuck, greedy.curve[1].marginal_g) == (1, True, None)
+    # The rule says what was found.
+    assert greedy.rule == "more attempts solve no further task"
+    assert stopping(configuration([[(1, 1)] * 5] * 12)).rule == "more attempts solve no further task"
+    assert found.rule == "the next attempts cost more than 2 times R_1 per further task solved"
+    assert stopping(configuration([easy] * 10), limit=1e6).rule == "all tasks are solved by then"
+    even = stopping(configuration([[(1, 1), (1, 0), (1, 0)]] * 12 + [[(1, 0)] * 3] * 12), limit=1e6)
+    assert (even.exhausted, even.rule) == (True, "up to there a further task solved costs at most 1e+06 times R_1")
     assert stopping(configuration([EXAMPLE], chain=True)).reason == "the attempts of a chain cannot be redrawn"
     assert "energy missing" in stopping(configuration([[(None, 1)]])).reason
     assert stopping(configuration([easy] * 10), 0.5).reason == "solving a task otherwise costs less than trying"
@@ -684,6 +845,56 @@ def test_a_cascade_that_cannot_be():
     assert cascade(a, configuration({"x": EXAMPLE}), 1, 1).reason == "no task in common"
     assert "energy missing" in cascade(a, configuration([[(None, 1)]]), 1, 1).co2e_ratio.reason
     assert "fewer" in cascade(a, a, 6, 1).pass_difference.reason
+
+
+# As lines of text.
+
+
+def notes_of(lines):
+    return [" ".join(text.split()) for _, text in lines]
+
+
+def name_of(found):
+    return found.model
+
+
+def test_lines_say_on_how_many_tasks_and_why_there_is_nothing():
+    whole = {f"t/{i}": [(1, i % 2)] * 2 for i in range(12)}
+    most = {task: [(10, 1)] * 2 for task in list(whole)[:8]}
+    accounts = [configuration(whole, "whole"), configuration(most, "most")]
+    ground = "on the 8 tasks that all have; 4 tasks left out"
+    found = [
+        notes_of(report._front(front(accounts, 1), name_of)),
+        notes_of(report._cascades(cascades(accounts, 1, 1), name_of)),
+        notes_of(report._selection(select(accounts, 0.1, 1), name_of)),
+    ]
+    assert [lines[0] for lines in found] == [ground] * 3
+    assert all(len(lines) > 1 for lines in found)
+    same = [accounts[0], configuration(whole, "other")]
+    assert "left out" not in " ".join(
+        notes_of(report._front(front(same, 1), name_of)) + notes_of(report._selection(select(same, 0.1, 1), name_of))
+    )
+
+
+def test_lines_name_what_reaches_the_target_and_has_no_cost():
+    found = select([flat(1, 30, "small"), configuration([[(None, 1)]] * 60, "unknown")], 0.8, 1)
+    # With one more task, not solved, 30/61 - 1.671 * sqrt(30 * 31 / 60) / 61.
+    bound = "the nearest has pass@1 50.0 % on 60 tasks, at least 38.4 % with 95 % confidence"
+    assert notes_of(report._selection(found, name_of)) == [
+        f"none: not shown to reach 80 %: {bound}",
+        "nearest is small",
+        "unknown reaches pass@1 of 80.0 %, but cannot be compared: energy missing in 60 of 60 tasks",
+    ]
+
+
+def test_lines_say_why_a_chain_has_no_place_to_stop():
+    found = stopping(chain_of(1, [1, 2, 0] * 4, "chain"))
+    assert notes_of(report._stopping("chain", found)) == ["chain: not known: the attempts of a chain cannot be redrawn"]
+    assert notes_of(report._stopping("none", stopping(configuration([[(1, 0)]] * 12)))) == []
+    solved = stopping(configuration([[(1, 1), (1, 0)]] * 12), limit=1e6)
+    assert notes_of(report._stopping("m", solved))[-1] == "m: k = 2: all tasks are solved by then"
+    left = stopping(configuration([[(1, 1), (1, 0)]] * 12 + [[(1, 0)] * 2] * 4), limit=1e6)
+    assert notes_of(report._stopping("m", left))[-1].endswith("; more attempts than were made may be better still")
 
 
 # Accepted, but wrong.

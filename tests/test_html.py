@@ -22,6 +22,7 @@ from real_accounts import example_records
 from pytest_greencode import accounting
 from pytest_greencode.accounting import account
 from pytest_greencode.attribution import Balance
+from pytest_greencode.comparison import front
 from pytest_greencode.model import (
     AttemptRecord,
     Configuration,
@@ -33,7 +34,7 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
-from pytest_greencode.reports import charts, plots
+from pytest_greencode.reports import charts, figures, plots
 from pytest_greencode.reports.extras import (
     AssumptionRow,
     ComparisonRow,
@@ -596,6 +597,19 @@ def test_figures_of_plotly_hold_no_markup_of_a_name():
     chart = charts.Scatter(points=(point,), front=(), x_title=TEXTS["axis_k"], y_title=TEXTS["axis_pass"])
     assert "<b>" not in json.dumps(plots.figure(chart, "en"))
     assert "&lt;b&gt;x" in json.dumps(plots.figure(chart, "en"))
+
+
+def test_all_solved_is_not_certain():
+    """Of 12 tasks all are solved: Clopper & Pearson's interval is 73.5 to 100 %. As the front has it."""
+    rows = [*records("all", verdicts=(A,)), *records("half", verdicts=(A, R))]
+    everything, half = account(rows, FACTORS, attempts_allowed=1).configurations
+    for found, value in ((everything, 100.0), (half, 50.0)):
+        (point,) = front([found], 1).points
+        low, high = figures._pass_interval(found)
+        assert (low, high) == pytest.approx(tuple(100 * end for end in point.pass_interval))
+        assert low < value <= high <= 100
+    low, high = figures._pass_interval(everything)
+    assert (70 < low < 80, high) == (True, 100)
 
 
 # -- size -----------------------------------------------------------------------------------------------------------
