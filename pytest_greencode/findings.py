@@ -5,7 +5,7 @@ Pure. Reports only show what stands here, so that they cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 
@@ -143,8 +143,10 @@ def find(
     wanted = assumptions.target.pass_at_k if target is None else target
     hidden = tuple(hidden)
 
-    def decided(members: Sequence[ConfigurationAccount], k: int) -> Decision | None:
-        pair = _decision_pair(members, k, old, new)
+    def decided(
+        members: Sequence[ConfigurationAccount], k: int, unusable: Collection[Configuration]
+    ) -> Decision | None:
+        pair = _decision_pair(members, k, old, new, unusable)
         if pair is None:
             return None
         return _decision(*pair, k, by_key, once, met, assumptions)
@@ -155,18 +157,19 @@ def find(
         k = common_attempts(unsorted)
         members = sorted(unsorted, key=lambda c: _by_cost(c, k))
         several = len(members) > 1 and k is not None
+        best = front(members, k) if several and k else None
         suites.append(
             SuiteFindings(
                 suite=suite,
                 k=k,
                 configurations=tuple(members),
                 comparisons=tuple(compare(a, b, k) for a, b in _pairs(members)) if several and k else (),
-                front=front(members, k) if several and k else None,
+                front=best,
                 effects=effects(members, k) if several and k else (),
                 stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
                 cascades=cascades(members, 1, k) if several and k else None,
                 selection=select(members, wanted, k) if wanted is not None and k else None,
-                decision=decided(members, k) if several and k else None,
+                decision=decided(members, k, best.unusable) if best is not None and k else None,
             )
         )
     return Findings(
@@ -200,14 +203,19 @@ def _pairs(
 
 
 def _decision_pair(
-    members: Sequence[ConfigurationAccount], k: int, old: Configuration | None, new: Configuration | None
+    members: Sequence[ConfigurationAccount],
+    k: int,
+    old: Configuration | None,
+    new: Configuration | None,
+    unusable: Collection[Configuration],
 ) -> tuple[ConfigurationAccount, ConfigurationAccount] | None:
     """(old, new), `members` the cheapest first; None where one of them is not in this suite, or both are the same."""
 
     def named(wanted: Configuration) -> ConfigurationAccount | None:
         return next((each for each in members if configuration_of(each) == wanted), None)
 
-    known = [each for each in members if not _by_cost(each, k)[0]]
+    # A broken-off run may look cheap: unless it is asked for, nobody decides by it.
+    known = [each for each in members if not _by_cost(each, k)[0] and configuration_of(each) not in unusable]
     earlier = None if old is None else named(old)
     later = named(new) if new is not None else next((each for each in known if each is not earlier), None)
     if old is None:

@@ -104,7 +104,7 @@ def test_the_decision_is_between_those_that_are_named():
     once = found.one_off.co2e_g.value
     each = decision.old.per_accepted.co2e_g - decision.new.per_accepted.co2e_g
     assert decision.payback_g.solutions == pytest.approx(once / each)
-    a_month = 400 * 30 * decision.new.pass_at[1]
+    a_month = 400 * 30 * decision.old.pass_at[1]  # what is in use is what will be replaced
     assert decision.payback_g.months == pytest.approx(once / each / a_month)
 
 
