@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -135,6 +137,16 @@ class Gold:
     oracle_cpu_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run of a ledger. `finished`: attempts with a verdict, of those that were to be made."""
+
+    run_id: str
+    started_at: str
+    attempts: int
+    finished: int
+
+
 def identity(sample: Sample, suite: str) -> tuple[str, str, str, str, int]:
     """What an attempt is called within a run."""
     return (sample.configuration.model, sample.configuration.settings, suite, sample.task_id, sample.sample_id)
@@ -157,6 +169,9 @@ class Ledger:
         if read_only:
             self._connection = _read_only(path)
             return
+        expected = "expected a path in a directory that can be written, or a ledger"
+        # Before anything is opened: SQLite leaves a journal beside a device.
+        _check_path(path, "--greencode-ledger", expected, writing=True)
         try:
             if not path.parent.exists():
                 path.parent.mkdir(parents=True)
@@ -164,22 +179,24 @@ class Ledger:
                 if path.parent.name == ".greencode":
                     (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
             self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if _is_foreign(self._connection):
+                self._connection.close()
+                raise LedgerError(f"--greencode-ledger {path}: {_NO_LEDGER}; give another path")
             if version not in (0, SCHEMA):
+                self._connection.close()
                 raise LedgerError(
                     f"--greencode-ledger {path}: written by another version (schema {version}, this one has {SCHEMA}); "
                     "give another path"
                 )
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
             with self._writing():
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA}")
         except (OSError, sqlite3.Error) as error:
-            raise LedgerError(
-                f"--greencode-ledger {path}: {error}; expected a path in a directory that can be written, or a ledger"
-            ) from error
+            raise LedgerError(f"--greencode-ledger {path}: {_told(error)}; {expected}") from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -230,6 +247,19 @@ class Ledger:
             " AND verdict IS NOT NULL) ORDER BY started_at DESC, run.rowid DESC LIMIT 1"
         )
         return str(rows[0][0]) if rows else None
+
+    def runs(self) -> list[RunRow]:
+        """All runs, the latest first."""
+        rows = self._rows(
+            "SELECT run.run_id, run.started_at, count(attempt.run_id), count(execution.verdict) FROM run"
+            " LEFT JOIN attempt ON attempt.run_id = run.run_id AND attempt.skipped IS NULL"
+            " LEFT JOIN execution ON execution.run_id = run.run_id AND execution.program_key = attempt.program_key"
+            " GROUP BY run.run_id ORDER BY run.started_at DESC, run.rowid DESC"
+        )
+        return [
+            RunRow(run_id=run_id, started_at=started_at, attempts=attempts, finished=finished)
+            for run_id, started_at, attempts, finished in rows
+        ]
 
     def facts(self, run_id: str) -> dict[str, Any]:
         rows = self._rows("SELECT facts FROM run WHERE run_id = ?", run_id)
@@ -482,15 +512,51 @@ class Ledger:
             self._connection.close()
 
 
+_NO_LEDGER = "is no ledger of pytest-greencode"
+
+
+def _check_path(path: Path, flag: str, expected: str, *, writing: bool = False) -> None:
+    """Raises LedgerError for what exists and is no regular file, and for what may not be read (or written)."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise LedgerError(f"{flag} {path}: {_told(error)}; {expected}") from error
+    if not stat.S_ISREG(mode):
+        found = "a directory" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+        raise LedgerError(f"{flag} {path}: {found}, no file; {expected}")
+    for wanted, word in ((os.R_OK, "read"), (os.W_OK, "write"))[: 1 + writing]:
+        if not os.access(path, wanted):
+            raise LedgerError(f"{flag} {path}: no permission to {word} it; {expected}")
+    if writing and not os.access(path.parent, os.W_OK | os.X_OK):
+        raise LedgerError(f"{flag} {path}: no permission to write in {path.parent}; {expected}")
+
+
+def _told(error: Exception) -> str:
+    """What an operating system or SQLite says, in words."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return _NO_LEDGER if "not a database" in str(error) else str(error)
+
+
+def _is_foreign(connection: sqlite3.Connection) -> bool:
+    """Whether there are tables, and not those of a ledger."""
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return bool(names) and not names >= {"run", "attempt", "execution"}
+
+
 def _read_only(path: Path) -> sqlite3.Connection:
     expected = "expected a ledger that `pytest --greencode` wrote"
+    _check_path(path, "--ledger", expected)
     uri = f"{path.absolute().as_uri()}?mode="
 
-    def opened(mode: str) -> tuple[sqlite3.Connection, int]:
+    def opened(mode: str) -> tuple[sqlite3.Connection, int, bool]:
         connection = sqlite3.connect(uri + mode, uri=True, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA query_only=ON")
-            return connection, connection.execute("PRAGMA user_version").fetchone()[0]
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return connection, version, version == 0 or _is_foreign(connection)
         except sqlite3.Error:
             connection.close()
             raise
@@ -498,14 +564,17 @@ def _read_only(path: Path) -> sqlite3.Connection:
     try:
         try:
             # Not mode=ro, which would leave the files of write-ahead logging behind.
-            connection, version = opened("rw")
+            connection, version, foreign = opened("rw")
         except sqlite3.OperationalError:
             if Path(f"{path}-wal").exists():
                 raise
             # A folder that cannot be written has no place for those files, and so there is no writer either.
-            connection, version = opened("ro&immutable=1")
+            connection, version, foreign = opened("ro&immutable=1")
     except (OSError, sqlite3.Error) as error:
-        raise LedgerError(f"--ledger {path}: {error}; {expected}") from error
+        raise LedgerError(f"--ledger {path}: {_told(error)}; {expected}") from error
+    if foreign:
+        connection.close()
+        raise LedgerError(f"--ledger {path}: {_NO_LEDGER}; {expected}")
     if version != SCHEMA:
         connection.close()
         raise LedgerError(f"--ledger {path}: schema {version}, this version reads {SCHEMA}; {expected}")

@@ -58,7 +58,10 @@ def test_a_change_is_one_where_intervals_do_not_overlap(tmp_path):
     [better] = changes(history, run(0.5))
     assert better.direction is Direction.LESS
     assert changes(history, run(1.0))[0].direction is Direction.UNCERTAIN
-    [few] = changes(history, run(1.0, tasks=3))
+    # Other tasks are another series.
+    assert changes(history, run(1.0, tasks=3)) == []
+    path.write_text(history_text(run(1.0, tasks=3)))
+    [few] = changes(read_history(path), run(1.0, tasks=3))
     assert few.direction is Direction.UNKNOWN
     [none] = changes(history, run(1.0, verdicts=(R, R, R)))
     assert (none.ratio, none.now.reason) == (None, "none accepted")

@@ -255,12 +255,13 @@ def test_what_was_not_run_is_said_in_words():
     lines = terminal(records("m", [None], changes=nothing)).splitlines()
     assert lines == [
         "humaneval: no attempt has finished, so there is nothing to account for",
-        "incomplete   3 of 3 attempts not run, or not to the end",
+        "incomplete   3 of 3 attempts not run, or not to the end; continue with",
+        "             --greencode-resume",
     ]
     lines = terminal([*records("m", [None], changes=nothing), *records("n", [A], tasks=7)]).splitlines()
     assert lines[0] == "humaneval: 7 tasks, 1 attempt per task"
     assert not any(line.startswith("m ") for line in lines)
-    assert "incomplete   m: 3 of 3 attempts not run, or not to the end" in lines
+    assert "incomplete   m: 3 of 3 attempts not run, or not to the end; continue with" in lines
 
 
 def test_quiet_reports_have_what_needs_attention():

@@ -2,19 +2,22 @@
 
 A line says what a run found, with its interval, so that a later run can be set beside the last one without its ledger.
 Two runs are not paired here: a change counts as one only where their intervals do not overlap, which asks for more than
-a paired comparison would. To judge a merge, compare ledgers. Pure but for reading.
+a paired comparison would. To judge a merge, compare ledgers. Pure but for the file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import FileFormatError
+from ..model import Factors
 from ..statistics import Interval
 from .economy import Economy
 from .expectation import Direction
@@ -24,7 +27,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFigures:
-    """One configuration in one run, at k = `attempts`. `at` is ISO 8601, `revision` the code's; None is not known."""
+    """One configuration in one run, at k = `attempts`. `at` is ISO 8601, `revision` the code's; None is not known.
+
+    `factors`: `factors_digest` of the grids, PUE and machines that it was accounted with.
+    """
 
     at: str
     revision: str | None
@@ -40,11 +46,12 @@ class KeyFigures:
     currency: str
     waste_share: float | None
     reason: str | None
+    factors: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, str, int | None]:
-        """What has to be the same for two lines to be of one series."""
-        return self.suite, self.model, self.settings, self.attempts
+    def key(self) -> tuple[str, str, str, int | None, int, str | None]:
+        """What has to be the same for two lines to be of one series: another grid is no change of the code."""
+        return self.suite, self.model, self.settings, self.attempts, self.tasks, self.factors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +72,25 @@ class Change:
     direction: Direction
 
 
-def key_figures(economies: Iterable[Economy], *, at: str, revision: str | None = None) -> list[KeyFigures]:
-    """What a run adds to the history."""
+def factors_digest(factors: Factors) -> str:
+    """The same 12 hexadecimal digits for the same grids, PUE and machines, whatever their sources are called."""
+    sites = [
+        {"g_per_kwh": site.g_per_kwh, "pue": pue, "machine": None if machine is None else asdict(machine)}
+        for site, pue, machine in (
+            (factors.generation, factors.generation_pue, factors.generation_machine),
+            (factors.execution, factors.execution_pue, factors.execution_machine),
+        )
+    ]
+    for site in sites:
+        if isinstance(site["machine"], dict):
+            site["machine"].pop("source")
+    return hashlib.sha256(json.dumps(sites, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def key_figures(
+    economies: Iterable[Economy], *, at: str, revision: str | None = None, factors: str | None = None
+) -> list[KeyFigures]:
+    """What a run adds to the history. `factors`: the digest of its account's."""
     found = []
     for economy in economies:
         configuration = economy.configuration
@@ -87,6 +111,7 @@ def key_figures(economies: Iterable[Economy], *, at: str, revision: str | None =
                 currency=economy.money.currency,
                 waste_share=configuration.waste_share,
                 reason=economy.co2e_g.reason,
+                factors=factors,
             )
         )
     return found
@@ -97,9 +122,23 @@ def history_text(figures: Iterable[KeyFigures]) -> str:
     return "".join(json.dumps({"schema": SCHEMA, **asdict(each)}, allow_nan=False) + "\n" for each in figures)
 
 
+def append_history(path: Path, figures: Iterable[KeyFigures]) -> None:
+    """Adds lines to the file, which is made where there is none; a last line cut short is ended first. OSError."""
+    with path.open("a+b") as file:
+        if file.seek(0, 2):
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(history_text(figures).encode("ascii"))
+
+
 def read_history(path: Path) -> History:
     """The history at `path`, empty where there is no file yet. Raises FileFormatError where it cannot be read."""
     try:
+        # A device may be read without end, and a pipe be waited for.
+        if not stat.S_ISREG(mode := path.stat().st_mode):
+            found = "a directory" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+            raise FileFormatError(str(path), None, None, "a regular file", found)
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return History(lines=(), broken=())
@@ -118,11 +157,13 @@ def read_history(path: Path) -> History:
 
 
 def _key_figures(record: Mapping[str, Any]) -> KeyFigures:
-    values = {name: record[name] for name in KeyFigures.__dataclass_fields__}
+    # Lines of an earlier version do not say by what factors.
+    values = {name: record[name] for name in KeyFigures.__dataclass_fields__ if name != "factors"}
+    values["factors"] = record.get("factors")
     for name in ("at", "suite", "model", "settings", "currency"):
         if not isinstance(values[name], str):
             raise TypeError(name)
-    for name in ("revision", "reason"):
+    for name in ("revision", "reason", "factors"):
         if not isinstance(values[name], (str, type(None))):
             raise TypeError(name)
     if type(values["tasks"]) is not int or type(values["attempts"]) not in (int, type(None)):

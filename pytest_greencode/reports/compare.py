@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..carbon import RegionRow
 from ..comparison import Cascades, Comparison, Effect, Escape, Front, Selection, Stopping, describe
@@ -15,13 +15,12 @@ from ..findings import Findings, SuiteFindings
 from ..model import Configuration
 from ..statistics import Interval
 from .economics import assumption_lines, economics_lines, forecast_lines, one_off_lines
-from .names import named
+from .names import distinct, labels
 from .sentences import claim_sentence, payback_sentence
 from .terminal import keyed
-from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+from .text import columns, escape, left, mass_unit, percent, right, significant, wrap
 
 _MOST = 5
-_LONGEST_NAME = 36
 
 Names = Callable[[Configuration], str]
 _Notes = Iterator[tuple[str, str]]
@@ -38,11 +37,11 @@ def compare_lines(findings: Findings, *, width: int = 80) -> list[str]:
         lines += wrap(_title(suite), width)
         lines.append("")
         lines += keyed(_suite(suite, names, findings), width)
-        rows = {
-            names(configuration_of(each)): findings.regions[key_of(each)]
+        rows = [
+            (names(configuration_of(each)), findings.regions[key_of(each)])
             for each in suite.configurations
             if key_of(each) in findings.regions
-        }
+        ]
         if rows:
             lines += ["", *wrap("gCO2e per accepted solution, were both sites on another grid", width), ""]
             lines += _regions(rows, width)
@@ -61,7 +60,9 @@ def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
         lines += ["", *one_off_lines(findings.one_off, currency, width=width)]
     for suite in findings.suites:
         if suite.decision is not None:
-            lines += ["", *keyed(decision_notes(suite, names_of(suite), findings), width)]
+            on = f"on {escape(suite.suite)}: " if len(findings.suites) > 1 else ""
+            notes = decision_notes(suite, names_of(suite), findings)
+            lines += ["", *keyed(((key, on + text) for key, text in notes), width)]
     lines += ["", *forecast_lines(findings.forecasts, unmet=findings.unmet, log=findings.usage, width=width)]
     lines += ["", "assumptions", *assumption_lines(findings.assumptions.entries, width=width)]
     if findings.unused:
@@ -71,18 +72,23 @@ def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
 
 def _by_use(findings: Findings) -> _Notes:
     """Embodied carbon by time, as in the headline, and by use."""
-    for (_, model, _), found in findings.by_use.items():
+    accounts = [each.configuration for each in findings.economies]
+    suites = list(dict.fromkeys(each.suite for each in accounts))
+    names = {suite: labels([each for each in accounts if each.suite == suite]) for suite in suites}
+    for (suite, model, settings), found in findings.by_use.items():
         if found.by_time_g is None:
             continue
+        name = names[suite][Configuration(model=model, settings=settings)]
+        name += f" on {escape(suite)}" if len(suites) > 1 else ""
         time, use = (None if value is None else _mass(value) for value in (found.by_time_g, found.per_accepted_g))
         if use is None:
-            yield "embodied", f"{escape(model)}: by time {time}; by use unknown: {escape(found.reason or '')}"
+            yield "embodied", f"{name}: by time {time}; by use unknown: {escape(found.reason or '')}"
             continue
         lives = ", ".join(
             f"{escape(machine.name)} {significant(machine.embodied_g / 1e3)} kg over {significant(uses)} calls"
             for machine, uses in zip(found.machines, found.uses, strict=True)
         )
-        yield "embodied", f"{escape(model)}: by time {time}, by use {use} per accepted solution ({lives})"
+        yield "embodied", f"{name}: by time {time}, by use {use} per accepted solution ({lives})"
 
 
 def _mass(value: float) -> str:
@@ -109,8 +115,7 @@ def decision_notes(suite: SuiteFindings, names: Names, findings: Findings) -> _N
 
 def names_of(suite: SuiteFindings) -> Names:
     """How the configurations of a suite are called, escaped."""
-    rows = named(suite.configurations)
-    known = {configuration_of(row.configuration): shorten(row.label, _LONGEST_NAME) for row in rows}
+    known = labels(suite.configurations)
 
     def name(configuration: Configuration) -> str:
         return known.get(configuration) or escape(configuration.model)
@@ -296,14 +301,14 @@ def _escapes(found: Sequence[Escape], names: Names) -> _Notes:
         )
 
 
-def _regions(rows: Mapping[str, Sequence[RegionRow]], width: int) -> Iterator[str]:
+def _regions(tables: Sequence[tuple[str, Sequence[RegionRow]]], width: int) -> Iterator[str]:
     """A row for each grid, a column for each configuration, as many as fit."""
-    tables = list(rows.items())
     unit, grams = mass_unit(row.total_g or 0.0 for _, table in tables for row in table)
     grids = [f"{row.region} {row.g_per_kwh:.0f} g/kWh" for row in tables[0][1]]
     first = max(map(columns, (*grids, unit)))
     room = max((width - first) // len(tables) - 2, 16)
-    shown = [(shorten(name, room), [_amount(row.total_g, grams) for row in table]) for name, table in tables]
+    short = distinct([name for name, _ in tables], room)
+    shown = [(short[name], [_amount(row.total_g, grams) for row in table]) for name, table in tables]
     used, kept = first, []
     for name, cells in shown:
         size = max(map(columns, (name, *cells)))

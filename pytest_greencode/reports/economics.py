@@ -11,6 +11,8 @@ from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
 from ..economics.expectation import Direction, Figure
 from ..economics.forecast import Demand, Forecast
 from ..economics.payback import OneOffCost
+from ..model import Configuration
+from .names import distinct, labels
 from .sentences import amount
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
@@ -47,8 +49,9 @@ def economics_lines(economies: Sequence[Economy], *, width: int = 80) -> list[st
         ks = {each.configuration.per_accepted.attempts for each in members}
         allowed = f", k = {ks.pop()}" if len(ks) == 1 else ""
         lines += wrap(f"{escape(suite)}: per accepted solution, failed attempts included{allowed}", width)
-        lines += ["", *_side_by_side(members, width), ""]
-        lines += keyed(_notes(members), width)
+        names = _names(members)
+        lines += ["", *_side_by_side(members, names, width), ""]
+        lines += keyed(_notes(members, names), width)
     return lines or ["no attempts"]
 
 
@@ -83,9 +86,18 @@ _DIRECTIONS = {
 
 
 def history_lines(
-    figures: Sequence[KeyFigures], changed: Sequence[Change], broken: Sequence[str] = (), *, width: int = 80
+    figures: Sequence[KeyFigures],
+    changed: Sequence[Change],
+    broken: Sequence[str] = (),
+    *,
+    before: Sequence[KeyFigures] = (),
+    width: int = 80,
 ) -> list[str]:
-    """A run's key figures beside the last ones of the same configuration, and lines that could not be read."""
+    """A run's key figures beside the last ones of the same series, and lines that could not be read.
+
+    `before`: the file's lines, of which the last of the same configuration says why a series is a new one.
+    """
+    last = {(each.suite, each.model, each.settings): each for each in before}
     then = {change.now: change for change in changed}
     notes = []
     for each in figures:
@@ -93,14 +105,27 @@ def history_lines(
         now = _amount(Figure(value=each.co2e_g_per_accepted, interval=each.interval, reason=each.reason), CO2E)
         change = then.get(each)
         if change is None:
-            notes.append(("new", f"{name} on {escape(each.suite)}: {now}"))
+            other = last.get((each.suite, each.model, each.settings))
+            why = "" if other is None else f"; {_other(each, other)} since {_when(other)}: not compared"
+            notes.append(("new", f"{name} on {escape(each.suite)}: {now}{why}"))
             continue
         ratio = _UNKNOWN if change.ratio is None else f"x {significant(change.ratio)}"
-        since = escape(f"{change.then.at} {change.then.revision or ''}".strip())
-        text = f"{name} on {escape(each.suite)}: {now}; {ratio} since {since}: {_DIRECTIONS[change.direction]}"
+        since = f"{ratio} since {_when(change.then)}: {_DIRECTIONS[change.direction]}"
+        text = f"{name} on {escape(each.suite)}: {now}; {since}"
         notes.append(("change", text))
     notes += [("not read", escape(line)) for line in broken]
     return list(keyed(notes, max(width, 40)))
+
+
+def _when(line: KeyFigures) -> str:
+    return escape(f"{line.at} {line.revision or ''}".strip())
+
+
+def _other(now: KeyFigures, then: KeyFigures) -> str:
+    """In what two lines of one configuration differ, so that they are not of one series."""
+    pairs = (("another k", now.attempts, then.attempts), ("other tasks", now.tasks, then.tasks))
+    counts = [f"{what} ({new or _UNKNOWN}, was {old or _UNKNOWN})" for what, new, old in pairs if new != old]
+    return ", ".join([*(["other factors"] if now.factors != then.factors else []), *counts])
 
 
 # Side by side.
@@ -113,12 +138,19 @@ def name_of(economy: Economy) -> str:
     return escape(configuration.model + settings)
 
 
+def _names(members: Sequence[Economy]) -> list[str]:
+    """What the members of a suite are called in its table and notes: no two alike."""
+    known = labels([economy.configuration for economy in members])
+    found = (economy.configuration for economy in members)
+    return [known[Configuration(model=each.model, settings=each.settings)] for each in found]
+
+
 def _rank(economy: Economy) -> tuple[bool, float, str]:
     value = economy.co2e_g.value
     return value is None, math.inf if value is None else value, name_of(economy)
 
 
-def _side_by_side(members: Sequence[Economy], width: int) -> Iterator[str]:
+def _side_by_side(members: Sequence[Economy], names: Sequence[str], width: int) -> Iterator[str]:
     """Rows of configurations, of a person and of other tools; the columns that nobody fills are left out."""
     first = members[0]
     human_g, human_money = first.human
@@ -128,8 +160,8 @@ def _side_by_side(members: Sequence[Economy], width: int) -> Iterator[str]:
     others += [(escape(grams.name), None, grams.other, money.other) for grams, money in first.alternatives]
     rows: list[tuple[str, float | None, float | None, float | None, float | None]]
     rows = [
-        (name_of(e), e.configuration.pass_at.get(1), e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
-        for e in members
+        (name, e.configuration.pass_at.get(1), e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
+        for name, e in zip(names, members, strict=True)
     ]
     rows += [(name, None, s, g, m) for name, s, g, m in others if any(value is not None for value in (s, g, m))]
     # A person's grams are thousands of times those of a model: each has the unit that suits it.
@@ -156,22 +188,23 @@ def _table(names: Sequence[str], cells: Sequence[tuple[str, Sequence[str]]], wid
         shown = [right(shorten(text, size), size) for text, size in zip(texts, widths, strict=True)]
         return "  ".join([left(shorten(name, room), room), *shown]).rstrip()
 
+    short = distinct(names, room)
     yield line("", [head for head, _ in cells])
     yield "-" * (room + sum(widths) + 2 * len(widths))
     for position, name in enumerate(names):
-        yield line(name, [column[position] for _, column in cells])
+        yield line(short[name], [column[position] for _, column in cells])
 
 
 # The notes.
 
 
-def _notes(members: Sequence[Economy]) -> Iterator[tuple[str, str]]:
+def _notes(members: Sequence[Economy], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     several = len(members) > 1
-    for economy in members:
-        who = f"{name_of(economy)}: " if several else ""
+    for economy, name in zip(members, names, strict=True):
+        who = f"{name}: " if several else ""
         for key, text in _notes_of(economy):
             yield key, who + text
-    yield from _best(members)
+    yield from _best(members, names)
 
 
 def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
@@ -235,9 +268,8 @@ def _beside(side: Beside, unit: str) -> Iterator[str]:
     yield f"{what}: {share} of {amount(side.other, unit)}{flips}"
 
 
-def _best(members: Sequence[Economy]) -> Iterator[tuple[str, str]]:
+def _best(members: Sequence[Economy], names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """How far configurations lie apart, and whether grams and money agree on the best."""
-    names = [name_of(economy) for economy in members]
     grams = [economy.co2e_g.value for economy in members]
     # Sums over different parts are not compared.
     parts = [{part.name for part in economy.money.parts} for economy in members]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
-from .names import Row, distinct, named, rank
+from ..model import Configuration
+from .names import Row, distinct, labels, named, rank
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
@@ -344,7 +345,7 @@ def _footnotes(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     if len({row.configuration.per_accepted.attempts for row in finished}) > 1:
         yield from noted("allowed (k)", lambda c: f"{_up_to(c.per_accepted.attempts or 1)} per task")
     yield from noted("unknown", _unknown)
-    yield from noted("incomplete", _incomplete, rows)
+    yield from noted("incomplete", incomplete, rows)
     yield from noted("extraction", _extraction)
     yield from noted(
         "flaky", lambda c: f"{_attempts(c.flaky)} gave different verdicts when repeated" if c.flaky else ""
@@ -366,7 +367,8 @@ def _unknown(configuration: ConfigurationAccount) -> str:
     return escape(cost.reason or "") + bounded
 
 
-def _incomplete(configuration: ConfigurationAccount) -> str:
+def incomplete(configuration: ConfigurationAccount) -> str:
+    """What is missing of what was planned; "" where nothing is."""
     facts = configuration.completeness
     unfinished = facts.attempts_unfinished
     left_out = [escape(task_id) for task_id in facts.tasks_left_out]
@@ -376,8 +378,22 @@ def _incomplete(configuration: ConfigurationAccount) -> str:
         f"tasks left out ({len(left_out)}): {', '.join(left_out[:3])}{' ...' if len(left_out) > 3 else ''}"
         if left_out and configuration.attempts
         else "",
+        "continue with --greencode-resume" if unfinished else "",
     ]
     return "; ".join(filter(None, parts))
+
+
+def unfinished_notes(account: Account) -> Iterator[tuple[str, str]]:
+    """(key, text) for each configuration with attempts that have not finished: of all that is said of it, say first."""
+    several = len({configuration.suite for configuration in account.configurations}) > 1
+    for suite, members in groupby(account.configurations, key=attrgetter("suite")):
+        group = list(members)
+        names = labels(group, _LONGEST_LABEL)
+        for each in group:
+            if each.completeness.attempts_unfinished:
+                on = f" on {escape(suite)}" if several else ""
+                name = names[Configuration(model=each.model, settings=each.settings)]
+                yield "incomplete", f"{name}{on}: {incomplete(each)}"
 
 
 def _extraction(configuration: ConfigurationAccount) -> str:
