@@ -143,11 +143,7 @@ def _add_assumptions(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--old",
         metavar="NAME",
-<<<<<<< HEAD
         help="what is in use: a model or its label (default: of the others that can be judged, the best by pass@1)",
-=======
-        help="in use: a model, its label, or model and settings as JSON (default: the other one with the best pass@1)",
->>>>>>> fixcli
     )
     group.add_argument("--new", metavar="NAME", help="what may replace it (default: the cheapest in grams)")
     group.add_argument("--stronger", metavar="ID", help="a run of the same samples on a stronger suite")
