@@ -38,7 +38,7 @@ _LATEST = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, 1 where something is missing (doctor), 3 for a ledger that fails, 4 for what the user can mend."""
+    """Exit code 0, 1 where something is missing (doctor), 4 for what the user can mend."""
     try:
         options = _options(sys.argv[1:] if arguments is None else arguments)
         code = _COMMANDS[options.command](options)
