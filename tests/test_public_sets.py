@@ -80,10 +80,10 @@ def test_a_run_that_stops_at_accepted_makes_as_many_attempts(tmp_path: Path) -> 
     require_sandbox("bubblewrap")
     name = "rex_gpt35instruct_n10"
     samples = PUBLIC / "samples" / f"{name}.jsonl.gz"
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-qq", "--greencode", str(samples)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-qq", f"--rootdir={tmp_path}", "--greencode"]
     options = ["--greencode-stop-at-accepted", "--greencode-extract=none", "--greencode-sandbox=bubblewrap"]
     run = subprocess.run(
-        [*command, *options, "--greencode-meter=estimated", "--greencode-report=json:report.json"],
+        [*command, str(samples), *options, "--greencode-meter=estimated", "--greencode-report=json:report.json"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
