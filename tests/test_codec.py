@@ -83,7 +83,7 @@ PIECES = st.sampled_from(
 ) | st.sampled_from([f"cgreencode\n{name}\n".encode() for name in BUILDERS])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.lists(PIECES, max_size=30))
 def test_random_programs_make_plain_data_or_nothing(pieces: list[bytes]) -> None:
     with bounded_memory(), builders_unchanged(), contextlib.suppress(Exception):
