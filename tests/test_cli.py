@@ -9,6 +9,7 @@ from builders import FACTORS
 from test_findings import HOSTILE, RUN, found_in, greencode, ledger, of_model  # noqa: F401
 
 from pytest_greencode import cli
+from pytest_greencode.commands import stored_run
 from pytest_greencode.accounting import account
 from pytest_greencode.economics.history import KeyFigures, changes, factors_digest, read_history
 from pytest_greencode.errors import LedgerError, UsageProblem
@@ -89,13 +90,13 @@ def test_embodied_carbon_by_use_names_settings_and_suite():
 
 def test_the_change_is_asked_for_by_name(ledger, capsys, monkeypatch):  # noqa: F811
     asked = []
-    real = cli.findings_of_run
+    real = stored_run.findings_of_run
 
     def spied(*arguments, old, new, **more):
         asked.append((old, new))
         return real(*arguments, old=None, new=None, **more)
 
-    monkeypatch.setattr(cli, "findings_of_run", spied)
+    monkeypatch.setattr(stored_run, "findings_of_run", spied)
     assert greencode(capsys, "compare", "--old", "wasteful {}", "--new", "small")[0] == 0
     assert asked == [(Configuration(model="wasteful"), Configuration(model="small"))]
     for arguments, expected in (
