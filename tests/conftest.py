@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,13 @@ settings.load_profile("greencode")
 
 MEMORY_BYTES = 1 << 30
 PROBLEMS: Mapping[str, Mapping[str, str]] = read_problems()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """A shell's background job ignores Ctrl-C, and so would the runs in it that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
