@@ -1,0 +1,1 @@
+"""What belongs to generating samples: energy recorded with them, clients of model servers. Standard library only."""
