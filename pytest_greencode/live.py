@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_greencode.errors import UsageProblem
 from pytest_greencode.generation.backend import Prompt, RequestFailed
 from pytest_greencode.generation.campaign import Cancelled, Job, Maker
 from pytest_greencode.generation.client import ServerClient
@@ -90,11 +89,7 @@ class Live:
         """Samples that `path` has are tested and not made again. Raises UsageProblem where no server answers."""
         for task in self._tasks:
             prompt_for(task, self._style)  # what cannot be asked is said before anything is
-        try:
-            self._client.models()
-        except RequestFailed as failure:
-            if not failure.reached:
-                raise UsageProblem(f"--greencode-generate {self._client.place}: {failure}") from None
+        self._client.reach()
         self._ledger, self._run_id, self._path = ledger, run_id, path
         meters: list[GenerationMeter[Any]] = []
         reason: str | None = "--greencode-generation-meter none"

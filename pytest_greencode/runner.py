@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
+from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost, UsageProblem
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
@@ -349,8 +349,14 @@ class Runner:
         if self._policy.references:
             self._run_references(slot, [(unit.task, gold) for unit, _, gold in checked])
         for unit, future, gold in checked:
-            if unit.following is not None:
+            if unit.following is None:
+                continue
+            try:
                 future.set_result(UnitResult(outcomes=tuple(self._one_by_one(slot, unit, gold))))
+            except UsageProblem as problem:
+                if isinstance(problem, SandboxError):
+                    raise
+                future.set_exception(problem)  # whoever gives attempts has none; the sandbox is well
         checked = [each for each in checked if each[0].following is None]
         if self._policy.stop_at_accepted:
             for unit, future, gold in checked:

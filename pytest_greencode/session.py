@@ -371,7 +371,7 @@ class GreencodeSession:
             name = escape(self._live.name)
             report = collect_one_node(Generated.from_parent(session, name=name, nodeid=name))
             session.ihook.pytest_collectreport(report=report)  # so that pytest counts them
-            items += report.result
+            items += [each for each in report.result if isinstance(each, pytest.Item)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.

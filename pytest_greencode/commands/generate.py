@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import math
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=_count, metavar="N", help="only the suite's first N tasks")
     add("-n", type=_count, default=1, metavar="N", help="samples a task (default: 1)")
     add("--prompt", choices=STYLES, default="chat", help="how a task is put (default: chat)")
-    add("--temperature", type=float, help="default: 0 for one sample a task, 0.8 for several")
+    add("--temperature", type=_temperature, help="default: 0 for one sample a task, 0.8 for several")
     add("--max-tokens", type=_count, default=512, metavar="N", help="of an answer (default: 512)")
     text = r"where an answer ends, \n for a new line (default: a function's end, with --prompt completion)"
     add("--stop", action="append", metavar="TEXT", help=text)
@@ -116,8 +118,9 @@ def _generate(
     progress = Progress(planned=len(jobs))
     code, end = 0, ""
     try:
-        for progress in campaign.run(shown.enough):
-            shown.update(progress)
+        with _sigterm_as_ctrl_c():
+            for progress in campaign.run(shown.enough):
+                shown.update(progress)
     except KeyboardInterrupt:
         code, end = 130, "interrupted; the same command goes on with the rest"
     finally:
@@ -133,6 +136,18 @@ def _generate(
     say(f"{escape(str(recorder.path))}: {progress.made} samples made{shown.spent()}")
     say(f"next: pytest --greencode {escape(str(recorder.path))}")
     return code
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Nothing that was made is lost by it."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 @dataclass(slots=True)
@@ -240,7 +255,6 @@ def _configurations(options: argparse.Namespace) -> Iterator[tuple[dict[str, Any
         given["stop"] = [_unescaped(stop) for stop in options.stop]
     more = dict(pair(text, "--set") for text in options.set)
     checked(more, "--set")
-    checked({"temperature": temperature}, "-")
     labels = dict(pair(text, "--label") for text in options.label)
     for combination in grid(options.grid):
         asked = {**given, **more, **combination}
@@ -288,6 +302,7 @@ def _backend(options: argparse.Namespace) -> tuple[Backend, list[GenerationMeter
         model = TransformersBackend(options.transformers, model=options.model, dtype=options.dtype)
         return model, [] if options.meter == "none" else host_meters(), notice
     client = ServerClient(options.url, options.model or "", timeout_s=options.timeout, stream=options.stream)
+    client.reach()
     if options.model is None:
         client.model = _only_model(client)
     meters: list[GenerationMeter[Any]] = []
@@ -332,6 +347,13 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text}")
     return int(text)
+
+
+def _temperature(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text)) <= 10:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 10, found {text}")
 
 
 def _positive(text: str) -> float:

@@ -62,7 +62,7 @@ class Maker:
                     raise Cancelled from None
                 if number == self._tries or not failure.again:
                     if not failure.reached:
-                        raise UsageProblem(f"{failure}; start the server, or say where it is") from None
+                        raise UsageProblem(f"{failure}; what was made is kept") from None
                     raise
                 # Not all at once, when many have been turned away together.
                 longest_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**number) * random.uniform(0.5, 1)  # noqa: S311

@@ -55,6 +55,15 @@ class ServerClient:
     def port(self) -> int:
         return self._address.port or (443 if self._address.scheme == "https" else 80)
 
+    def reach(self) -> None:
+        """Whether anybody is there at all, before anything is asked. Raises UsageProblem."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=min(self._timeout_s, _CONNECT_S)).close()
+        except OSError as error:
+            raise UsageProblem(
+                f"no model server at {self.host}:{self.port} ({_told(error)}); start it, or say where it is"
+            ) from None
+
     def answers(self, prompts: Sequence[Prompt], settings: Mapping[str, Any], seed: int | None) -> list[Reply]:
         """As `backend.Backend`: each prompt's answer, one after the other."""
         with_seed = dict(settings) if seed is None else {**settings, "seed": seed}
