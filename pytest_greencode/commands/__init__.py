@@ -19,7 +19,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS = ("report", "compare", "forecast", "history", "export", "runs", "doctor")
+COMMANDS = ("generate", "report", "compare", "forecast", "history", "export", "runs", "doctor")
 
 
 def command(name: str) -> Command:
