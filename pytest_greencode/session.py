@@ -476,7 +476,9 @@ class GreencodeSession:
 
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
-        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions())
+        # Only now it is known what the sandboxes' self-test found.
+        sandbox = self._kind.describe() if self._kind is not None else None
+        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions(), sandbox=sandbox)
         self.account = account_of_run(
             ledger,
             self.run_id,

@@ -19,6 +19,7 @@ from docker.types import Ulimit
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
 from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
+from pytest_greencode.sandboxes.self_test import PROMISES, SelfTest, prove
 
 REPOSITORY = "greencode-worker"
 LABEL = "greencode.session"
@@ -97,6 +98,7 @@ class DockerKind:
     ) -> None:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
+        self._found: SelfTest | None = None
         self._session = uuid.uuid4().hex
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
@@ -132,6 +134,7 @@ class DockerKind:
             "engine": self.version.get("Version"),
             "remote": self.remote,
             "image": self._image,
+            "self_test": self._found.describe() if self._found is not None else None,
         }
 
     def start(self) -> WorkerSandbox:
@@ -166,23 +169,8 @@ class DockerKind:
             sandbox = WorkerSandbox(AttachedStream(attached, remove, host_pid), self._worker)
         except SandboxLost as error:
             raise SandboxUnavailable(f"--greencode-image: the worker does not start: {error}\n{_NEEDS}") from error
-        self._check_promises(sandbox)
+        self._found = prove(sandbox, self.name, PROMISES, self._memory_bytes)
         return sandbox
-
-    def _check_promises(self, sandbox: WorkerSandbox) -> None:
-        facts = sandbox.facts
-        broken = [
-            text
-            for holds, text in (
-                (facts["pid"] == 1, "the worker is not PID 1 of its own PID namespace"),
-                (set(facts["network_interfaces"]) <= {"lo"}, f"there is a network: {facts['network_interfaces']}"),
-                (facts["separate_users"], "solution and tests cannot have users of their own"),
-            )
-            if not holds
-        ]
-        if broken:
-            sandbox.close()
-            raise SandboxUnavailable("the Docker sandbox does not keep its promises: " + "; ".join(broken))
 
     def _create(self) -> dict[str, Any]:
         api = self._client.api

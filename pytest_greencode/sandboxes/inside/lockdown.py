@@ -183,6 +183,23 @@ def not_dumpable() -> None:
     _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+_CAPABILITY_HEADER = struct.Struct("Ii")
+_CAPABILITIES = struct.Struct("6I")  # effective, permitted, inheritable: low halves, then high ones
+_CAPABILITY_VERSION = 0x20080522
+
+
+def hand_down_no_capabilities() -> None:
+    """Empty the inheritable set, which survives a change of user; it empties the ambient one as well."""
+    header = _CAPABILITY_HEADER.pack(_CAPABILITY_VERSION, 0)
+    found = ctypes.create_string_buffer(_CAPABILITIES.size)
+    if _libc.capget(header, found) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be read")
+    low_effective, low_permitted, _, high_effective, high_permitted, _ = _CAPABILITIES.unpack(found.raw)
+    kept = _CAPABILITIES.pack(low_effective, low_permitted, 0, high_effective, high_permitted, 0)
+    if _libc.capset(header, kept) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
+
+
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _LANDLOCK_VERSION, _PATH_BENEATH = 1, 1
 _WRITE_FILE = 1 << 1
