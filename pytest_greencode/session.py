@@ -171,6 +171,7 @@ class GreencodeSession:
             memory_bytes=chosen.memory_bytes,
             cores=self._cores(),
             image=chosen.image,
+            runtime=chosen.runtime,
             notify=self._notices.append,
         )
         self._check_meter(self._kind)
@@ -230,6 +231,7 @@ class GreencodeSession:
                 "memory_bytes": self.options.memory_bytes,
                 "extract": "auto" if self.options.extract else "none",
                 "attempts": self.options.attempts,
+                "isolation": "attempt" if self.options.fresh_sandboxes else "worker",
                 "stop_at_accepted": self.options.stop_at_accepted,
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
@@ -276,6 +278,7 @@ class GreencodeSession:
                     attempts=self.options.attempts,
                     references=self.options.green_capacity,
                     exclusive=self.options.exclusive,
+                    fresh_sandboxes=self.options.fresh_sandboxes,
                 ),
                 meter=self._metering.estimated,
             )

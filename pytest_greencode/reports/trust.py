@@ -1,4 +1,4 @@
-"""How far a run's verdicts can be trusted, from its facts: the sandbox's self-test, and tests that were not kept apart."""
+"""How far verdicts can be trusted, from a run's facts: the sandbox's self-test, tests that were not kept apart."""
 
 from __future__ import annotations
 

@@ -128,15 +128,12 @@ class BubblewrapKind:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
         self._two_users = is_real_root()
-        self._found: SelfTest | None = None
+        users = "two users" if self._two_users else "own user namespace, one user"
+        self.tier = f"namespaces: own PID, network and file system, Landlock, seccomp, {users}"
+        self.self_test: SelfTest | None = None
         self._runtime = host_runtime()
         self._worker = worker_for(host_runtime().version)
         self.identity = digest("bubblewrap", self._runtime.label, *worker_texts().values())
-
-    @property
-    def tier(self) -> str:
-        users = "two users" if self._two_users else "own user namespace, one user"
-        return f"namespaces: own PID, network and file system, Landlock, seccomp, {users}"
 
     @property
     def _promised(self) -> list[str]:
@@ -150,7 +147,7 @@ class BubblewrapKind:
             "tier": self.tier,
             "engine": version,
             "image": f"host {self._runtime.label}",
-            "self_test": self._found.describe() if self._found is not None else None,
+            "self_test": self.self_test.describe() if self.self_test is not None else None,
         }
 
     def start(self) -> WorkerSandbox:
@@ -160,7 +157,7 @@ class BubblewrapKind:
             raise SandboxError(f"{self._bwrap} does not start: {error}") from error
         except SandboxLost as error:
             raise SandboxUnavailable(f"bubblewrap cannot make a sandbox here: {error}\n{REMEDY}") from error
-        self._found = prove(sandbox, self.name, self._promised, self._memory_bytes)
+        self.self_test = prove(sandbox, self.name, self._promised, self._memory_bytes)
         return sandbox
 
     def _command(self) -> list[str]:
@@ -186,7 +183,7 @@ class BubblewrapKind:
 
     @staticmethod
     def _as_root() -> Sequence[str]:
-        """Real users instead of a user namespace. Of their own for each sandbox: a user's threads are counted together."""
+        """Real users instead of a user namespace, new ones each time: the kernel counts a user's threads together."""
         solution = FIRST_USER + 2 * secrets.randbelow(USERS // 2)
         return (
             *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
@@ -228,7 +225,7 @@ class UnsandboxedKind:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
         self._worker = worker_for(host_runtime().version)
-        self._found: SelfTest | None = None
+        self.self_test: SelfTest | None = None
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
         self.identity = digest("none", sys.version, *worker_texts().values())
 
@@ -238,7 +235,7 @@ class UnsandboxedKind:
             "tier": self.tier,
             "engine": None,
             "image": f"host Python {sys.version.split()[0]}",
-            "self_test": self._found.describe() if self._found is not None else None,
+            "self_test": self.self_test.describe() if self.self_test is not None else None,
         }
 
     def start(self) -> WorkerSandbox:
@@ -258,7 +255,7 @@ class UnsandboxedKind:
                 ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP], environment), self._worker
             )
             # It promises nothing: what stands open is for the report.
-            self._found = self_test(sandbox, [name for name in PROMISES if name != "cgroup"], self._memory_bytes)
+            self.self_test = self_test(sandbox, [name for name in PROMISES if name != "cgroup"], self._memory_bytes)
         except (OSError, SandboxLost) as error:
             raise SandboxError(f"the worker does not start: {error}") from error
         return sandbox

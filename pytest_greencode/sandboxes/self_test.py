@@ -99,7 +99,8 @@ def probe(memory_bytes, most_threads):
     door("queues", "memfd", call, (319, 279), b"greencode-probe", 0)
     with open("/proc/self/status") as file:
         status = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
-    door("privileges", "capabilities", lambda: any(int(status["Cap" + each], 16) for each in ("Inh", "Prm", "Eff", "Amb")))
+    capabilities = [int(status["Cap" + which], 16) for which in ("Inh", "Prm", "Eff", "Amb")]
+    door("privileges", "capabilities", lambda: any(capabilities))
     door("privileges", "no-new-privs", lambda: status["NoNewPrivs"] != "1")
     door("privileges", "seccomp", lambda: status["Seccomp"] != "2")
 
@@ -181,12 +182,20 @@ def _limits_missing(sandbox: WorkerSandbox, memory_bytes: int) -> str | None:
     return None
 
 
+class BrokenPromise(SandboxUnavailable):
+    """A sandbox failed its self-test: `found`."""
+
+    def __init__(self, name: str, found: SelfTest) -> None:
+        super().__init__(_refusal(name, found))
+        self.found = found
+
+
 def prove(sandbox: WorkerSandbox, name: str, promised: Collection[str], memory_bytes: int) -> SelfTest:
-    """The self-test of a sandbox that may not break a promise. Raises SandboxUnavailable, and closes it, if it does."""
+    """The self-test of a sandbox that may not break a promise. Raises BrokenPromise, and closes it, if it does."""
     try:
         found = self_test(sandbox, promised, memory_bytes)
         if found.broken:
-            raise SandboxUnavailable(_refusal(name, found))
+            raise BrokenPromise(name, found)
     except BaseException:
         sandbox.close()
         raise
