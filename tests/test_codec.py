@@ -15,7 +15,7 @@ import resource
 from typing import Any
 
 import pytest
-from attacks import BOMBS, HOSTILE_PICKLES
+from attacks.replies import BOMBS, HOSTILE_PICKLES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

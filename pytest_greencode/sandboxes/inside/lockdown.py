@@ -57,10 +57,12 @@ FORBIDDEN_X86_64_ONLY = {"iopl": 172, "ioperm": 173, "uselib": 134, "modify_ldt"
 FORBIDDEN_TO_SOLUTION = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
-    "prlimit64": (302, 261), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "setpriority": (141, 140), "ioprio_set": (251, 30),
     "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
 }  # fmt: skip
+# A process's own limits may be read, and lowered.
+PRLIMIT = (302, 261)
 FORK_AND_VFORK = {"fork": 57, "vfork": 58}
 # More for a solution, by argument: (numbers, which argument, its values). Signals by descriptor reach where kill does
 # not (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP).
@@ -159,6 +161,7 @@ def zygote_filter() -> Filter:
     for pair, argument, values in FORBIDDEN_VALUES:
         checks = [_instruction(_JUMP_EQUAL, value, 0, 1) + _REFUSE for value in values]
         actions[pair[column]] = _on_argument(argument, checks)
+    actions[PRLIMIT[column]] = _on_argument(0, [_instruction(_JUMP_EQUAL, 0, 1, 0) + _REFUSE])
     actions[MMAP[column]] = _on_argument(MMAP_FLAGS, _refuse_masks([(MAP_SHARED_OR_GROWSDOWN, True)]))
     return Filter(_program(actions))
 

@@ -166,7 +166,7 @@ class Supervisor:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            zygote(other, separate_users, memory_bytes, pids_bounded=own_cgroup)
+            zygote(other, separate_users, memory_bytes, own_cgroup)
         other.close()
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
