@@ -25,6 +25,18 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ("timeout", None, "", "CPU seconds that a solution may use (default: the suite's own, 3 for HumanEval)"),
     ("memory", None, "1g", "memory that a solution may use, such as 512m or 1g (default: 1g)"),
     ("image", None, "", "container image for the docker sandbox (default: made from this Python)"),
+    (
+        "runtime",
+        None,
+        "",
+        "the Docker engine's runtime, such as runsc or kata (default: the engine's own, mostly runc)",
+    ),
+    (
+        "isolation",
+        ("worker", "attempt"),
+        "worker",
+        "a sandbox serves a worker's attempts one after the other, or each attempt has a fresh one (default: worker)",
+    ),
     ("extract", ("auto", "none"), "auto", "reduce chat replies to their code, or take samples as they are"),
     (
         "meter",
@@ -140,6 +152,8 @@ class Options:
     timeout_s: float | None
     memory_bytes: int
     image: str | None
+    runtime: str | None
+    fresh_sandboxes: bool
     extract: bool
     meter: str
     idle_s: float
@@ -174,6 +188,11 @@ class Options:
                 "--greencode-sandbox none runs model-written code as you, on this machine; if you trust it, add "
                 "--greencode-i-trust-this-code, else use docker or bubblewrap"
             )
+        if texts["runtime"] and texts["sandbox"] not in ("auto", "docker"):
+            raise pytest.UsageError(
+                f"--greencode-runtime {texts['runtime']} is a runtime of the Docker engine, but --greencode-sandbox is "
+                f"{texts['sandbox']}; leave one of them out"
+            )
         if texts["attribution"] == "exclusive":
             _check_exclusive(config, texts)
         from pytest_greencode.sites import SiteTexts  # only now: see above
@@ -185,6 +204,8 @@ class Options:
             timeout_s=_seconds("timeout", texts["timeout"]),
             memory_bytes=_bytes("memory", texts["memory"]),
             image=texts["image"] or None,
+            runtime=texts["runtime"] or None,
+            fresh_sandboxes=texts["isolation"] == "attempt",
             extract=texts["extract"] == "auto",
             meter=texts["meter"],
             idle_s=_some_seconds("idle", texts["idle"]),

@@ -78,7 +78,7 @@ class Policy:
 
     `stop_at_accepted` ends a configuration's attempts at a task with the first accepted one, or with the `attempts`-th.
     `references`: each task's own solution is run in the same run, to compare with. `exclusive`: what is accepted is
-    kept, to be measured alone afterwards.
+    kept, to be measured alone afterwards. `fresh_sandboxes`: no two attempts see the same sandbox.
     """
 
     timeout_s: float | None = None
@@ -88,6 +88,7 @@ class Policy:
     attempts: int | None = None
     references: bool = False
     exclusive: bool = False
+    fresh_sandboxes: bool = False
 
 
 class VerdictChanged(GreencodeError):
@@ -603,13 +604,17 @@ class Runner:
                     yield not_run(Verdict.MALFORMED, f"a program of {len(claims[done].text)} characters is not run")
                     done += 1
                     continue
+                if self._policy.fresh_sandboxes:
+                    rest = rest[:1]
                 try:
                     for execution in self._sandbox(slot).run_all([self._request(each) for each in rest]):
                         done += 1
-                        if execution.dirty:
+                        spent = self._spent(execution)
+                        if spent:
+                            self._note_loading(slot, begun_at)
                             self._give_up(slot)
                         yield execution
-                        if execution.dirty:
+                        if spent:
                             break
                 except SandboxLost:
                     self._give_up(slot)
@@ -631,7 +636,7 @@ class Runner:
             # Nobody could count its CPU time, and it was not free: as if it had kept one core busy all along.
             wall_s = time.monotonic() - start_s
             return replace(gone, reading=replace(gone.reading, cpu_s=wall_s, wall_s=wall_s))
-        if execution.dirty:
+        if self._spent(execution):
             self._give_up(slot)
         return execution
 
@@ -641,9 +646,13 @@ class Runner:
         except SandboxLost:
             self._give_up(slot)
             return self._once_more(slot, request, blame)
-        if execution.dirty:
+        if self._spent(execution):
             self._give_up(slot)
         return execution
+
+    def _spent(self, execution: Execution) -> bool:
+        """Whether nothing else may run where this did."""
+        return execution.dirty or self._policy.fresh_sandboxes
 
     def _sandbox(self, slot: _Slot) -> WorkerSandbox:
         if self._stopping:

@@ -179,6 +179,7 @@ class GreencodeSession:
             memory_bytes=chosen.memory_bytes,
             cores=self._cores(),
             image=chosen.image,
+            runtime=chosen.runtime,
             notify=self._notices.append,
         )
         self._check_meter(self._kind)
@@ -253,6 +254,7 @@ class GreencodeSession:
                 "memory_bytes": self.options.memory_bytes,
                 "extract": "auto" if self.options.extract else "none",
                 "attempts": self.options.attempts,
+                "isolation": "attempt" if self.options.fresh_sandboxes else "worker",
                 "stop_at_accepted": self.options.stop_at_accepted,
                 "repair": self.options.live is not None and self.options.live.repair,
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
@@ -308,6 +310,7 @@ class GreencodeSession:
                     attempts=self.options.attempts,
                     references=self.options.green_capacity,
                     exclusive=self.options.exclusive,
+                    fresh_sandboxes=self.options.fresh_sandboxes,
                 ),
                 meter=self._metering.estimated,
             )
@@ -525,7 +528,9 @@ class GreencodeSession:
 
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
-        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions())
+        # Only now it is known what the sandboxes' self-test found.
+        sandbox = self._kind.describe() if self._kind is not None else None
+        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions(), sandbox=sandbox)
         self.account = account_of_run(
             ledger,
             self.run_id,

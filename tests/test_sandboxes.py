@@ -51,6 +51,8 @@ HONEST = {
     "key-error": ("def f(): return {}['x']", "try:\n    f()\n    assert False\nexcept KeyError:\n    pass"),
     "unicode-error": ("def f(): return b'\\xff'.decode()", "try:\n    f()\n    assert False\nexcept ValueError:\n    pass"),
     "state": ("n = 0\ndef f():\n    global n\n    n += 1\n    return n", "assert [f(), f(), f()] == [1, 2, 3]"),
+    "own-limits": ("import resource\ndef f():\n    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)\n"
+                   "    resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))\n    return soft != 0", "assert f()"),
     "prints": ("def f():\n    print('hello', '\\ud800')\n    return 1", "assert f() == 1"),
     "own-file": ("def f():\n    with open('x', 'w') as w: w.write('hi')\n    with open('x') as r: return r.read()",
                  "assert f() == 'hi'"),

@@ -27,6 +27,7 @@ from .terminal import (
     suite_tables,
 )
 from .text import escape, mass_unit, shorten, significant
+from .trust import self_test_of
 
 # By it a bot finds its own comment again.
 MARKER = "<!-- pytest-greencode -->"
@@ -206,6 +207,7 @@ def _run(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     facts = {
         "CPU": run_facts.get("cpu"),
         "sandbox": sandbox.get("tier") or sandbox.get("sandbox"),
+        "promises": self_test_of(run_facts),
         "meter": meter.get("source"),
         "begun": run_facts.get("started_at"),
     }

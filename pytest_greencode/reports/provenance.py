@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..accounts import ConfigurationAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
 from .texts import TEXTS, Bilingual, plain, reason
+from .trust import trust_cautions
 
 _MOST_FACTS = 400
 
@@ -82,9 +83,14 @@ def _exact(value: object, unit: str) -> str:
 
 
 def cautions_of(run_facts: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """(what, why, remedy) of what makes the run's measured energy less certain than it looks."""
+    """(what, why, remedy) of what makes the run's energy or its verdicts less certain than they look."""
     cautions = (run_facts.get("meter") or {}).get("cautions", ())
-    return tuple(
+    verdicts = ((cut(what), cut(why), cut(remedy)) for what, why, remedy in trust_cautions(run_facts))
+    return (*verdicts, *_of_the_meter(cautions))
+
+
+def _of_the_meter(cautions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    yield from (
         (cut(str(each.get("what", ""))), cut(str(each.get("why", ""))), cut(str(each.get("remedy", ""))))
         for each in cautions
     )

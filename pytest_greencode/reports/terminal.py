@@ -13,6 +13,7 @@ from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+from .trust import trust_cautions
 
 if TYPE_CHECKING:
     from ..green_capacity import Scalar
@@ -502,6 +503,7 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
 
 
 def cautions(run_facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Notes on what makes a run's measured energy less certain than it looks; the JSON report says more of each."""
+    """Notes on what makes a run's energy or verdicts less certain than they look; the JSON report says more of each."""
     meter = run_facts.get("meter") or {}
-    return [("caution", escape(caution["what"])) for caution in meter.get("cautions", ())]
+    notes = [("caution", escape(caution["what"])) for caution in meter.get("cautions", ())]
+    return [*(("verdicts", what) for what, _, _ in trust_cautions(run_facts)), *notes]

@@ -12,11 +12,14 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_greencode.errors import SandboxLost
 from pytest_greencode.model import Limits, Reading, Task, Verdict
 from pytest_greencode.sandboxes.cache import cached
+
+if TYPE_CHECKING:
+    from pytest_greencode.sandboxes.self_test import SelfTest
 
 FRAME = struct.Struct("<I")
 # The wall limit stands behind the CPU limit and is generous, so that a busy machine does not flip a verdict.
@@ -256,6 +259,7 @@ class SandboxKind(Protocol):
 
     name: str
     tier: str
+    self_test: SelfTest | None  # of the latest sandbox
 
     @property
     def identity(self) -> str:
@@ -265,7 +269,7 @@ class SandboxKind(Protocol):
         """Facts for the report."""
 
     def start(self) -> WorkerSandbox:
-        """A fresh sandbox. Raises SandboxError."""
+        """A fresh sandbox that has kept its promises. Raises SandboxError."""
 
     def close(self) -> None:
         """Remove what `start` left."""

@@ -41,7 +41,7 @@ _CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
 bare_libc = ctypes.PyDLL(None)
 
 
-def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int) -> NoReturn:
+def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int, own_cgroup: bool) -> NoReturn:
     """Fork a solution for each three descriptors that come. Never returns.
 
     By the system call alone, without the interpreter's handlers around a fork: they seed `random` again and rebuild the
@@ -53,8 +53,9 @@ def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int) ->
     control = socket.socket(fileno=CONTROL)
     limit(resource.RLIMIT_DATA, memory_bytes)
     limit(resource.RLIMIT_AS, memory_bytes + ADDRESS_BYTES)
-    if not separate_users:
+    if not own_cgroup:  # which would count threads, and memory of every sort
         limit(resource.RLIMIT_NPROC, MAX_THREADS)
+        limit(resource.RLIMIT_STACK, memory_bytes, soft=resource.getrlimit(resource.RLIMIT_STACK)[0])
     clone, number, flags = bare_libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
     space = socket.CMSG_SPACE(DESCRIPTORS.size)
     zygote_filter().install()

@@ -42,6 +42,7 @@ from typing import Any, NamedTuple
 
 from pytest_greencode.sandboxes.inside.lockdown import (
     allow_writes_only_in,
+    hand_down_no_capabilities,
     landlock_abi,
     no_new_privileges,
     not_dumpable,
@@ -129,6 +130,19 @@ def out_of_memory_kills() -> int | None:
     return None
 
 
+def cgroup_limits() -> dict[str, int]:
+    """The sandbox's own limits as they can be seen from inside; what is not limited, or not seen, is missing."""
+    found = {}
+    for name, paths in {
+        "pids": ("/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids.max"),
+        "memory_bytes": ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max"),
+    }.items():
+        for path in paths:
+            with contextlib.suppress(OSError, ValueError), open(path) as limit_of:
+                found[name] = int(limit_of.read())
+    return found
+
+
 class Spent(NamedTuple):
     """CPU seconds so far: of everything here (None if it cannot be seen), and of the harness's three processes."""
 
@@ -152,7 +166,7 @@ class Supervisor:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            zygote(other, separate_users, memory_bytes)
+            zygote(other, separate_users, memory_bytes, own_cgroup)
         other.close()
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
@@ -509,6 +523,7 @@ def main() -> None:
     sys.argv = [""]
     interfaces = network_interfaces()
     not_dumpable()
+    hand_down_no_capabilities()
     no_new_privileges()
     landlocked = allow_writes_only_in(WORK_DIRECTORY)
     sandbox_filter().install()
@@ -525,6 +540,7 @@ def main() -> None:
             "separate_users": separate_users,
             "landlock_abi": landlock_abi() if landlocked else 0,
             "network_interfaces": interfaces,
+            "cgroup_limits": cgroup_limits() if own_cgroup else {},
             "cgroup_cpu": supervisor.counter.descriptor is not None,
             "cpu_s": sum(supervisor.spent[1:]),
         }
