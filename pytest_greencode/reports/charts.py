@@ -365,12 +365,18 @@ def _cost_domain(values: Sequence[float], intervals: Iterable[Interval | None]) 
 # -- charts ---------------------------------------------------------------------------------------------------------
 
 
-def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
-    left, right, top = 40, width - 14, 34
-    bottom = top + (300 if width > NARROW else 240)
+def scatter_domain(chart: Scatter) -> tuple[float, float, bool]:
+    """(low, high, logarithmic) of the x axis."""
     low, high, log = _cost_domain([p.x for p in chart.points], [p.x_interval for p in chart.points])
     if log:  # domain_of looks at the values' own spread
         low, high = min(low, *(p.x / 1.3 for p in chart.points)), max(high, *(p.x * 1.3 for p in chart.points))
+    return low, high, log
+
+
+def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
+    left, right, top = 40, width - 14, 34
+    bottom = top + (300 if width > NARROW else 240)
+    low, high, log = scatter_domain(chart)
     x, y = _Axis(low, high, left, right, log=log), _Axis(0, 100, bottom, top)
     parts = [_y_axis(y, left, right, chart.y_title), _x_axis(x, top, bottom, chart.x_title)]
     if chart.front:

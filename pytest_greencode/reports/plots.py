@@ -22,6 +22,7 @@ from .charts import (
     Scatter,
     Stacks,
     is_log,
+    scatter_domain,
 )
 from .text import shorten
 from .texts import TEXTS, Bilingual
@@ -130,8 +131,11 @@ def _places(count: int) -> dict[str, Any]:
 
 def _scatter(chart: Scatter, language: str) -> Figure:
     data: list[dict[str, Any]] = []
+    low, high, log = scatter_domain(chart)
     if chart.front:
-        xs, ys = zip(*chart.front, strict=True)
+        # From the axis up to the first point, and on from the last to the edge: what nothing here is better than.
+        (first, _), (_, last) = chart.front[0], chart.front[-1]
+        xs, ys = zip((first, 0.0), *chart.front, (high, last), strict=True)
         data.append(
             {
                 "type": "scatter",
@@ -162,8 +166,8 @@ def _scatter(chart: Scatter, language: str) -> Figure:
                 "hovertemplate": "%{x:.3g}<br>%{y:.1f} %",
             }
         )
-    scale = _log([point.x for point in chart.points])
-    x = _axis(chart.x_title, language, type=scale, **({"rangemode": "tozero"} if scale == "linear" else {}))
+    ends = [math.log10(low), math.log10(high)] if log else [low, high]
+    x = _axis(chart.x_title, language, type="log" if log else "linear", range=ends)
     return {"data": data, "layout": _layout(x, _axis(chart.y_title, language, range=[0, 102]), 460)}
 
 
