@@ -19,6 +19,7 @@ from .comparison import (
     Front,
     Selection,
     Stopping,
+    Taken,
     cascades,
     common_attempts,
     compare,
@@ -27,6 +28,7 @@ from .comparison import (
     front,
     select,
     stopping,
+    taken,
 )
 from .comparison.policy import configuration_of
 from .economics.assumptions import Assumptions
@@ -71,6 +73,7 @@ class SuiteFindings:
     stoppings: tuple[Stopping, ...]
     cascades: Cascades | None
     selection: Selection | None
+    taken: Taken | None
     decision: Decision | None
 
 
@@ -158,6 +161,7 @@ def find(
         members = sorted(unsorted, key=lambda c: _by_cost(c, k))
         several = len(members) > 1 and k is not None
         best = front(members, k) if several and k else None
+        selection = select(members, wanted, k) if wanted is not None and k else None
         suites.append(
             SuiteFindings(
                 suite=suite,
@@ -168,7 +172,10 @@ def find(
                 effects=effects(members, k) if several and k else (),
                 stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
                 cascades=cascades(members, 1, k) if several and k else None,
-                selection=select(members, wanted, k) if wanted is not None and k else None,
+                selection=selection,
+                taken=taken(members, k, named=new, selection=selection, unusable=best.unusable)
+                if best is not None and k
+                else None,
                 decision=decided(members, k, best.unusable) if best is not None and k else None,
             )
         )

@@ -101,12 +101,13 @@ Span = tuple[float | None, float | None]  # None is never
 class Payback:
     """N* = one-off cost / (R_old - R_new), in accepted solutions, and in months at so many of them a month.
 
-    The ends of the spans belong to those of the saving: the best case first, None for never. `reason` says why
-    something is not known.
+    `saved` is the divisor, below 0 where the new one costs more. The ends of the spans belong to those of the saving:
+    the best case first, None for never. `reason` says why something is not known.
     """
 
     kind: PaybackKind
     one_off: Figure
+    saved: Figure
     solutions: float | None = None
     solutions_span: Span | None = None
     months: float | None = None
@@ -124,14 +125,18 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
     """
     for needed in (one_off, old, ratio):
         if needed.value is None:
-            return Payback(kind=PaybackKind.UNKNOWN, one_off=one_off, reason=needed.reason)
+            saved = Figure(reason=needed.reason)
+            return Payback(kind=PaybackKind.UNKNOWN, one_off=one_off, saved=saved, reason=needed.reason)
     assert one_off.value is not None
     assert old.value is not None
     assert ratio.value is not None
     cost, each = one_off.value, old.value
 
+    def saving(share: float) -> float:
+        return each * (1 - share)
+
     def solutions(share: float) -> float | None:
-        saved = each * (1 - share)
+        saved = saving(share)
         return _finite(cost / saved) if saved > 0 else None
 
     def months(count: float | None) -> float | None:
@@ -146,11 +151,13 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
     }
     kind = kinds[direction(ratio)] if each > 0 else PaybackKind.NEVER
     span = None if ratio.interval is None else (solutions(ratio.interval[0]), solutions(ratio.interval[1]))
+    ends = None if ratio.interval is None else (saving(ratio.interval[1]), saving(ratio.interval[0]))
     no_months = "no solution in a month" if per_month.value == 0 else per_month.reason if not per_month.value else None
     in_months = span is not None and bool(per_month.value)
     return Payback(
         kind=kind,
         one_off=one_off,
+        saved=Figure(value=saving(ratio.value), interval=ends, reason=ratio.reason),
         solutions=estimate,
         solutions_span=span,
         months=months(estimate),

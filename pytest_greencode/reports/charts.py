@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from ..statistics import Interval
-from .text import columns, shorten
+from .text import columns, shorten, significant
 from .texts import TEXTS, Bilingual
 
 FULL, WIDE, HALF, NARROW = 1050, 720, 505, 340  # of the page's column, most of it, half of it, a phone
@@ -139,7 +139,51 @@ class Lanes:
     x_title: Bilingual
 
 
-Chart = Scatter | Lines | Stacks | Forest | Lanes
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakEven:
+    """What a change has saved in all, less its one-off cost: x * saved - one_off, for x up to `until`.
+
+    `saved` is per unit of x, with its interval; `at` is where nothing is left to pay back, None for never.
+    """
+
+    one_off: float
+    saved: float
+    saved_interval: Interval | None
+    until: float
+    at: float | None
+    x_title: Bilingual
+    y_title: Bilingual
+
+    def reach(self) -> Interval:
+        """Of the y axis: the estimate's whole line, and the interval's as far as they leave it room."""
+        end = self.until * self.saved - self.one_off
+        ends = [self.until * each - self.one_off for each in self.saved_interval or ()]
+        low, high = min(-self.one_off, end), max(0.35 * self.one_off, end)
+        span = high - low
+        return max(min([low, *ends]), low - span) - 0.06 * span, min(max([high, *ends]), high + span) + 0.06 * span
+
+    def line(self, saved: float) -> list[tuple[float, float]]:
+        """(x, y) of the line with so much saved, as far as it is within reach."""
+        low, high = self.reach()
+        end = self.until
+        for limit in (low, high):
+            if saved and 0 < (x := (limit + self.one_off) / saved) < end:
+                end = x
+        return [(0.0, -self.one_off), (end, end * saved - self.one_off)]
+
+    def band(self) -> list[tuple[float, float]]:
+        """The corners between the interval's two lines."""
+        if self.saved_interval is None:
+            return []
+        low, high = self.reach()
+        lower, upper = (self.line(each) for each in self.saved_interval)
+        # The estimate's line is within reach: the better one can leave it at the top only, the worse at the bottom.
+        above = [(self.until, high)] if upper[-1][0] < self.until else []
+        below = [(self.until, low)] if lower[-1][0] < self.until else []
+        return [*upper, *above, *below, *reversed(lower)]
+
+
+Chart = Scatter | Lines | Stacks | Forest | Lanes | BreakEven
 
 
 def svg(chart: Chart, width: int, labelled_by: str) -> Markup:
@@ -152,6 +196,8 @@ def svg(chart: Chart, width: int, labelled_by: str) -> Markup:
         height, parts = _stacks(chart, width)
     elif isinstance(chart, Forest):
         height, parts = _forest(chart, width)
+    elif isinstance(chart, BreakEven):
+        height, parts = _break_even(chart, width)
     else:
         height, parts = _lanes(chart, width)
     return _picture(width, height, parts, f'role="img" aria-labelledby="{escape(labelled_by)}"')
@@ -365,12 +411,18 @@ def _cost_domain(values: Sequence[float], intervals: Iterable[Interval | None]) 
 # -- charts ---------------------------------------------------------------------------------------------------------
 
 
-def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
-    left, right, top = 40, width - 14, 34
-    bottom = top + (300 if width > NARROW else 240)
+def scatter_domain(chart: Scatter) -> tuple[float, float, bool]:
+    """(low, high, logarithmic) of the x axis."""
     low, high, log = _cost_domain([p.x for p in chart.points], [p.x_interval for p in chart.points])
     if log:  # domain_of looks at the values' own spread
         low, high = min(low, *(p.x / 1.3 for p in chart.points)), max(high, *(p.x * 1.3 for p in chart.points))
+    return low, high, log
+
+
+def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
+    left, right, top = 40, width - 14, 34
+    bottom = top + (300 if width > NARROW else 240)
+    low, high, log = scatter_domain(chart)
     x, y = _Axis(low, high, left, right, log=log), _Axis(0, 100, bottom, top)
     parts = [_y_axis(y, left, right, chart.y_title), _x_axis(x, top, bottom, chart.x_title)]
     if chart.front:
@@ -457,6 +509,27 @@ def _lines(chart: Lines, width: int) -> tuple[float, list[str]]:
     parts += [
         _text(end + 9, height + 4, name, css="name") for height, (_, end, name) in zip(heights, ends, strict=True)
     ]
+    return bottom + 42, parts
+
+
+def _break_even(chart: BreakEven, width: int) -> tuple[float, list[str]]:
+    left, right, top = 52, width - 18, 34
+    bottom = top + 200
+    low, high = chart.reach()
+    x, y = _Axis(0.0, chart.until, left, right), _Axis(low, high, bottom, top)
+    parts = [_y_axis(y, left, right, chart.y_title), _x_axis(x, bottom, bottom, chart.x_title)]
+
+    def path(corners: Iterable[tuple[float, float]]) -> str:
+        return "L".join(f"{_n(x.at(a))} {_n(y.at(b))}" for a, b in corners)
+
+    if band := chart.band():
+        parts.append(f'<path d="M{path(band)}Z" class="band s0"/>')
+    zero = _n(y.at(0.0))
+    parts.append(f'<line x1="{left}" x2="{_n(right)}" y1="{zero}" y2="{zero}" class="one"/>')
+    parts.append(f'<path d="M{path(chart.line(chart.saved))}" class="line s0"/>')
+    if chart.at is not None:
+        parts.append(shape(Mark(index=0, letter="", name=""), x.at(chart.at), y.at(0.0), 5))
+        parts.append(_text(x.at(chart.at) + 8, y.at(0.0) + 17, significant(chart.at), css="name"))
     return bottom + 42, parts
 
 

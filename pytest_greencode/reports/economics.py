@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
 from ..economics.expectation import Direction, Figure
 from ..economics.forecast import Demand, Forecast
 from ..economics.payback import OneOffCost
+from ..economics.resources import key_of
 from ..model import Configuration
-from .names import distinct, labels
+from .names import Called, distinct, labels
 from .sentences import amount
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
@@ -98,10 +99,11 @@ def history_lines(
     `before`: the file's lines, of which the last of the same configuration says why a series is a new one.
     """
     last = {(each.suite, each.model, each.settings): each for each in before}
+    names = by_suite([*before, *figures])
     then = {change.now: change for change in changed}
     notes = []
     for each in figures:
-        name = escape(each.model + ("" if each.settings == "{}" else f" {each.settings}"))
+        name = names[each.suite, each.model, each.settings]
         now = _amount(Figure(value=each.co2e_g_per_accepted, interval=each.interval, reason=each.reason), CO2E)
         change = then.get(each)
         if change is None:
@@ -131,11 +133,21 @@ def _other(now: KeyFigures, then: KeyFigures) -> str:
 # Side by side.
 
 
-def name_of(economy: Economy) -> str:
-    """The model's name and its settings, escaped."""
-    configuration = economy.configuration
-    settings = "" if configuration.settings == "{}" else f" {configuration.settings}"
-    return escape(configuration.model + settings)
+def by_suite(called: Iterable[_OnSuite]) -> dict[tuple[str, str, str], str]:
+    """What each is called among those of its suite, by (suite, model, settings)."""
+    members: dict[str, list[_OnSuite]] = {}
+    for each in called:
+        members.setdefault(each.suite, []).append(each)
+    return {
+        (suite, found.model, found.settings): label
+        for suite, group in members.items()
+        for found, label in labels(group).items()
+    }
+
+
+class _OnSuite(Called, Protocol):
+    @property
+    def suite(self) -> str: ...
 
 
 def _names(members: Sequence[Economy]) -> list[str]:
@@ -145,9 +157,9 @@ def _names(members: Sequence[Economy]) -> list[str]:
     return [known[Configuration(model=each.model, settings=each.settings)] for each in found]
 
 
-def _rank(economy: Economy) -> tuple[bool, float, str]:
-    value = economy.co2e_g.value
-    return value is None, math.inf if value is None else value, name_of(economy)
+def _rank(economy: Economy) -> tuple[bool, float, str, str]:
+    value, found = economy.co2e_g.value, economy.configuration
+    return value is None, math.inf if value is None else value, found.model, found.settings
 
 
 def _side_by_side(members: Sequence[Economy], names: Sequence[str], width: int) -> Iterator[str]:
@@ -304,13 +316,15 @@ def forecast_lines(
     width: int = 80,
 ) -> list[str]:
     """For each demand and configuration what a month and a year cost, then what of the log could not be used."""
-    width = max(width, 40)
+    width, forecasts = max(width, 40), list(forecasts)
+    names = by_suite(found.economy.configuration for found in forecasts)
     lines: list[str] = []
     for found in forecasts:
         label = f", {escape(found.demand.label)}" if found.demand.label else ""
         if lines:
             lines.append("")
-        lines += wrap(f"{name_of(found.economy)} on {escape(found.economy.configuration.suite)}{label}", width)
+        configuration = found.economy.configuration
+        lines += wrap(f"{names[key_of(configuration)]} on {escape(configuration.suite)}{label}", width)
         lines += keyed(_forecast(found), width)
     lines += keyed(_log_notes(log, unmet, most_problems), width)
     return lines or ["no usage given: nothing to forecast"]

@@ -133,12 +133,138 @@ class GateRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """A number with its interval; `reason` says why it, or else its interval, is not known."""
+
+    value: float | None = None
+    interval: Interval | None = None
+    reason: Bilingual | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenRow:
+    """The configuration to take on a suite, and by what it was taken: one of comparison.Criterion's."""
+
+    key: Key
+    criterion: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlternativeRow:
+    """A configuration that was not taken, beside the one that was: `ratio` of g per accepted solution, it / taken.
+
+    `why` is one of comparison.WhyNot's, `reason` what it says more.
+    """
+
+    key: Key
+    ratio: Amount
+    pass_difference_pp: Amount
+    tasks: int
+    why: str
+    reason: Bilingual | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherWayRow:
+    """A person or another tool beside the configuration `key`: what one of its solutions takes there.
+
+    Ratios are of `key` / the other way; `break_even_pass_rate` is that from which `key` emits no more, above 1 never.
+    """
+
+    key: Key
+    name: Bilingual
+    co2e_g: float | None
+    co2e_ratio: Amount
+    break_even_pass_rate: float | None
+    money: float | None
+    money_ratio: Amount
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeRow:
+    """`first` at most so many times, then `second`: g per accepted solution, pass@k, and both beside `second` alone.
+
+    `behind`: configurations that are, alone, no worse in either and better in one.
+    """
+
+    first: Key
+    first_attempts: int
+    second: Key
+    second_attempts: int
+    co2e_g: Amount
+    pass_probability: float | None
+    ratio: Amount
+    pass_difference_pp: Amount
+    on_front: bool
+    behind: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthRow:
+    """A configuration in use for a month. `by` says by what the accepted ones are counted.
+
+    `calls` None: so many accepted solutions are asked for, whatever calls that takes.
+    """
+
+    key: Key
+    label: str
+    calls: float | None
+    solutions: Amount
+    by: Bilingual
+    energy_kwh: Amount
+    co2e_g: Amount
+    money: Amount
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaybackRow:
+    """A one-off cost and what a change from `old` to `new` saves, in grams or, with a `currency`, in money.
+
+    `kind` is one of economics.payback.PaybackKind's. Spans have the best case first; None in them is never.
+    `per_month`: accepted solutions a month.
+    """
+
+    old: Key
+    new: Key
+    currency: str
+    kind: str
+    one_off: Amount
+    saved: Amount
+    solutions: float | None
+    solutions_span: tuple[float | None, float | None] | None
+    months: float | None
+    months_span: tuple[float | None, float | None] | None
+    per_month: float | None
+    reason: Bilingual | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOffRow:
+    """An item that is paid once."""
+
+    name: str
+    co2e_g: Amount
+    money: Amount
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
     """Everything beyond the account; what is empty is not shown."""
 
     sentences: tuple[Sentence, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
     factors: tuple[FactorRow, ...] = ()
+    taken: tuple[TakenRow, ...] = ()
+    alternatives: tuple[AlternativeRow, ...] = ()
+    other_ways: tuple[OtherWayRow, ...] = ()
+    cascades: tuple[CascadeRow, ...] = ()
+    months: tuple[MonthRow, ...] = ()
+    month_notes: tuple[Bilingual, ...] = ()
+    paybacks: tuple[PaybackRow, ...] = ()
+    one_off: tuple[OneOffRow, ...] = ()
     money: tuple[MoneyRow, ...] = ()
     regions: tuple[RegionRow, ...] = ()
     assumptions: tuple[AssumptionRow, ...] = ()

@@ -108,7 +108,10 @@ def _sections(page: Page) -> dict[str, bool]:
         "quality": any(suite.quality for suite in suites),
         "retries": any(suite.summary for suite in suites),
         "grams": any(suite.grams or suite.waste for suite in suites),
-        "comparisons": bool(page.factors) or any(suite.comparisons for suite in suites),
+        "comparisons": bool(page.factors)
+        or any(suite.comparisons or suite.outlook.alternatives or suite.outlook.other_ways for suite in suites),
+        "month": bool(page.month_notes) or any(suite.outlook.months for suite in suites),
+        "payback": any(suite.outlook.paybacks for suite in suites),
         "tasks": any(suite.task_lines for suite in suites),
         "green_capacity": any(suite.green for suite in suites),
         "balance": page.balance is not None,

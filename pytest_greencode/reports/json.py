@@ -14,7 +14,7 @@ from ..attribution import Balance
 from ..model import Configuration
 
 if TYPE_CHECKING:
-    from ..comparison import Effect
+    from ..comparison import Effect, Taken
     from ..economics.economy import Economy
     from ..economics.forecast import Forecast
     from ..findings import Decision, Findings
@@ -59,6 +59,7 @@ def _findings(findings: Findings) -> dict[str, Any]:
                 ],
                 "cascades": [] if suite.cascades is None else _plain(suite.cascades.ranked),
                 "selection": _plain(suite.selection),
+                "taken": _taken(suite.taken),
                 "decision": _decision(suite.decision),
             }
             for suite in findings.suites
@@ -84,6 +85,29 @@ def _findings(findings: Findings) -> dict[str, Any]:
 def _effect(effect: Effect) -> dict[str, Any]:
     plain: dict[str, Any] = _plain(effect)
     return plain | {"strata": len(effect.strata)}
+
+
+def _taken(taken: Taken | None) -> dict[str, Any] | None:
+    """Without the comparisons, which are findings of their own or follow from the tasks."""
+    if taken is None:
+        return None
+    return {
+        "model": _plain(taken.configuration.model),
+        "settings": _settings(taken.configuration.settings),
+        "criterion": _plain(taken.criterion),
+        "alternatives": [
+            {
+                "model": _plain(each.configuration.model),
+                "settings": _settings(each.configuration.settings),
+                "co2e_g": _plain(each.comparison.co2e_g),
+                "pass_probability": _plain(each.comparison.pass_probability),
+                "tasks": each.comparison.tasks,
+                "why": _plain(each.why),
+                "reason": _plain(each.reason),
+            }
+            for each in taken.alternatives
+        ],
+    }
 
 
 def _decision(decision: Decision | None) -> dict[str, Any] | None:

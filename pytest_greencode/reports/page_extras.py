@@ -12,6 +12,7 @@ from ..economics.payback import ClaimKind, Payback
 from ..findings import Decision, Findings, SuiteFindings
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
+from . import outlook_extras as outlook
 from .compare import level_text, names_of
 from .extras import (
     AssumptionRow,
@@ -40,6 +41,14 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
         factors=tuple(
             _factor(suite.suite, each) for suite in findings.suites for each in suite.effects if each.factor != "model"
         ),
+        taken=tuple(outlook.takens(findings)),
+        alternatives=tuple(outlook.alternatives(findings)),
+        other_ways=tuple(outlook.other_ways(findings)),
+        cascades=tuple(outlook.cascades(findings)),
+        months=tuple(outlook.months(findings)),
+        month_notes=tuple(outlook.month_notes(findings)),
+        paybacks=tuple(outlook.paybacks(findings)),
+        one_off=tuple(outlook.one_offs(findings)),
         money=tuple(_money(each) for each in findings.economies),
         regions=tuple(_regions(findings)),
         explanations=tuple(_explanations(findings)),

@@ -106,6 +106,90 @@ TEXTS: Mapping[str, Bilingual] = {
         "Pairs of configurations that differ in this factor alone. The sign is measured, never assumed.",
         "その因子だけが異なる構成の組です。符号は仮定せず、測定から求めます。",
     ),
+    "pairs": Bilingual("Pairs", "二つずつの比較"),
+    "alternatives": Bilingual("What was not taken, and why", "採用しなかった構成とその理由"),
+    "criterion_named": Bilingual(
+        "Beside {name}, which was asked for by name.", "名前で指定された {name} と比べたものです。"
+    ),
+    "criterion_target": Bilingual(
+        "Beside {name}, which has the fewest grams among those shown to reach the pass@k that is asked for.",
+        "求める pass@k に達すると示された構成のうち最も排出の少ない {name} と比べたものです。",
+    ),
+    "criterion_nearest": Bilingual(
+        "None is shown to reach the pass@k that is asked for. Beside {name}, which comes nearest.",
+        "求める pass@k に達すると示された構成はありません。最も近い {name} と比べたものです。",
+    ),
+    "criterion_fewest": Bilingual(
+        "Beside {name}, which has the fewest grams per accepted solution.",
+        "合格 1 件あたりの排出が最も少ない {name} と比べたものです。",
+    ),
+    "why_not_compared": Bilingual("cannot be compared", "比較できない"),
+    "why_below_target": Bilingual("not shown to reach the pass@k asked for", "求める pass@k に達すると示されていない"),
+    "why_not_told_apart": Bilingual(
+        "not distinguishable in grams: may as well be taken", "排出量では区別できない(採用してもよい)"
+    ),
+    "why_more": Bilingual("needs more", "排出が多い"),
+    "why_more_for_quality": Bilingual("needs more, but solves more", "排出は多いが、解ける課題も多い"),
+    "why_less_and_worse": Bilingual("needs less, but solves less", "排出は少ないが、解ける課題も少ない"),
+    "why_less": Bilingual("needs less, but another was asked for", "排出は少ないが、別の構成が指定された"),
+    "why_no_interval": Bilingual("no interval to tell it by", "区間がなく判断できない"),
+    "other_ways": Bilingual("A person, and other tools", "人の作業と他の手段"),
+    "other_ways_lead": Bilingual(
+        "What a solution takes otherwise, and what {name} takes of it, in percent.",
+        "他の手段で解を得る場合の値と、それに対する {name} の割合(%)です。",
+    ),
+    "a_person": Bilingual("a person", "人"),
+    "no_rate": Bilingual("at no pass rate", "どの合格率でも達しない"),
+    "cascades": Bilingual("One after the other", "二段構え"),
+    "cascades_lead": Bilingual(
+        "The second is asked only where all attempts of the first failed. This needs tests that exist before the code.",
+        "前者の試行がすべて失敗した課題だけを後者に任せます。コードより先にテストがあることが前提です。",
+    ),
+    "cascades_left": Bilingual(
+        "{count} more are dearer; they stand in the raw numbers.", "ほか {count} 件は生データにあります。"
+    ),
+    "behind_alone": Bilingual("better alone: {names}", "単独で優れる構成: {names}"),
+    "behind_cascade": Bilingual("another one is better", "他の組のほうが優れる"),
+    "month": Bilingual("A month in use", "1 か月の利用"),
+    "month_lead": Bilingual(
+        "The usage as it was given, at the costs found here, failed attempts included. Intervals are those of the "
+        "benchmark; work with longer prompts or answers costs more.",
+        "与えられた利用量を、ここで得たコスト(失敗した試行を含む)で換算したものです。区間はベンチマークのものです。"
+        "より長い入力や出力ではコストが増えます。",
+    ),
+    "month_log": Bilingual(
+        "Usage log {path}: {rows} rows over {days} days, {used} of them with a row",
+        "利用記録 {path}: {days} 日間に {rows} 行(記録のある日は {used} 日)",
+    ),
+    "month_not_read": Bilingual(
+        "Lines that could not be read, and whose calls are in no figure: {count}",
+        "読み取れず、どの数値にも含まれない行: {count}",
+    ),
+    "month_unmet": Bilingual(
+        "{calls} calls a month go to {name}, of which there is no attempt here",
+        "月 {calls} 回の呼び出しは {name} に対するもので、ここにはその試行がありません",
+    ),
+    "payback": Bilingual("Payback", "初期コストの回収"),
+    "payback_lead": Bilingual(
+        "One-off cost / what each accepted solution saves. Spans follow from the 95 % interval of the saving, the best "
+        "case first.",
+        "初期コストを合格 1 件あたりの削減で割ります。幅は削減の 95 % 区間によるもので、最良の場合を先に示します。",
+    ),
+    "payback_change": Bilingual("From {old} to {new}:", "{old} から {new} へ変えた場合:"),
+    "payback_chart_lead": Bilingual(
+        "What is saved in all, less the one-off cost; the band is the 95 % interval. Where the line crosses 0 the cost "
+        "is paid back.",
+        "累計の削減から初期コストを引いた値です。帯は 95 % 区間で、線が 0 と交わるところで回収が終わります。",
+    ),
+    "payback_grams": Bilingual("Payback in grams", "CO₂e での回収"),
+    "payback_money": Bilingual("Payback in money", "費用での回収"),
+    "payback_pays_back": Bilingual("pays back", "回収できる"),
+    "payback_never": Bilingual("never: nothing is saved", "回収できない(削減がない)"),
+    "never": Bilingual("never", "なし"),
+    "payback_uncertain": Bilingual("cannot be told: the interval contains 0", "判断できない(区間が 0 を含む)"),
+    "payback_unknown": Bilingual("not known", "不明"),
+    "in_grams": Bilingual("CO₂e", "CO₂e 排出量"),
+    "one_off": Bilingual("What is paid once", "一度だけかかるもの"),
     "tasks": Bilingual("Task by task", "課題ごとの結果"),
     "heat_title": Bilingual("Which tasks are solved", "解けた課題"),
     "heat_lead": Bilingual(
@@ -247,6 +331,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "axis_k": Bilingual("attempts allowed, k", "許した試行回数 k"),
     "axis_ratio": Bilingual("ratio of CO₂e per accepted solution", "合格 1 件あたりの CO₂e の比"),
     "axis_green": Bilingual("reference / sample", "模範解答 / 試料"),
+    "axis_months": Bilingual("months in use", "利用月数"),
+    "axis_solutions": Bilingual("accepted solutions", "合格した解の数"),
+    "axis_saved": Bilingual("saved, less the one-off cost ({unit})", "累計の削減 - 初期コスト({unit})"),
     "axis_share": Bilingual("share of the grams, %", "カーボンの割合(%)"),
     "axis_energy": Bilingual("energy, J", "エネルギー(J)"),
     "axis_tasks": Bilingual("tasks, easiest first", "課題(易しい順)"),
@@ -294,6 +381,27 @@ TEXTS: Mapping[str, Bilingual] = {
     "column_ratio": Bilingual("Ratio", "比"),
     "column_pass_difference": Bilingual("pass@k, points", "pass@k の差(ポイント)"),
     "column_tasks": Bilingual("Tasks", "課題数"),
+    "column_beside": Bilingual("CO₂e beside {name}, ratio", "{name} に対する CO₂e の比"),
+    "column_why_not": Bilingual("Why not", "採用しない理由"),
+    "column_way": Bilingual("Way", "手段"),
+    "column_way_grams": Bilingual("{unit} CO₂e a solution", "解 1 件の CO₂e({unit})"),
+    "column_way_money": Bilingual("{unit} a solution", "解 1 件の費用({unit})"),
+    "column_way_share": Bilingual("of that, %", "その割合(%)"),
+    "column_break_even_rate": Bilingual("even at a pass rate of, %", "等しくなる合格率(%)"),
+    "column_first": Bilingual("First (attempts)", "前者(試行回数)"),
+    "column_then": Bilingual("Then (attempts)", "後者(試行回数)"),
+    "column_solved": Bilingual("Solved, %", "解けた課題(%)"),
+    "column_beside_second": Bilingual("CO₂e beside the second alone, ratio", "後者単独に対する CO₂e の比"),
+    "column_calls": Bilingual("Calls", "呼び出し"),
+    "column_solutions": Bilingual("Accepted", "合格した解"),
+    "column_kwh": Bilingual("Electricity, kWh", "電力量(kWh)"),
+    "column_month_grams": Bilingual("CO₂e, {unit}", "CO₂e 排出量({unit})"),
+    "column_by": Bilingual("Accepted by", "合格数の根拠"),
+    "column_unit": Bilingual("In", "単位"),
+    "column_one_off": Bilingual("One-off cost", "初期コスト"),
+    "column_saved": Bilingual("Saved per accepted", "合格 1 件の削減"),
+    "column_after_solutions": Bilingual("Accepted until even", "回収までの合格数"),
+    "column_after_months": Bilingual("Months until even", "回収までの月数"),
     "column_verdict": Bilingual("Reading", "読み方"),
     "column_decision": Bilingual("Decision", "判定"),
     "column_factor": Bilingual("Factor", "因子"),
