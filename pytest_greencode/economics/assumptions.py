@@ -6,15 +6,11 @@ file and line that gave it or the source of a default.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
-import re
-import reprlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,16 +18,8 @@ from ..carbon import parse_region
 from ..errors import FileFormatError, UsageProblem
 from ..model import Intensity
 from ..records import Name, format_problem
+from ..toml_files import KeyPath, dotted, field_at, first_problem, line_of, parse_toml, read_toml_text
 from .usage import DAYS_PER_MONTH
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-_Path = tuple[str | int, ...]  # keys and indices that lead to a value
-
-FILE_BYTES: Final = 1 << 20
 
 WORKSTATION_W: Final = 60.0
 # dot-com-alliance.org/POWERING_ICT/pub/Desktop_Computers.htm, which gives the laboratory's 50 to 55 W too.
@@ -299,49 +287,24 @@ class Assumptions:
 def read_assumptions(path: Path, *, display_path: str | None = None) -> Assumptions:
     """The assumptions in a TOML file. `display_path` is how messages name it. Raises FileFormatError."""
     shown = display_path or str(path)
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise FileFormatError(shown, None, None, "an assumptions file", "no such file") from None
-    except OSError as error:
-        raise FileFormatError(shown, None, None, "a readable file", error.strerror or type(error).__name__) from None
-    if len(content) > FILE_BYTES:
-        raise FileFormatError(shown, None, None, f"at most {FILE_BYTES >> 20} MiB", "a larger file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise FileFormatError(shown, line, None, "UTF-8", f"byte 0x{content[error.start]:02x}") from None
+    text = read_toml_text(path, "an assumptions file", display_path=shown)
     return parse_assumptions(text, path=str(path), display_path=shown)
 
 
 def parse_assumptions(text: str, *, path: str = "assumptions.toml", display_path: str | None = None) -> Assumptions:
     """The assumptions that TOML text states; `path` is where relative paths in it start. Raises FileFormatError."""
     shown = display_path or path
-    try:
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-        at_end = "at end of document" in str(error)
-        line = int(where[1]) if where else len(text.splitlines()) if at_end else None
-        reason = "nesting too deep" if isinstance(error, RecursionError) else re.sub(r" \(at .*\)$", "", str(error))
-        raise FileFormatError(shown, line, None, "TOML", reason) from None
-    lines = _line_numbers(text)
+    content, lines = parse_toml(text, shown)
     try:
         file = _File.model_validate(content)
     except ValidationError as error:
-        # The first in the file, not in the order of the sections.
-        problems = [(_line(lines, problem["loc"]) or 0, problem) for problem in error.errors(include_url=False)]
-        line, first = min(problems, key=lambda each: each[0])
-        name, expected, found = _explained(first)
-        raise FileFormatError(shown, line or None, name, expected, found) from None
+        raise first_problem(error, lines, shown, _File, unit=_unit) from None
     leaves = list(_leaves(content))
     if file.money.currency is None:
         for leaf, _ in leaves:
             if "currency" in _unit(leaf):
                 expected = "money.currency, since this is an amount of money"
-                raise FileFormatError(shown, _line(lines, leaf), _name(leaf), expected, "no currency")
+                raise FileFormatError(shown, line_of(lines, leaf), dotted(leaf), expected, "no currency")
     return Assumptions(
         money=file.money,
         human=file.human,
@@ -353,10 +316,10 @@ def parse_assumptions(text: str, *, path: str = "assumptions.toml", display_path
         path=path,
         given=tuple(
             Entry(
-                name=_name(leaf),
+                name=dotted(leaf),
                 value=value if isinstance(value, str) else f"{value:g}",
                 unit=_unit(leaf),
-                origin=shown if (line := _line(lines, leaf)) is None else f"{shown}:{line}",
+                origin=shown if (line := line_of(lines, leaf)) is None else f"{shown}:{line}",
             )
             for leaf, value in leaves
         ),
@@ -366,66 +329,7 @@ def parse_assumptions(text: str, *, path: str = "assumptions.toml", display_path
 # --- where values stand -----------------------------------------------------------------------------------------
 
 
-def _line_numbers(text: str) -> dict[_Path, int]:
-    """The line of every table and key, as far as lines alone tell it: keys inside an inline table have its line."""
-    found: dict[_Path, int] = {}
-    table: _Path = ()
-    counts: dict[_Path, int] = {}
-    quotes = ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        content = line.strip()
-        if quotes:
-            quotes = "" if quotes in content else quotes
-            continue
-        if header := re.fullmatch(r"(\[\[?)(.+?)\]\]?\s*(#.*)?", content):
-            path = _keys(f"[{header[2]}]")
-            if path is None:
-                continue
-            table = _within(path, counts)
-            if header[1] == "[[":
-                counts[table] = counts.get(table, -1) + 1
-                table = (*table, counts[table])
-            found.setdefault(table, number)
-        elif key := re.match(r"""(?:"[^"]*"|'[^']*'|[^="'#])+=""", content):
-            path = _keys(f"{key[0]}0")
-            if path is not None:
-                found.setdefault((*table, *path), number)
-            for mark in ('"""', "'''"):
-                quotes = mark if content.count(mark) == 1 else quotes
-    return found
-
-
-def _keys(toml: str) -> tuple[str, ...] | None:
-    """The path of the only table or key in a piece of TOML."""
-    try:
-        content: object = tomllib.loads(toml)
-    except tomllib.TOMLDecodeError:
-        return None
-    path = []
-    while isinstance(content, dict) and content:
-        key, content = next(iter(content.items()))
-        path.append(key)
-    return tuple(path)
-
-
-def _within(path: tuple[str, ...], counts: Mapping[_Path, int]) -> _Path:
-    """The path with the index of the last element of each array of tables on the way."""
-    result: _Path = ()
-    for position, key in enumerate(path):
-        result = (*result, key)
-        if result in counts and position < len(path) - 1:
-            result = (*result, counts[result])
-    return result
-
-
-def _line(lines: Mapping[_Path, int], path: _Path) -> int | None:
-    for end in range(len(path), 0, -1):
-        if path[:end] in lines:
-            return lines[path[:end]]
-    return None
-
-
-def _leaves(content: object, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:
+def _leaves(content: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Every value with its path, in the order of the file."""
     if isinstance(content, dict):
         for key, value in content.items():
@@ -437,79 +341,7 @@ def _leaves(content: object, path: _Path = ()) -> Iterator[tuple[_Path, Any]]:
         yield path, content
 
 
-def _name(path: _Path) -> str:
-    return ".".join(f'"{key}"' if isinstance(key, str) and "." in key else str(key) for key in path)
-
-
-def _field(path: _Path) -> tuple[type[BaseModel] | None, str | None]:
-    """(the section that a path leads into, or whose field it is; the unit of that field)."""
-    section: type[BaseModel] | None = _File
-    annotation: Any = _File
-    unit = None
-    for key in path:
-        if get_origin(annotation) in (dict, list):
-            annotation = get_args(annotation)[-1]
-        elif section is not None and key in section.model_fields:
-            found = section.model_fields[str(key)]
-            annotation, unit = found.annotation, found.description
-        else:
-            break
-        section = _section_in(annotation) or section
-    return section, unit
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_section_in, get_args(annotation))), None)
-
-
-def _unit(path: _Path) -> str:
+def _unit(path: KeyPath) -> str:
     if path[:2] == ("money", "electricity_per_kwh"):
         return "currency per kWh"
-    return _field(path)[1] or ""
-
-
-# --- messages ---------------------------------------------------------------------------------------------------
-
-_EXPECTED: Final = {
-    "string_type": "a string",
-    "float_type": "a number",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "list_type": "an array of tables",
-    "finite_number": "a finite number",
-    "string_too_short": "a string that is not empty",
-    "string_too_long": "at most {max_length} characters",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than_equal": "at most {le:g}",
-}
-
-
-def _explained(problem: Any) -> tuple[str | None, str, str]:
-    """In which field, what was expected, and what was found."""
-    path: _Path = problem["loc"]
-    context = problem.get("ctx", {})
-    name = _name(path) or None
-    if problem["type"] == "extra_forbidden":
-        section, _ = _field(path[:-1])
-        known = list(section.model_fields) if section else []
-        near = difflib.get_close_matches(str(path[-1])[:100], known, n=1)
-        hint = f" (nearest: {near[0]})" if near else ""
-        return name, f"one of the keys {', '.join(known)}{hint}", f"the unknown key {_short(path[-1])}"
-    if problem["type"] == "missing":
-        return name, "this key", "nothing"
-    template = _EXPECTED.get(problem["type"])
-    expected = template.format_map(context) if template else str(context.get("expected", problem["msg"]))
-    unit = _unit(path)
-    return name, f"{expected} ({unit})" if unit else expected, context.get("found") or _short(problem["input"])
-
-
-_REPR: Final = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
-
-
-def _short(value: object) -> str:
-    text = _REPR.repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return field_at(_File, path)[1] or ""
