@@ -103,7 +103,8 @@ class GenerationRecord(BaseModel):
 class SampleRecord(BaseModel):
     """One line of a samples file, its `settings` as `canonical_settings` text.
 
-    Keys that are not named here are other tools' results, and ignored.
+    A line with `error` in place of a text is about a request that failed, and what it cost. Keys that are not named
+    here are other tools' results, and ignored.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
@@ -115,9 +116,16 @@ class SampleRecord(BaseModel):
     sample_id: Count | None = None
     settings: Annotated[str, BeforeValidator(_settings)] = "{}"
     generation: GenerationRecord | None = None
+    error: Any = None
+
+    @property
+    def failed(self) -> bool:
+        return self.completion is None and self.solution is None
 
     @model_validator(mode="after")
     def _one_text(self) -> SampleRecord:
+        if self.failed and isinstance(self.error, str):
+            return self
         if (self.completion is None) == (self.solution is None):
             found = "neither" if self.completion is None else "both"
             raise format_problem("exactly one of 'completion' and 'solution'", found)
