@@ -32,7 +32,7 @@ FLOORS = {
         "extraction",
         "data",
     ),
-    3: ("sites", "runner", "sandboxes", "meters", "generation", "suites", "reports", "intensity_sources"),
+    3: ("sites", "runner", "sandboxes", "meters", "generation", "suites", "reports", "intensity_sources", "importers"),
     4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli", "commands", "doctor"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -6,7 +6,7 @@ from ..model import Generation, Method
 from .entries import J_PER_KWH, Entry, Fields, short, table
 
 READS = (
-    "duration (s), gpu_energy (kWh), or cpu_energy, ram_energy and gpu_energy where there is no GPU or with --scope all; "
+    "duration (s), gpu_energy (kWh), or with cpu_energy and ram_energy where there is no GPU or with --scope all; "
     "task_name, run_id, gpu_model, gpu_count, country_iso_code, pue, codecarbon_version. Not emissions: the grid is "
     "chosen later"
 )

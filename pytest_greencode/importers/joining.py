@@ -6,9 +6,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from ..errors import UsageProblem
 from ..model import Generation, Method, Sample, canonical_task_id
@@ -17,11 +18,12 @@ from .entries import Entry, short
 # Chance that unordered figures rise all the way, in every task or in the whole file; below it they are a counter's.
 _BY_CHANCE: Final = 1e-6
 _SHOWN: Final = 3
-_NUMBERED: Final = re.compile(r"(?P<task>.+?)[#:@/_ .-](?P<sample>[0-9]{1,18})", re.DOTALL)
+_NUMBERED: Final = re.compile(r"(?P<task>.+?)[#:@/_ .-](?P<number>[0-9]{1,18})", re.DOTALL)
 # Of a task that nobody knows beforehand, only what is no part of a task's own name.
-_MARKED: Final = re.compile(r"(?P<task>.+?)[#:](?P<sample>[0-9]{1,18})", re.DOTALL)
+_MARKED: Final = re.compile(r"(?P<task>.+?)[#:](?P<number>[0-9]{1,18})", re.DOTALL)
 
 _ENERGY: Final = ("energy_j", "energy_method", "energy_scope", "source", "pue_included")
+_OF_AN_ENERGY: Final = (*_ENERGY, "energy_relative_error", "energy_unknown")
 _TOKENS: Final = ("prompt_tokens", "completion_tokens", "reasoning_tokens")
 _OTHERS: Final = ("duration_s", "batch_size", "gpu_model", "gpu_count", "flops", "region", "started_at")
 
@@ -30,7 +32,7 @@ _OTHERS: Final = ("duration_s", "batch_size", "gpu_model", "gpu_count", "flops",
 class Joined:
     """`lines` are samples as JSON objects, each with its `generation`.
 
-    `matched` of them have got something, `left` are samples without an entry, `unused` entries without a sample.
+    `matched` of them got something, `left` are samples without an entry, `unused` entries without a sample.
     """
 
     lines: list[dict[str, Any]]
@@ -39,297 +41,310 @@ class Joined:
     unused: list[Entry]
 
 
-# --- what makes no sense ----------------------------------------------------------------------------------------
-
-
-def refuse_nonsense(entries: Sequence[Entry], *, rising: bool = False) -> None:
-    """Raises FileFormatError for a record that stands twice, for an energy of 0 J, and for a counter that runs on
-    where single energies are meant (`rising` lets it pass)."""
-    seen: dict[str, Entry] = {}
-    for entry in entries:
-        first = seen.setdefault(entry.content, entry)
-        if first is not entry and entry.generation.energy_j is not None:
-            raise entry.problem("each record once", f"the one of {first.place} again")
-        if entry.generation.energy_j == 0:
-            expected = "more than 0 J, as no generation is free"
-            found = "0 J: the window was too short for the counter, or nothing was measured"
-            raise entry.problem(expected, found, "energy")
-    if not rising:
-        for name in ("energy_j", "duration_s", "completion_tokens"):
-            _refuse_counter(entries, name)
-
-
-def _refuse_counter(entries: Sequence[Entry], name: str) -> None:
-    figures = [(entry, getattr(entry.generation, name)) for entry in entries if not entry.per_request]
-    figures = [(entry, figure) for entry, figure in figures if figure is not None]
-    by_task: defaultdict[str | None, list[tuple[Entry, float]]] = defaultdict(list)
-    for entry, figure in figures:
-        by_task[entry.name and _task_and_sample(entry.name, None)[0]].append((entry, figure))
-    for groups, where in ((by_task.values(), "from sample to sample of every task"), ([figures], "from line to line")):
-        several = [group for group in groups if len(group) > 1]
-        if several and all(_rises(group) for group in several):
-            chance = -sum(math.lgamma(len(group) + 1) for group in several)
-            if chance < math.log(_BY_CHANCE):
-                entry = several[0][1][0]
-                found = f"one that rises {where}, as a counter that runs on does (--rising takes it as it is)"
-                raise entry.problem("a figure of one generation alone", found, name)
-
-
-def _rises(group: Sequence[tuple[Entry, float]]) -> bool:
-    return all(one < other for (_, one), (_, other) in zip(group, group[1:], strict=False))
-
-
 # --- which task and sample --------------------------------------------------------------------------------------
 
 
-def _task_and_sample(name: str, known: Iterable[str] | None) -> tuple[str | None, int | None]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An entry, and the task and the sample's number that it is of; None for the task of what names none."""
+
+    entry: Entry
+    task: str | None
+    number: int | None
+
+
+def place(entries: Iterable[Entry], known: Collection[str] | None, prompts: Mapping[str, str]) -> list[Placed]:
+    """Where each entry belongs. `known` are the tasks there are, None to take any; `prompts` has the task of a prompt.
+
+    Where no sample is said, the entries of a model and task are numbered in their order, as samples files are.
+    Raises FileFormatError.
+    """
+    found: list[Placed] = []
+    counts: Counter[tuple[str | None, str]] = Counter()
+    said: dict[tuple[str | None, str], bool] = {}
+    for entry in entries:
+        task, number = (None, None) if entry.name is None else _task_and_number(entry.name, known)
+        if task is None and entry.prompt is not None:
+            task = prompts.get(entry.prompt.strip())
+        if task is not None:
+            number = entry.sample_id if entry.sample_id is not None else number
+            key = entry.model, task
+            if said.setdefault(key, number is not None) != (number is not None):
+                raise entry.problem(f"a sample's number in all records of {short(task)}, or in none", "both")
+            if number is None:
+                number = counts[key]
+                counts[key] += 1
+        found.append(Placed(entry=entry, task=task, number=number))
+    return found
+
+
+def _task_and_number(name: str, known: Collection[str] | None) -> tuple[str | None, int | None]:
     """From a name such as "HumanEval/3#1": the task, None where it is not `known`, and the sample where it is said."""
     if known is None:
         marked = _MARKED.fullmatch(name)
-        return (canonical_task_id(marked["task"]), int(marked["sample"])) if marked else (canonical_task_id(name), None)
+        return (canonical_task_id(marked["task"]), int(marked["number"])) if marked else (canonical_task_id(name), None)
+    # Names of files and windows cannot always have a slash.
     for text in (name, name.replace("_", "/", 1)):
         if canonical_task_id(text) in known:
             return canonical_task_id(text), None
         numbered = _NUMBERED.fullmatch(text)
-        while numbered:
-            if canonical_task_id(numbered["task"]) in known:
-                return canonical_task_id(numbered["task"]), int(numbered["sample"])
-            numbered = _NUMBERED.fullmatch(text, 0, numbered.end("task")) if "/" in numbered["task"] else None
+        if numbered and canonical_task_id(numbered["task"]) in known:
+            return canonical_task_id(numbered["task"]), int(numbered["number"])
     return None, None
 
 
-def placed(
-    entries: Iterable[Entry], known: Iterable[str] | None, prompts: Mapping[str, str]
-) -> list[tuple[Entry, str | None, int | None]]:
-    """Each entry with its task and sample; None for the task of what names none.
+# --- what makes no sense ----------------------------------------------------------------------------------------
 
-    Where no sample is said, the entries of a model and task are numbered in their order, as samples files are.
-    `prompts` has the task of a prompt's text.
-    """
-    found: list[tuple[Entry, str | None, int | None]] = []
-    counts: Counter[tuple[str | None, str]] = Counter()
-    said: dict[tuple[str | None, str], bool] = {}
-    for entry in entries:
-        task, sample = (None, None) if entry.name is None else _task_and_sample(entry.name, known)
-        if task is None and entry.prompt is not None:
-            task = prompts.get(entry.prompt.strip())
-        if task is not None:
-            sample = entry.sample_id if entry.sample_id is not None else sample
-            key = entry.model, task
-            if said.setdefault(key, sample is not None) != (sample is not None):
-                raise entry.problem(f"a sample's number for all records of {short(task)}, or for none", "both")
-            if sample is None:
-                sample, counts[key] = counts[key], counts[key] + 1
-        found.append((entry, task, sample))
-    return found
+
+def refuse_nonsense(placed: Sequence[Placed], *, rising: bool = False) -> None:
+    """Raises FileFormatError for a record that stands twice, for an energy of 0 J, and for a counter that runs on
+    where single generations are meant (`rising` lets it pass)."""
+    seen: dict[str, Entry] = {}
+    for each in placed:
+        entry = each.entry
+        first = seen.setdefault(entry.content, entry)
+        if first is not entry:
+            raise entry.problem("each record once", f"the one of {first.place} again")
+        if entry.generation.energy_j == 0:
+            found = "0 J: the window was too short for the counter, or nothing was measured"
+            raise entry.problem("more than 0 J, as no generation is free", found, "energy")
+    if not rising:
+        for name in ("energy_j", "duration_s", "completion_tokens"):
+            _refuse_counter(placed, name)
+
+
+def _refuse_counter(placed: Sequence[Placed], name: str) -> None:
+    """Among n figures in no order, 1 of n! orders rises all the way; of several tasks all do with the product."""
+    known = [(each, figure) for each in placed if (figure := getattr(each.entry.generation, name)) is not None]
+    by_task: defaultdict[tuple[str | None, str | None], list[tuple[Placed, float]]] = defaultdict(list)
+    for each, figure in known:
+        by_task[each.entry.model, each.task].append((each, figure))
+    for group in by_task.values():
+        group.sort(key=lambda pair: pair[0].number or 0)
+    for groups, where in ((list(by_task.values()), "sample to sample of every task"), ([known], "record to record")):
+        several = [group for group in groups if len(group) > 1]
+        chance = -sum(math.lgamma(len(group) + 1) for group in several)
+        if chance < math.log(_BY_CHANCE) and all(_rises([figure for _, figure in group]) for group in several):
+            found = f"one that rises from {where}, as a counter does that runs on (--rising takes it as it is)"
+            raise several[0][1][0].entry.problem("a figure of one generation alone", found, name)
+
+
+def _rises(figures: Sequence[float]) -> bool:
+    return all(figures[index] < figures[index + 1] for index in range(len(figures) - 1))
 
 
 # --- joining ----------------------------------------------------------------------------------------------------
 
 
+class _Match(NamedTuple):
+    sample: Sample
+    entry: Entry
+    generation: Generation
+
+
 def join(
     entries: Sequence[Entry],
     samples: Sequence[Sample],
-    lines: Sequence[Mapping[str, Any]],
+    lines: Mapping[int, Mapping[str, Any]],
     *,
-    prompts: Mapping[str, str],
-    model: str | None = None,
+    prompts: Mapping[str, str] = MappingProxyType({}),
     split: str | None = None,
     partial: bool = False,
-    replaced: bool = False,
+    overrule: bool = False,
+    rising: bool = False,
 ) -> Joined:
-    """The samples' `lines` with what the entries say of them.
+    """The `lines` of the samples' file, by number, with what the entries say of the samples on them.
 
-    `model` is whose the entries are, whatever they say. `split` shares the energy of entries that name no task over all
-    samples: "tokens", by their completion_tokens, or "evenly". `partial` lets samples without an entry and entries
-    without a sample be; `replaced` lets entries overrule what a sample says already.
-    Raises FileFormatError (an entry's or a sample's place) and UsageProblem.
+    `split` shares the energy of whole runs over all samples: "tokens", by their completion_tokens, or "evenly".
+    `partial` lets be samples without an entry and entries without a sample; `overrule` lets entries overrule what a
+    sample says already; `rising` as in `refuse_nonsense`.
+    Raises UsageProblem, naming the record's or the sample's place.
     """
-    if model is not None:
-        entries = [replace(entry, model=model) for entry in entries]
+    placed = place(entries, {sample.task_id for sample in samples}, prompts)
+    refuse_nonsense(placed, rising=rising or any(entry.per_request for entry in entries))
+    unused: list[Entry] = []
     if any(entry.per_request for entry in entries):
-        found = _by_model(entries, samples)
+        matches = _by_model(entries, samples)
+    elif split is not None:
+        matches = _shares(placed, samples, split)
     else:
-        known = {sample.task_id for sample in samples}
-        by_task = placed(entries, known, prompts)
-        nameless = [entry for entry, task, _ in by_task if task is None]
-        if split is not None:
-            named = [entry for entry, task, _ in by_task if task is not None]
-            if named:
-                raise named[0].problem("records of whole runs, for --split", f"one of a task, {short(named[0].name)}")
-            found = list(zip(samples, _shares(nameless, samples, split), strict=True))
-        else:
-            found = _by_task(by_task, samples)
-            if nameless and not partial:
-                raise _nameless(nameless[0])
-    taken = {id(sample) for sample, _ in found}
-    used = {id(origin) for _, entry in found for origin in _origins(entry, entries, split)}
-    left = [sample for sample in samples if id(sample) not in taken]
-    unused = [entry for entry in entries if id(entry) not in used]
-    if not found or not partial:
-        _refuse_leftovers(left, unused, found)
-    generations = {id(sample): entry for sample, entry in found}
-    merged = [
-        dict(line) if id(sample) not in generations else _merged(line, sample, generations[id(sample)], replaced)
-        for sample, line in zip(samples, lines, strict=True)
-    ]
-    return Joined(lines=merged, matched=len(found), left=left, unused=unused)
-
-
-def _origins(entry: Entry, entries: Sequence[Entry], split: str | None) -> Sequence[Entry]:
-    return entries if split is not None else [each for each in entries if each is entry or each.content == entry.content]
+        nameless = [each.entry for each in placed if each.task is None]
+        if nameless and not partial:
+            raise _nameless(nameless[0])
+        matches = _by_task(placed, samples)
+        used = {id(match.entry) for match in matches}
+        unused = [entry for entry in entries if id(entry) not in used]
+    matched = {match.sample.line for match in matches}
+    left = [sample for sample in samples if sample.line not in matched]
+    if not matches:
+        raise UsageProblem("no record belongs to a sample; is --samples the file of these generations?")
+    if not partial:
+        _refuse_leftovers(left, unused)
+    merged = dict(lines)
+    for match in matches:
+        assert match.sample.line is not None
+        merged[match.sample.line] = _merged(lines[match.sample.line], match, overrule)
+    return Joined(lines=[dict(line) for line in merged.values()], matched=len(matches), left=left, unused=unused)
 
 
 def _nameless(entry: Entry) -> UsageProblem:
-    what = "no task" if entry.name is None else f"none of the samples' tasks: {short(entry.name)}"
+    what = "none" if entry.name is None else short(entry.name)
     return UsageProblem(
-        f"{entry.place}: expected a record that names a task of the samples, such as HumanEval/0, or HumanEval/0#1 for "
-        f"sample 1; found {what}\nIf it is the energy of a whole run, share it: `--split tokens` (by the samples' "
-        "completion_tokens) or `--split evenly`. If it is no generation of these samples: `--partial`."
+        f"{entry.place}: expected the name of a task of the samples, such as HumanEval/0, or HumanEval/0#1 for its "
+        f"sample 1; found {what}\nThe energy of a whole run can be shared: `--split tokens` (by the samples' "
+        "completion_tokens) or `--split evenly`. What is no generation of these samples can be left out: `--partial`."
     )
 
 
-def _refuse_leftovers(left: Sequence[Sample], unused: Sequence[Entry], found: Sequence[object]) -> None:
-    if not found:
-        raise UsageProblem("no record belongs to a sample; is --samples the file of these generations?")
+def _refuse_leftovers(left: Sequence[Sample], unused: Sequence[Entry]) -> None:
     parts = []
     if left:
-        names = ", ".join(f"{sample.path}:{sample.line} {short(sample.task_id)}" for sample in left[:_SHOWN])
-        parts.append(f"{len(left)} samples have no record ({names}{' ...' if len(left) > _SHOWN else ''})")
+        names = _listed([f"{sample.path}:{sample.line} {short(sample.task_id)}" for sample in left])
+        parts.append(f"{len(left)} samples have no record ({names})")
     if unused:
-        names = ", ".join(entry.place for entry in unused[:_SHOWN])
-        energies = [entry.generation.energy_j for entry in unused if entry.generation.energy_j is not None]
-        cost = f", {math.fsum(energies):.4g} J in all" if energies else ""
-        parts.append(f"{len(unused)} records have no sample ({names}{' ...' if len(unused) > _SHOWN else ''}{cost})")
+        cost = total_j(unused)
+        names = _listed([entry.place for entry in unused]) + ("" if cost is None else f"; {cost:.4g} J in all")
+        parts.append(f"{len(unused)} records have no sample ({names})")
     if parts:
-        raise UsageProblem(f"{'; '.join(parts)}. Expected one for the other; `--partial` joins what fits")
+        raise UsageProblem(f"{'; '.join(parts)}; expected one record for each sample. `--partial` joins those that fit")
 
 
-def _by_task(
-    by_task: Iterable[tuple[Entry, str | None, int | None]], samples: Sequence[Sample]
-) -> list[tuple[Sample, Entry]]:
-    of_task: defaultdict[tuple[str, int], list[Sample]] = defaultdict(list)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+
+
+def total_j(entries: Iterable[Entry]) -> float | None:
+    """Their energy in J, as far as it is known; None where none is."""
+    energies = [entry.generation.energy_j for entry in entries if entry.generation.energy_j is not None]
+    return math.fsum(energies) if energies else None
+
+
+def _by_task(placed: Iterable[Placed], samples: Sequence[Sample]) -> list[_Match]:
+    of_task: defaultdict[tuple[str | None, int | None], list[Sample]] = defaultdict(list)
     for sample in samples:
         of_task[sample.task_id, sample.sample_id].append(sample)
-    found: list[tuple[Sample, Entry]] = []
-    taken: dict[int, Entry] = {}
-    for entry, task, number in by_task:
-        if task is None or number is None:
-            continue
-        candidates = of_task[task, number]
+    matches: dict[int | None, _Match] = {}
+    for each in placed:
+        entry, candidates = each.entry, of_task[each.task, each.number]
         if len(candidates) > 1:
-            candidates = [each for each in candidates if each.configuration.model == entry.model]
-            if len(candidates) != 1:
-                models = "no model" if entry.model is None else f"model {short(entry.model)}"
-                several = f"{len(of_task[task, number])} samples {number} of {task}, by several configurations"
-                raise entry.problem(f"the model of one of the {several}", models, "model")
-        if not candidates:
-            continue
-        sample = candidates[0]
-        first = taken.setdefault(id(sample), entry)
-        if first is not entry:
-            raise entry.problem(f"one record of sample {number} of {short(task)}", f"that of {first.place} before")
-        found.append((sample, entry))
-    return found
+            same = [sample for sample in candidates if sample.configuration.model == entry.model]
+            if len(same) != 1:
+                found = "no model" if entry.model is None else f"model {short(entry.model)}"
+                expected = f"the model of one of the {len(candidates)} samples {each.number} of {short(each.task)}"
+                raise entry.problem(expected, found, "model")
+            candidates = same
+        for sample in candidates:
+            if sample.line in matches:
+                found = f"the second, after {matches[sample.line].entry.place}"
+                raise entry.problem(f"one record of sample {each.number} of {short(each.task)}", found)
+            matches[sample.line] = _Match(sample, entry, entry.generation)
+    return list(matches.values())
 
 
-def _by_model(entries: Sequence[Entry], samples: Sequence[Sample]) -> list[tuple[Sample, Entry]]:
+def _by_model(entries: Sequence[Entry], samples: Sequence[Sample]) -> list[_Match]:
     """A mean per request stands for each sample of its model; by token where the sample has tokens."""
     models = {sample.configuration.model for sample in samples}
     rows: dict[str, Entry] = {}
     for entry in entries:
         name = entry.model or ""
-        if name not in models and len(models) > 1:
-            continue
-        if name not in models:
-            raise UsageProblem(
-                f"{entry.place}: expected a row of the samples' model, {short(next(iter(models)))}; found one of "
-                f"{short(name)}. If they are the same, say so: `--model {next(iter(models))}`"
-            )
         if name in rows:
             raise UsageProblem(
-                f"{entry.place}: expected one row for model {short(name)}; found another, at {rows[name].place}. Choose "
-                "by `--where`, such as `--where batch_size=64`"
+                f"{entry.place}: expected one row of model {short(name)}; found another, at {rows[name].place}. "
+                "Choose one, such as `--where batch_size=64`"
             )
         rows[name] = entry
+    if not models & rows.keys():
+        mine, theirs = _listed(sorted(map(short, models))), _listed(sorted(map(short, rows)))
+        raise UsageProblem(
+            f"{entries[0].path}: expected a row of the samples' model, {mine}; found {theirs}. Where they are the "
+            "same, `--model NAME` says so, NAME the samples'"
+        )
     return [
-        (sample, _of_request(rows[sample.configuration.model], sample))
+        _Match(sample, row, _of_request(row, sample))
         for sample in samples
-        if sample.configuration.model in rows
+        if (row := rows.get(sample.configuration.model)) is not None
     ]
 
 
-def _of_request(entry: Entry, sample: Sample) -> Entry:
+def _of_request(row: Entry, sample: Sample) -> Generation:
     tokens = sample.generation.completion_tokens if sample.generation else None
-    if not tokens or entry.j_per_token is None:
-        return entry
-    source = f"{entry.generation.source}; by its {tokens} tokens"
-    return replace(entry, generation=replace(entry.generation, energy_j=entry.j_per_token * tokens, source=source))
+    if not tokens or row.j_per_token is None:
+        return row.generation
+    source = f"{row.generation.source}; by the sample's {tokens} tokens"
+    return replace(row.generation, energy_j=row.j_per_token * tokens, source=source)
 
 
-def _shares(entries: Sequence[Entry], samples: Sequence[Sample], split: str) -> list[Entry]:
-    """The entries' energy and time, shared over the samples; their sum is what the entries say."""
-    if split == "evenly":
-        weights = [1.0] * len(samples)
-    else:
-        weights = []
-        for sample in samples:
-            tokens = sample.generation.completion_tokens if sample.generation else None
-            if tokens is None:
-                raise UsageProblem(
-                    f"{sample.path}:{sample.line}: expected generation.completion_tokens, for --split tokens; found none. "
-                    "`--split evenly` needs no tokens"
-                )
-            weights.append(float(tokens))
-    total = math.fsum(weights)
-    if not total:
+def _shares(placed: Sequence[Placed], samples: Sequence[Sample], split: str) -> list[_Match]:
+    """The energy and time of whole runs, shared over the samples; the shares add up to what the entries say."""
+    for each in placed:
+        if each.task is not None:
+            raise each.entry.problem("records of whole runs, for --split", f"one of {short(each.task)}")
+    entries = [each.entry for each in placed]
+    weights = [1.0 if split == "evenly" else _tokens(sample) for sample in samples]
+    if not (whole := math.fsum(weights)):
         raise UsageProblem("--split tokens: expected samples with completion tokens; found 0 tokens in all")
-    first = entries[0].generation
-    energies = [entry.generation.energy_j for entry in entries]
-    times = [entry.generation.duration_s for entry in entries]
-    energy_j = None if None in energies else math.fsum(energies)  # type: ignore[arg-type]
-    duration_s = None if None in times else math.fsum(times)  # type: ignore[arg-type]
-    method = Method.ATTRIBUTED if first.energy_method is Method.MEASURED else first.energy_method
-    how = "by tokens" if split == "tokens" else "evenly"
+    for entry in entries:
+        for name in ("energy_scope", "energy_method", "pue_included", "region"):
+            mine, first = getattr(entry.generation, name), getattr(entries[0].generation, name)
+            if mine != first:
+                raise entry.problem(f"{short(first)}, as {entries[0].place} has it", short(mine), name)
+    run = entries[0].generation
+    energy_j, duration_s = (
+        math.fsum(figures) if None not in (figures := [getattr(entry.generation, name) for entry in entries]) else None
+        for name in ("energy_j", "duration_s")
+    )
+    if energy_j is None:
+        raise entries[0].problem("an energy to share", "none", "energy")
+    how = "by their tokens" if split == "tokens" else "evenly"
+    shared = replace(
+        run,
+        energy_method=Method.ATTRIBUTED if run.energy_method is Method.MEASURED else run.energy_method,
+        source=f"{run.source}; {energy_j:.6g} J of a run shared over {len(samples)} samples {how}",
+        started_at=None,
+    )
     return [
-        replace(
+        _Match(
+            sample,
             entries[0],
-            generation=replace(
-                first,
-                energy_j=None if energy_j is None else energy_j * weight / total,
-                energy_method=method,
-                duration_s=None if duration_s is None else duration_s * weight / total,
-                source=f"{first.source}; a run's {energy_j:.6g} J over {len(samples)} samples {how}",
-                started_at=None,
+            replace(
+                shared,
+                energy_j=energy_j * weight / whole,
+                duration_s=None if duration_s is None else duration_s * weight / whole,
             ),
         )
-        for weight in weights
+        for sample, weight in zip(samples, weights, strict=True)
     ]
 
 
-def _merged(line: Mapping[str, Any], sample: Sample, entry: Entry, replaced: bool) -> dict[str, Any]:
-    """The line with what the entry says. What the sample itself says of its energy or tokens may not differ."""
-    own = dict(line.get("generation") or {})
-    said = as_record(entry.generation)
-    own_model = line.get("model")
-    if own_model is not None and entry.model is not None and own_model != entry.model:
-        raise entry.problem(
-            f"records of the samples' model, {short(own_model)} (if they are the same: --model {own_model})",
-            short(entry.model),
-            "model",
+def _tokens(sample: Sample) -> float:
+    tokens = sample.generation.completion_tokens if sample.generation else None
+    if tokens is None:
+        raise UsageProblem(
+            f"{sample.path}:{sample.line}: field 'generation.completion_tokens': expected a number of tokens, for "
+            "--split tokens, found nothing; `--split evenly` needs none"
         )
-    if not replaced:
-        where = f"{sample.path}:{sample.line}"
+    return float(tokens)
+
+
+def _merged(line: Mapping[str, Any], match: _Match, overrule: bool) -> dict[str, Any]:
+    """The line with what the entry says. What the sample itself says of its energy or tokens may not differ."""
+    sample, entry = match.sample, match.entry
+    own, said = dict(line.get("generation") or {}), as_record(match.generation)
+    if line.get("model") is not None and entry.model not in (None, line["model"]):
+        expected = f"{short(line['model'])}, the samples' model (where they are the same, `--model NAME` says so)"
+        raise entry.problem(expected, short(entry.model), "model")
+    if not overrule:
+        at = f"{sample.path}:{sample.line}"
         if own.get("energy_j") is not None and "energy_j" in said:
-            raise entry.problem(f"a sample without an energy (--replace overrules it)", f"{own['energy_j']} J at {where}")
+            expected = "a sample without an energy (--overrule replaces it)"
+            raise entry.problem(expected, f"{own['energy_j']:g} J at {at}", "energy")
         for name in _TOKENS:
-            if own.get(name) is not None and name in said and own[name] != said[name]:
-                expected = f"{own[name]} {name}, as {where} has it (--replace overrules it)"
+            if name in said and own.get(name) not in (None, said[name]):
+                expected = f"{own[name]}, as {at} has it (--overrule replaces it)"
                 raise entry.problem(expected, f"{said[name]}: is this the same generation?", name)
     if "energy_j" in said:
-        for name in _ENERGY:
-            own.pop(name, None)
-    kept = {} if replaced else {name: own[name] for name in (*_TOKENS, *_OTHERS) if own.get(name) is not None}
+        own = {name: value for name, value in own.items() if name not in _OF_AN_ENERGY}
+    kept = {} if overrule else {name: value for name, value in own.items() if value is not None}
     return {**line, "generation": {**own, **said, **kept}}
 
 
@@ -345,19 +360,23 @@ def as_record(generation: Generation) -> dict[str, Any]:
 # --- making samples ---------------------------------------------------------------------------------------------
 
 
-def samples_of(entries: Sequence[Entry], *, prompts: Mapping[str, str], model: str | None = None) -> list[dict[str, Any]]:
+def samples_of(
+    entries: Sequence[Entry], *, prompts: Mapping[str, str] = MappingProxyType({}), rising: bool = False
+) -> list[dict[str, Any]]:
     """The lines of a samples file, of entries that carry the replies. Raises FileFormatError."""
     found = []
-    for entry, task, sample in placed(entries, None, prompts):
+    placed = place(entries, None, prompts)
+    refuse_nonsense(placed, rising=rising)
+    for each in placed:
+        entry = each.entry
         if entry.reply is None:
-            raise entry.problem("the reply's text, or --samples with a file that has it", "no text")
-        if task is None:
-            expected = 'which task it answers (a key "task_id" beside the others), or --samples'
-            raise entry.problem(expected, "none" if entry.prompt is None else "a prompt of no task")
-        named = model or entry.model
-        line: dict[str, Any] = {"task_id": task, "completion": entry.reply, "sample_id": sample}
-        if named is not None:
-            line["model"] = named
+            raise entry.problem("a reply's text, to make a sample of", "none; say --samples FILE, which has the texts")
+        if each.task is None:
+            found_instead = "nothing" if entry.prompt is None else "a prompt that is no task's"
+            raise entry.problem("the task that it answers, as task_id beside its other keys", found_instead, "task_id")
+        line: dict[str, Any] = {"task_id": each.task, "completion": entry.reply, "sample_id": each.number}
+        if entry.model is not None:
+            line["model"] = entry.model
         found.append(line | {"generation": as_record(entry.generation)})
     return found
 

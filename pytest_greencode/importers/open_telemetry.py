@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ READS = (
     "gen_ai.usage.input_tokens, .output_tokens, .reasoning.output_tokens, gen_ai.response.model, gen_ai.request.model, "
     "gen_ai.output.messages, start and end; greencode.task_id, .sample_id, .energy_j, .energy_method, .energy_scope"
 )
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 _OPERATIONS = ("chat", "text_completion", "generate_content")
 
 
@@ -56,13 +58,11 @@ def _otlp_attributes(span: Fields) -> dict[str, Any]:
     for attribute in span.children("attributes"):
         value = attribute.child("value")
         for kind, each in value.values.items() if value else ():
-            if kind == "intValue" and isinstance(each, str):
-                # OTLP's JSON writes 64-bit integers as text.
-                try:
-                    each = int(each)
-                except ValueError:
-                    raise attribute.problem("value.intValue", "a whole number", short(each)) from None
-            found[attribute.text("key") or ""] = each
+            # OTLP's JSON writes 64-bit integers as text.
+            whole = kind == "intValue" and isinstance(each, str)
+            if whole and not _WHOLE.fullmatch(each):
+                raise attribute.problem("value.intValue", "a whole number", short(each))
+            found[attribute.text("key") or ""] = int(each) if whole else each
     return found
 
 
@@ -95,7 +95,9 @@ def _entry(span: Fields) -> Entry:
     energy_j = attributes.amount("greencode.energy_j")
     method = attributes.text("greencode.energy_method")
     if method is not None and method not in {each.value for each in Method if each is not Method.MISSING}:
-        raise attributes.problem("greencode.energy_method", "measured, attributed, estimated or declared", short(method))
+        raise attributes.problem(
+            "greencode.energy_method", "measured, attributed, estimated or declared", short(method)
+        )
     return span.entry(
         Generation(
             energy_j=energy_j,
@@ -122,11 +124,10 @@ def _reply(messages: Any) -> str | None:
             messages = json.loads(messages)
         except (ValueError, RecursionError):
             return None
-    parts = [
-        part.get("content")
-        for message in (messages if isinstance(messages, list) else [])
-        if isinstance(message, dict)
-        for part in (message.get("parts") if isinstance(message.get("parts"), list) else [])
-        if isinstance(part, dict) and part.get("type") == "text"
-    ]
-    return "".join(part for part in parts if isinstance(part, str)) or None
+    parts = [part for message in _objects(messages) for part in _objects(message.get("parts"))]
+    texts = [part.get("content") for part in parts if part.get("type") == "text"]
+    return "".join(text for text in texts if isinstance(text, str)) or None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

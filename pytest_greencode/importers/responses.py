@@ -1,8 +1,8 @@
-"""Replies of servers: OpenAI's shape (vLLM, SGLang, llama.cpp, TGI, `transformers serve`) and those with an energy in
+"""Replies of servers: OpenAI's shape (vLLM, SGLang, llama.cpp, TGI, `transformers serve`), the same with an energy in
 it (Neuralwatt, GreenPT), Ollama's, llama.cpp's and TGI's own.
 
-One reply is a JSON object; in a log it stands on a line of its own. Which task and sample it answers is not in it: a key
-`task_id` beside the others (and `sample_id`), or OpenAI's batch form, {"custom_id": "HumanEval/0#1", "response":
+One reply is a JSON object; in a log it stands on a line of its own. Which task and sample it answers is not in it: a
+key `task_id` beside the others (and `sample_id`), or OpenAI's batch form, {"custom_id": "HumanEval/0#1", "response":
 {"body": {...}}}, says it.
 """
 
@@ -14,13 +14,19 @@ from collections.abc import Callable
 from ..model import Generation, Method
 from .entries import Entry, Fields, documents, short
 
-_OPENAI = "usage.prompt_tokens, .completion_tokens, .completion_tokens_details.reasoning_tokens, model, created, choices[0]"
+_OPENAI = (
+    "usage.prompt_tokens, .completion_tokens, .completion_tokens_details.reasoning_tokens, model, created, choices[0]"
+)
 READS_OPENAI = f"{_OPENAI}, timings.prompt_ms + .predicted_ms (llama.cpp). No energy"
 READS_NEURALWATT = f"energy.energy_joules (J), .duration_seconds, .attribution_method; {_OPENAI}"
 READS_GREENPT = f"impact.energy.total (unit Wms: mJ), impact.inferenceTime.total (unit ms), impact.version; {_OPENAI}"
-READS_OLLAMA = "prompt_eval_count, eval_count, total_duration (ns), created_at, model, response or message.content. No energy"
+READS_OLLAMA = (
+    "prompt_eval_count, eval_count, total_duration (ns), created_at, model, response or message.content. No energy"
+)
 READS_LLAMA_CPP = "content, tokens_predicted, tokens_evaluated, timings.prompt_ms + .predicted_ms, model. No energy"
-READS_TGI = "generated_text, details.generated_tokens, details.prefill (its length), details.energy_mj (mJ, of the whole GPU)"
+READS_TGI = (
+    "generated_text, details.generated_tokens, details.prefill (its length), details.energy_mj (mJ, of the whole GPU)"
+)
 
 Parser = Callable[[Fields], tuple[Generation, str | None, str | None]]
 """From a reply to what was recorded of it, its model, and its text."""
@@ -90,7 +96,9 @@ def _openai_reply(
 ) -> tuple[Generation, str | None, str | None]:
     usage, choices = reply.child("usage"), reply.children("choices")
     if usage is None or not choices:
-        raise reply.problem("usage" if choices else "choices", "a reply in OpenAI's shape: usage and choices", "nothing")
+        raise reply.problem(
+            "usage" if choices else "choices", "a reply in OpenAI's shape: usage and choices", "nothing"
+        )
     if len(choices) > 1:
         raise reply.problem("choices", "one choice (n = 1), as usage and energy are those of all", f"{len(choices)}")
     details = usage.child("completion_tokens_details")

@@ -1,8 +1,8 @@
 """TensorRT-LLM's `/energy_metrics`: readings of one counter of all its GPUs, in J since the server started.
 
-Two readings say what was used between them, so a file has one more reading than requests: the first before them, and one
-after each, with the key `task_id` (and `sample_id`) of the request before it. Without these keys the readings are one
-run's.
+Two readings say what was used between them, so a file has one more reading than requests: the first before them, and
+one after each, with the key `task_id` (and `sample_id`) of the request before it. Without these keys the readings are
+one run's.
 """
 
 from __future__ import annotations
