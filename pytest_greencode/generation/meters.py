@@ -87,16 +87,19 @@ def host_meters(*, pid: int | None = None) -> list[GenerationMeter[Any]]:
 
     `pid`: the process that generates, for the estimate; None for this one.
     """
-    found: list[GenerationMeter[Any]] = []
-    try:
-        found.append(importlib.import_module(".nvml", __package__).NvmlMeter())
-    except (ImportError, MeterUnavailable):
-        pass
+    found = [*_gpu_meter("nvml", "NvmlMeter"), *_gpu_meter("amd", "AmdMeter")]
     try:
         found.append(CpuCounters())
     except MeterUnavailable:
         found.append(CpuTime(pid=pid))
     return found
+
+
+def _gpu_meter(module: str, name: str) -> list[GenerationMeter[Any]]:
+    try:
+        return [getattr(importlib.import_module(f".{module}", __package__), name)()]
+    except (ImportError, MeterUnavailable):
+        return []
 
 
 class CpuCounters:
