@@ -170,7 +170,7 @@ class _Samples:
         try:
             record = SampleRecord.model_validate(content)
         except ValidationError as error:
-            field, expected, found = _explained(error.errors(include_url=False)[0])
+            field, expected, found = explained(error.errors(include_url=False)[0])
             raise SampleFormatError(path, line, field, expected, found) from None
         if self._known is not None and record.task_id not in self._known:
             expected, found = self._known_tasks(record.task_id), _short(content["task_id"])
@@ -320,7 +320,7 @@ _EXPECTED: Final = {
 }
 
 
-def _explained(error: ErrorDetails) -> tuple[str | None, str, str]:
+def explained(error: ErrorDetails) -> tuple[str | None, str, str]:
     """In which field, what was expected, and what was found."""
     context = error.get("ctx", {})
     field = ".".join([*map(str, error["loc"]), *filter(None, [context.get("field")])]) or None

@@ -87,11 +87,7 @@ def host_meters(*, pid: int | None = None, whole_machine: bool = False) -> list[
 
     The estimate is of the process `pid` and all below it, None for this one, or of the `whole_machine`.
     """
-    found: list[GenerationMeter[Any]] = []
-    try:
-        found.append(importlib.import_module(".nvml", __package__).NvmlMeter())
-    except (ImportError, MeterUnavailable):
-        pass
+    found = [*_gpu_meter("nvml", "NvmlMeter"), *_gpu_meter("amd", "AmdMeter")]
     try:
         found.append(CpuCounters())
     except MeterUnavailable:
@@ -100,6 +96,13 @@ def host_meters(*, pid: int | None = None, whole_machine: bool = False) -> list[
         else:
             found.append(CpuTime(pid=pid))
     return found
+
+
+def _gpu_meter(module: str, name: str) -> list[GenerationMeter[Any]]:
+    try:
+        return [getattr(importlib.import_module(f".{module}", __package__), name)()]
+    except (ImportError, MeterUnavailable):
+        return []
 
 
 class CpuCounters:
