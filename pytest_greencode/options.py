@@ -192,7 +192,7 @@ class Options:
             ),
             assumptions=_path(config, "assumptions", texts["assumptions"]) if texts["assumptions"] else None,
             fail_rejected=texts["rejected"] == "fail",
-            ledger=_path(config, "ledger", texts["ledger"]),
+            ledger=_ledger(config, texts["ledger"]),
             suites=tuple(_suite(base, text) for text in lists["suite"]),
             overrides=tuple(base / text for text in lists["override"]),
             reports=tuple(_report(base, text) for text in lists["report"]),
@@ -232,9 +232,21 @@ def _value(config: pytest.Config, name: str, choices: tuple[str, ...] | None, de
 
 
 def _path(config: pytest.Config, name: str, text: str) -> Path:
-    """A default belongs to the project, what is typed to where it is typed."""
+    """What stands in the ini file belongs to the project, what is typed to where it is typed."""
     typed = config.getoption(ini_name(name)) is not None
     return (config.invocation_params.dir if typed else config.rootpath) / text
+
+
+def _ledger(config: pytest.Config, text: str) -> Path:
+    """By default in the project that pytest is started in, so that `greencode`, which looks upward, finds it.
+
+    Without a project of its own, rootdir is what the arguments happen to have in common.
+    """
+    if config.getoption(ini_name("ledger")) is not None or str(config.getini(ini_name("ledger"))).strip():
+        return _path(config, "ledger", text)
+    here, root = config.invocation_params.dir, config.rootpath
+    project = config.inipath is not None or config.getoption("rootdir", None) is not None
+    return (root if project and here.is_relative_to(root) else here) / text
 
 
 def _expected(name: str, expected: str, found: str) -> pytest.UsageError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ from pytest_greencode.collection import (
     accepted,
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.ledger import ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample
 from pytest_greencode.options import Options
@@ -99,8 +100,10 @@ class GreencodeSession:
     """The hooks of one session."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
-        self.config, self.options = config, options
         worker = getattr(config, "workerinput", None)
+        if worker is not None:
+            options = replace(options, ledger=Path(worker["greencode_ledger"]))
+        self.config, self.options = config, options
         self._is_worker = worker is not None
         self._only_collects = bool(config.getoption("collectonly", False))
         self._has_workers = not self._is_worker and bool(getattr(config.option, "dist", "no") != "no")
@@ -438,6 +441,7 @@ class GreencodeSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["greencode_run_id"] = self.run_id
+        node.workerinput["greencode_ledger"] = str(self.options.ledger)
         node.workerinput["greencode_meter"] = self._metering.kind
         node.workerinput["greencode_sandbox"] = self.options.sandbox if self._kind is None else self._kind.name
 
@@ -544,12 +548,20 @@ class GreencodeSession:
         for line in render_terminal(self.account, width=width, verbosity=verbosity, notes=notes):
             terminalreporter.line(line)
         if verbosity >= 0:
+            terminalreporter.line(f"{'run':<13}{self._shown_again(base)}")
             for key, path in places:
                 terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
         for problem in problems:
             terminalreporter.line("\n".join(message(problem)), red=True)
         if verbosity >= -1:
             terminalreporter.line("")
+
+    def _shown_again(self, base: Path) -> str:
+        """The run's id, in the command that shows the run again."""
+        near = nearest_ledger(base)
+        found = near is not None and near.samefile(self.options.ledger)
+        where = "" if found else f" --ledger {shlex.quote(shown_path(self.options.ledger, base))}"
+        return f"greencode report --run {escape(self.run_id[:ID_LENGTH])}{where}"
 
     def _resumed(self) -> list[tuple[str, str]]:
         count = self._taken_over

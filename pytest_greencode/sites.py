@@ -73,6 +73,30 @@ def factors_of(
     )
 
 
+# Flags without which a run whose facts have no factors is priced by today's defaults, and what these are.
+_DEFAULTS = (
+    ("region", "the world's grid"),
+    ("machine", "a server for the tests"),
+    ("generation_machine", "a datacentre GPU where a record names none"),
+    ("pue", "PUE 1"),
+)
+
+
+def assumed(texts: SiteTexts, facts: Mapping[str, Any]) -> dict[str, str] | None:
+    """The caution (`what`, `why`, `remedy`) that a run's own factors are not known; None where they are, or are given.
+
+    Runs were once written down without them.
+    """
+    missing = [(name, default) for name, default in _DEFAULTS if getattr(texts, name) is None]
+    if facts.get("factors") is not None or not missing:
+        return None
+    return {
+        "what": f"the run does not say its grid, PUE and machines; assumed: {', '.join(each for _, each in missing)}",
+        "why": "it was written by a version that did not keep them, so what it was given is not known",
+        "remedy": f"say them: {', '.join(texts.prefix + name.replace('_', '-') for name, _ in missing)}",
+    }
+
+
 def factors_of_run(facts: Mapping[str, Any]) -> Factors | None:
     """The factors with which a run was accounted for; None where its facts have none. Raises LedgerError."""
     found = facts.get("factors")

@@ -8,9 +8,8 @@ import pytest
 from builders import FACTORS
 from test_findings import HOSTILE, RUN, found_in, greencode, ledger, of_model  # noqa: F401
 
-from pytest_greencode import cli
-from pytest_greencode.commands import stored_run
 from pytest_greencode.accounting import account
+from pytest_greencode.commands import stored_run
 from pytest_greencode.economics.history import KeyFigures, changes, factors_digest, read_history
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.ledger import Ledger

@@ -13,15 +13,13 @@ from pytest_greencode.accounts import Account
 from pytest_greencode.economics.assumptions import read_assumptions
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.ledger import DEFAULT_LEDGER, ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.model import Configuration, Factors
 from pytest_greencode.reports.names import configuration_named
 from pytest_greencode.reports.text import escape, shown_path
 from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
-from pytest_greencode.sites import SiteTexts, factors_of, factors_of_run
+from pytest_greencode.sites import SiteTexts, assumed, factors_of, factors_of_run
 
-DEFAULT_LEDGER = ".greencode/ledger.sqlite"
-ID_LENGTH = 8
 _LATEST = 5
 
 
@@ -106,6 +104,12 @@ class StoredRun:
             stronger=stronger,
         )
 
+    def cautions(self) -> list[str]:
+        """Lines on what makes the figures less certain than they look."""
+        from pytest_greencode.reports.terminal import cautions, keyed
+
+        return list(keyed(cautions(self.facts), 80))
+
     def places(self) -> list[str]:
         """Where the numbers come from: which run, and the ledger."""
         started = escape(str(self.facts.get("started_at") or "at a time that is not known"))
@@ -163,12 +167,15 @@ def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
         run_id = ledger.last_run() if options.run is None else _run_id(ledger, options.run, "--run")
         if run_id is None or not ledger.records(run_id):
             raise UsageProblem(f"--ledger {path}: no attempts of any run; run `pytest --greencode FILE...` first")
-        facts = ledger.facts(run_id)
+        facts, sites = ledger.facts(run_id), _sites(options)
+        caution = assumed(sites, facts)
+        if caution is not None:
+            facts["cautions"] = [caution]
         given = facts.get("options", {}).get("attempts")
         yield StoredRun(
             ledger=ledger,
             run_id=run_id,
-            factors=factors_of(_sites(options), known=factors_of_run(facts), threads=facts.get("cpu_count")),
+            factors=factors_of(sites, known=factors_of_run(facts), threads=facts.get("cpu_count")),
             facts=facts,
             attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
         )
@@ -184,10 +191,9 @@ def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
 def ledger_path(given: Path | None) -> Path:
     """What was asked for, else the one that a run here or in a directory above has written."""
     here = Path.cwd()
-    found = [given] if given else [directory / DEFAULT_LEDGER for directory in (here, *here.parents)]
-    for path in found:
-        if path.exists():
-            return path
+    path = (given if given.exists() else None) if given else nearest_ledger(here)
+    if path is not None:
+        return path
     where = f"--ledger {given}: no such file" if given else f"no {DEFAULT_LEDGER} in {here} or above"
     raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
 

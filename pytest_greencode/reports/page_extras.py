@@ -126,11 +126,12 @@ _TONES = {"less": "good", "pays_back": "good", "more": "bad", "never": "bad", "w
 def _decided(suite: SuiteFindings, decision: Decision, currency: str, *, paid: bool) -> Iterator[Sentence]:
     names = names_of(suite)
     old, new = (names(Configuration(model=each.model, settings=each.settings)) for each in (decision.old, decision.new))
+    sure = decision.claim.doubt is None
     yield Sentence(
         text=Bilingual(
             *(claim_sentence(decision.claim, old=old, new=new, language=each, k=suite.k) for each in ("en", "ja"))
         ),
-        tone=_TONES.get(decision.claim.kind.value, "neutral"),
+        tone=_TONES.get(decision.claim.kind.value, "neutral") if sure else "neutral",
     )
     for configuration, reason_text in (suite.front.unusable if suite.front is not None else {}).items():
         yield Sentence(text=_NOT_JUDGED.filled(name=names(configuration), reason=reason(reason_text)))
@@ -139,7 +140,7 @@ def _decided(suite: SuiteFindings, decision: Decision, currency: str, *, paid: b
     for found, unit in paybacks if paid else ():
         yield Sentence(
             text=Bilingual(*(payback_sentence(found, unit=unit, language=each) for each in ("en", "ja"))),
-            tone=_tone(found) if decision.claim.kind is ClaimKind.LESS else "neutral",
+            tone=_tone(found) if decision.claim.kind is ClaimKind.LESS and sure else "neutral",
         )
 
 
@@ -154,6 +155,7 @@ def _key(suite: str, configuration: Configuration) -> Key:
 
 def _comparison(suite: str, found: Comparison) -> ComparisonRow:
     why = [found.co2e_g.reason, *found.cautions]
+    band = found.co2e_g.systematic
     note = "; ".join(text for text in why if text)
     return ComparisonRow(
         first=_key(suite, found.a.configuration),
@@ -164,6 +166,8 @@ def _comparison(suite: str, found: Comparison) -> ComparisonRow:
         distinguishable=found.co2e_g.distinguishable,
         pass_difference_pp=found.pass_probability.value_pp,
         pass_interval_pp=found.pass_probability.interval_pp,
+        systematic=None if band is None else (band.p5, band.p95),
+        robust=found.co2e_g.robust,
         note=reason(note) if note else None,
     )
 

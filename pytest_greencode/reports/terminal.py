@@ -12,6 +12,7 @@ from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
+from .provenance import all_cautions
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
@@ -502,6 +503,5 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
 
 
 def cautions(run_facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Notes on what makes a run's measured energy less certain than it looks; the JSON report says more of each."""
-    meter = run_facts.get("meter") or {}
-    return [("caution", escape(caution["what"])) for caution in meter.get("cautions", ())]
+    """Notes on what makes a run's figures less certain than they look; the JSON report says more of each."""
+    return [("caution", escape(str(caution["what"]))) for caution in all_cautions(run_facts)]
