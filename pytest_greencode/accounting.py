@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
@@ -48,7 +48,7 @@ from .model import (
 from .pricing import PARTS, Cost, Pricing, known, total
 from .provenance import Provenance, provenance
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
-from .uncertainty import Band, band, systematic_terms
+from .uncertainty import Band, Term, band, systematic_terms
 
 if TYPE_CHECKING:
     from .green_capacity import GreenCapacity
@@ -485,6 +485,32 @@ def _of_parts(parts_g: Mapping[str, float]) -> _OfParts:
         "embodied_g": parts_g["embodied_generation"] + parts_g["embodied_execution"],
         "parts_g": parts_g,
     }
+
+
+def uncertain_parts(
+    records: Iterable[AttemptRecord], pricing: Pricing, k: int, tasks: Collection[str]
+) -> list[Term] | None:
+    """One configuration's grams per accepted solution, at most `k` attempts on these tasks, with what makes each part
+    uncertain; None where it has no such number. A chain counts as logged."""
+    by_task: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
+    for record in records:
+        if record.task_id in tasks:
+            by_task[record.task_id].append(record)
+    found = [task for task_id, own in by_task.items() if (task := _Task(task_id, own, pricing)).n]
+    chain = any(record.extra.get("chain") is True for own in by_task.values() for record in own)
+    if any(task.co2e_g is None or not (chain or k <= task.n) for task in found):
+        return None
+    weights = [(float(task.c), float(task.n - task.c)) if chain else _weights(task.n, task.c, k) for task in found]
+    if not (accepted := math.fsum(passed for passed, _ in weights)) > 0:
+        return None
+    parts_g = _parts(found, weights, accepted)
+    counted = [record for task in found for record in task.counted]
+    # A counter's noise can make an energy negative: nothing multiplies that into a band.
+    return (
+        systematic_terms(parts_g, counted, pricing, provenance(counted, pricing))
+        if min(parts_g.values()) >= 0
+        else None
+    )
 
 
 def _systematic(

@@ -5,10 +5,12 @@ Pure. Reports only show what stands here, so that they cannot disagree.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 
+from .accounting import uncertain_parts
 from .accounts import Account, ConfigurationAccount
 from .carbon import S_PER_YEAR, RegionRow, region_sensitivity
 from .comparison import (
@@ -30,6 +32,7 @@ from .comparison import (
     stopping,
     taken,
 )
+from .comparison.pairs import Parts
 from .comparison.policy import configuration_of
 from .economics.assumptions import Assumptions
 from .economics.economy import Economy, economy, unused
@@ -40,6 +43,7 @@ from .economics.resources import key_of, uses
 from .economics.usage import UsageLog
 from .model import J_PER_KWH, AttemptRecord, Configuration, Machine
 from .pricing import Pricing
+from .uncertainty import Term
 
 # Among more configurations, each is compared with the cheapest only.
 MOST_PAIRED = 6
@@ -145,6 +149,7 @@ def find(
     once = one_off(assumptions, account.factors, run_g=run_g, run_money=run_money)
     wanted = assumptions.target.pass_at_k if target is None else target
     hidden = tuple(hidden)
+    parts = _parts_of(records, pricing, account.quarantined)
 
     def decided(
         members: Sequence[ConfigurationAccount], k: int, unusable: Collection[Configuration]
@@ -152,7 +157,7 @@ def find(
         pair = _decision_pair(members, k, old, new, unusable)
         if pair is None:
             return None
-        return _decision(*pair, k, by_key, once, met, assumptions)
+        return _decision(*pair, k, by_key, once, met, assumptions, parts)
 
     suites = []
     for suite, group in groupby(account.configurations, key=lambda configuration: configuration.suite):
@@ -167,7 +172,7 @@ def find(
                 suite=suite,
                 k=k,
                 configurations=tuple(members),
-                comparisons=tuple(compare(a, b, k) for a, b in _pairs(members)) if several and k else (),
+                comparisons=tuple(compare(a, b, k, parts=parts) for a, b in _pairs(members)) if several and k else (),
                 front=best,
                 effects=effects(members, k) if several and k else (),
                 stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
@@ -192,6 +197,24 @@ def find(
         assumptions=assumptions,
         unused=tuple(unused(assumptions, account.configurations)),
     )
+
+
+def _parts_of(records: Sequence[AttemptRecord], pricing: Pricing, quarantined: Collection[str]) -> Parts:
+    """Looks each up once, as most pairs have the same tasks."""
+    by_key: defaultdict[tuple[str, Configuration], list[AttemptRecord]] = defaultdict(list)
+    for record in records:
+        if record.task_id not in quarantined:
+            by_key[record.suite, record.configuration].append(record)
+    found: dict[tuple[str, Configuration, int, tuple[str, ...]], Sequence[Term] | None] = {}
+
+    def parts(configuration: ConfigurationAccount, k: int, tasks: Sequence[str]) -> Sequence[Term] | None:
+        named = configuration.suite, configuration_of(configuration)
+        key = (*named, k, tuple(sorted(tasks)))
+        if key not in found:
+            found[key] = uncertain_parts(by_key[named], pricing, k, set(tasks))
+        return found[key]
+
+    return parts
 
 
 def _by_cost(configuration: ConfigurationAccount, k: int | None) -> tuple[bool, float, str, str]:
@@ -241,8 +264,9 @@ def _decision(
     once: OneOffCost,
     met: Sequence[Forecast],
     assumptions: Assumptions,
+    parts: Parts,
 ) -> Decision:
-    found = compare(new, old, k)
+    found = compare(new, old, k, parts=parts)
     before, after = economies[key_of(old)], economies[key_of(new)]
     ratio = Figure(value=found.co2e_g.value, interval=found.co2e_g.interval, reason=found.co2e_g.reason)
     points = found.pass_probability
@@ -259,7 +283,7 @@ def _decision(
         old=old,
         new=new,
         comparison=found,
-        claim=claim(ratio, quality, assumptions.target.quality_margin),
+        claim=claim(ratio, quality, assumptions.target.quality_margin, doubt=found.co2e_g.doubt),
         payback_g=payback(once.co2e_g, before_g, ratio, per_month),
         payback_money=payback(once.money, before_money, money, per_month),
     )

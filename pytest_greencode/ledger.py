@@ -33,6 +33,8 @@ from pytest_greencode.model import (
 )
 
 SCHEMA = 2
+DEFAULT_LEDGER = ".greencode/ledger.sqlite"
+ID_LENGTH = 8  # of a run's id as it is shown
 _TABLES = """
 CREATE TABLE IF NOT EXISTS run (
     run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, finished_at TEXT, facts TEXT NOT NULL
@@ -239,6 +241,11 @@ class Ledger:
             connection.execute(
                 "UPDATE run SET finished_at = ?, facts = ? WHERE run_id = ?", (finished_at, facts, run_id)
             )
+
+    def add_facts(self, run_id: str, **more: Any) -> None:
+        facts = json.dumps({**self.facts(run_id), **more})
+        with self._writing() as connection:
+            connection.execute("UPDATE run SET facts = ? WHERE run_id = ?", (facts, run_id))
 
     def last_run(self) -> str | None:
         """The latest run in which anything finished."""
@@ -521,6 +528,12 @@ class Ledger:
     def close(self) -> None:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.close()
+
+
+def nearest_ledger(directory: Path) -> Path | None:
+    """The ledger that a run in this directory, or in one above, has written where it does by default."""
+    found = (each / DEFAULT_LEDGER for each in (directory, *directory.parents))
+    return next((path for path in found if path.exists()), None)
 
 
 _NO_LEDGER = "is no ledger of pytest-greencode"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_greencode.gate.rules import Rule
     from pytest_greencode.live import LiveOptions
     from pytest_greencode.sites import SiteTexts
 
@@ -97,6 +98,13 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         "auto",
         "what measures generation: auto, this machine if the server's URL says so; host, this machine anyway",
     ),
+    ("baseline", None, "", "file of `greencode baseline save` that relative rules compare with (default: none)"),
+    (
+        "differences",
+        ("refuse", "accept"),
+        "refuse",
+        "compare with a baseline of another CPU, meter, image, suite, grid or number of attempts (default: refuse)",
+    ),
     ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
     ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
 )
@@ -109,6 +117,14 @@ _LIST_OPTIONS = (
     ),
     ("set", "KEY=VALUE", "a setting of generation: temperature=0.8, max_tokens=512, prompt=short (repeatable)"),
     (
+        "fail",
+        "FIELD:LIMIT",
+        (
+            "fail the session (exit code 8) beyond a limit: co2e_per_accepted_g:0.40, or against the baseline "
+            "pass_at_1:-2pp; FIELD[PATTERN] for some configurations (repeatable)"
+        ),
+    ),
+    (
         "report",
         "TYPE[:PATH]",
         "write a report: json, html, markdown, github, csv, csv-tasks, badge, badge-json (repeatable)",
@@ -119,6 +135,7 @@ _FLAGS = (
     ("repair", "with --greencode-generate: a failed attempt and why it failed go into the next one's prompt"),
     ("green-capacity", "run each task's canonical solution too, and compare accepted samples with it"),
     ("resume", "continue the ledger's last run: run only what is missing"),
+    ("strict", "an inconclusive gate, or one that cannot be evaluated, fails too"),
     ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
 )
 
@@ -165,6 +182,10 @@ class Options:
     attempts: int | None
     sites: SiteTexts
     assumptions: Path | None
+    rules: tuple[Rule, ...]
+    baseline: Path | None
+    accept_differences: bool
+    strict: bool
     fail_rejected: bool
     ledger: Path
     suites: tuple[tuple[str, Path], ...]
@@ -225,8 +246,12 @@ class Options:
                 generation_pue=_pue("generation-pue", texts["generation-pue"]),
             ),
             assumptions=_path(config, "assumptions", texts["assumptions"]) if texts["assumptions"] else None,
+            rules=_rules(lists["fail"], texts["baseline"]),
+            baseline=_path(config, "baseline", texts["baseline"]) if texts["baseline"] else None,
+            accept_differences=texts["differences"] == "accept",
+            strict=flags["strict"],
             fail_rejected=texts["rejected"] == "fail",
-            ledger=_path(config, "ledger", texts["ledger"]),
+            ledger=_ledger(config, texts["ledger"]),
             suites=tuple(_suite(base, text) for text in lists["suite"]),
             overrides=tuple(base / text for text in lists["override"]),
             reports=tuple(_report(base, text) for text in lists["report"]),
@@ -268,6 +293,24 @@ def _live(
     )
 
 
+def _rules(texts: list[str], baseline: str) -> tuple[Rule, ...]:
+    from pytest_greencode.gate.rules import parse_rules
+
+    rules = parse_rules(texts, flag="--greencode-fail")
+    relative = next((rule for rule in rules if rule.relative), None)
+    if relative is not None and not baseline:
+        raise pytest.UsageError(
+            f"--greencode-fail {relative.text}: compares with a baseline; say which: --greencode-baseline PATH "
+            "(`greencode baseline save PATH` makes one from the last run)"
+        )
+    if baseline and relative is None:
+        raise pytest.UsageError(
+            f"--greencode-baseline {baseline}: no rule compares with it; give one, such as --greencode-fail "
+            "co2e_per_accepted_g:+10%"
+        )
+    return rules
+
+
 def _check_exclusive(config: pytest.Config, texts: dict[str, str]) -> None:
     """Nothing else may run while a solution is measured alone."""
     flag = "--greencode-attribution exclusive"
@@ -298,9 +341,21 @@ def _value(config: pytest.Config, name: str, choices: tuple[str, ...] | None, de
 
 
 def _path(config: pytest.Config, name: str, text: str) -> Path:
-    """A default belongs to the project, what is typed to where it is typed."""
+    """What stands in the ini file belongs to the project, what is typed to where it is typed."""
     typed = config.getoption(ini_name(name)) is not None
     return (config.invocation_params.dir if typed else config.rootpath) / text
+
+
+def _ledger(config: pytest.Config, text: str) -> Path:
+    """By default in the project that pytest is started in, so that `greencode`, which looks upward, finds it.
+
+    Without a project of its own, rootdir is what the arguments happen to have in common.
+    """
+    if config.getoption(ini_name("ledger")) is not None or str(config.getini(ini_name("ledger"))).strip():
+        return _path(config, "ledger", text)
+    here, root = config.invocation_params.dir, config.rootpath
+    project = config.inipath is not None or config.getoption("rootdir", None) is not None
+    return (root if project and here.is_relative_to(root) else here) / text
 
 
 def _expected(name: str, expected: str, found: str) -> pytest.UsageError:

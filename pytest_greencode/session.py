@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import signal
 import sys
 import threading
@@ -38,7 +39,7 @@ from pytest_greencode.collection import (
     accepted,
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.ledger import ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample, Suite
 from pytest_greencode.options import Options
@@ -53,11 +54,14 @@ from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
 if TYPE_CHECKING:
+    from pytest_greencode.baseline import Baseline
     from pytest_greencode.findings import Findings
+    from pytest_greencode.gate.decisions import Decision
     from pytest_greencode.live import Live, LiveOptions
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
+GATE_EXIT_CODE = 8
 # Waiting for longer than this wants a word.
 LONG_S = 10.0
 
@@ -102,8 +106,10 @@ class GreencodeSession:
     """The hooks of one session."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
-        self.config, self.options = config, options
         worker = getattr(config, "workerinput", None)
+        if worker is not None:
+            options = replace(options, ledger=Path(worker["greencode_ledger"]))
+        self.config, self.options = config, options
         self._is_worker = worker is not None
         self._only_collects = bool(config.getoption("collectonly", False))
         self._has_workers = not self._is_worker and bool(getattr(config.option, "dist", "no") != "no")
@@ -113,6 +119,8 @@ class GreencodeSession:
         self.factors = factors_of(options.sites, ask=self._ask) if worker is None else None
         # Read before anything runs: a slip in it should not show at the end.
         self._assumptions = _assumptions(options.assumptions)
+        self._baseline = _baseline(options.baseline) if worker is None else None
+        self.decision: Decision | None = None
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
@@ -260,6 +268,7 @@ class GreencodeSession:
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
                 "weights": self.options.weights,
+                "fail": [rule.text for rule in self.options.rules],
             },
             "generation": None if self._live is None else self._live.describe(),
             "factors": None if self.factors is None else asdict(self.factors),
@@ -485,6 +494,7 @@ class GreencodeSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["greencode_run_id"] = self.run_id
+        node.workerinput["greencode_ledger"] = str(self.options.ledger)
         node.workerinput["greencode_meter"] = self._metering.kind
         node.workerinput["greencode_sandbox"] = self.options.sandbox if self._kind is None else self._kind.name
 
@@ -523,8 +533,12 @@ class GreencodeSession:
                 self._settle(self._ledger)
         except GreencodeError as error:
             self._failure = error
-        if self._failure is not None and self._session is not None and exitstatus == pytest.ExitCode.OK:
+        if self._session is None or exitstatus != pytest.ExitCode.OK:
+            return
+        if self._failure is not None:
             self._session.exitstatus = HARNESS_EXIT_CODE
+        elif self.decision is not None and self.decision.failed:
+            self._session.exitstatus = GATE_EXIT_CODE
 
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
@@ -538,7 +552,30 @@ class GreencodeSession:
             attempts_allowed=self.options.attempts,
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
+        if self.options.rules:
+            self.decision = self._decide(ledger, self.account)
         self._add_totals_to_junit(self.account)
+
+    def _decide(self, ledger: Ledger, account: Account) -> Decision:
+        from pytest_greencode.gate.decisions import plain
+        from pytest_greencode.run_gate import gate_of_run
+
+        base = self.config.invocation_params.dir
+        decision = gate_of_run(
+            ledger,
+            self.run_id,
+            self.options.rules,
+            factors=account.factors,
+            attempts_allowed=self.options.attempts,
+            account=account,
+            baseline=self._baseline,
+            baseline_name=None if self.options.baseline is None else shown_path(self.options.baseline, base),
+            accept_differences=self.options.accept_differences,
+            strict=self.options.strict,
+            assumptions=assumptions_of_run(ledger.facts(self.run_id)) if self._assumptions else None,
+        )
+        ledger.add_facts(self.run_id, gate=plain(decision))
+        return decision
 
     def _add_totals_to_junit(self, account: Account) -> None:
         """JUnit's file is written before the last idle power is measured, so there is no account yet: written again."""
@@ -547,7 +584,7 @@ class GreencodeSession:
             return
         from pytest_greencode.reports.junit import junit_properties
 
-        for name, value in junit_properties(account):
+        for name, value in junit_properties(account, self.decision):
             xml.add_global_property(name, value)
         try:
             xml.pytest_sessionfinish()
@@ -598,12 +635,29 @@ class GreencodeSession:
         for line in render_terminal(self.account, width=width, verbosity=verbosity, notes=notes):
             terminalreporter.line(line)
         if verbosity >= 0:
+            terminalreporter.line(f"{'run':<13}{self._shown_again(base)}")
             for key, path in places:
                 terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
+        if self.decision is not None:
+            from pytest_greencode.reports.gate import gate_lines, tone
+
+            configurations = self.account.configurations
+            rules, sentence = gate_lines(self.decision, configurations, width=width, verbosity=verbosity)
+            for line in rules:
+                terminalreporter.line(line)
+            for line in sentence:
+                terminalreporter.line(line, **{tone(self.decision): True})
         for problem in problems:
             terminalreporter.line("\n".join(message(problem)), red=True)
         if verbosity >= -1:
             terminalreporter.line("")
+
+    def _shown_again(self, base: Path) -> str:
+        """The run's id, in the command that shows the run again."""
+        near = nearest_ledger(base)
+        found = near is not None and near.samefile(self.options.ledger)
+        where = "" if found else f" --ledger {shlex.quote(shown_path(self.options.ledger, base))}"
+        return f"greencode report --run {escape(self.run_id[:ID_LENGTH])}{where}"
 
     def _resumed(self) -> list[tuple[str, str]]:
         count = self._taken_over
@@ -653,6 +707,14 @@ def _assumptions(path: Path | None) -> dict[str, str] | None:
         read_usage(found.log_path)
         kept["log"] = found.log_path.read_text(encoding="utf-8", errors="replace")
     return kept
+
+
+def _baseline(path: Path | None) -> Baseline | None:
+    if path is None:
+        return None
+    from pytest_greencode.baseline import read_baseline
+
+    return read_baseline(path, flag="--greencode-baseline")
 
 
 def _now() -> str:

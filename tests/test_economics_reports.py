@@ -168,10 +168,11 @@ def joined(lines):
 def test_side_by_side():
     records = [*records_of(TASKS), *records_of([[(j / 2, v) for j, v in task] for task in TASKS], model="thrifty")]
     shown = economics_lines(economies(records, MONEY + "[alternative.tool]\nco2e_g_per_solution = 2\n"))
+    assert "pass@1 %  pass@2 %" in shown[2]
     table = shown[4 : shown.index("", 4)]
     rows = {line.split("  ")[0]: line.split() for line in table}
-    assert rows["thrifty"][1:] == ["75.0", "11.2", "s", "312", "mg", "0.000188"]
-    assert rows["m"][1:] == ["75.0", "11.2", "s", "625", "mg", "0.000375"]
+    assert rows["thrifty"][1:] == ["75.0", "100", "11.2", "s", "312", "mg", "0.000188"]
+    assert rows["m"][1:] == ["75.0", "100", "11.2", "s", "625", "mg", "0.000375"]
     assert rows["a person"][2:] == ["12.0", "min", "6.00", "g", "10.0"]
     assert rows["tool"][1:] == ["?", "2.00", "g", "?"]
     # The best first, a person and other tools last.

@@ -14,7 +14,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from builders import machine
+from builders import A, R, attempt, grid, reading, real_factors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_accounts import example_records
@@ -24,15 +24,8 @@ from pytest_greencode.accounting import account
 from pytest_greencode.attribution import Balance
 from pytest_greencode.comparison import front
 from pytest_greencode.model import (
-    AttemptRecord,
     Configuration,
-    Factors,
-    Generation,
-    Intensity,
-    Method,
-    Reading,
     Verdict,
-    canonical_settings,
 )
 from pytest_greencode.reports import charts, figures, plots
 from pytest_greencode.reports.extras import (
@@ -60,14 +53,7 @@ from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.text import significant
 from pytest_greencode.reports.texts import LANGUAGES, TEXTS, Bilingual, reason
 
-WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
-FACTORS = Factors(
-    generation=WORLD,
-    execution=WORLD,
-    generation_machine=machine("H100", 1019.5, power_w=700.0),
-    execution_machine=machine(threads=96),
-)
-A, R = Verdict.ACCEPTED, Verdict.REJECTED
+FACTORS = real_factors(grid(481.0, "world"))
 HOSTILE = [
     "</script><img src=x onerror=\"document.title='run'\">",
     "<script>document.title='run'</script>",
@@ -89,25 +75,19 @@ HOSTILE = [
 
 def records(model="m", tasks=12, verdicts=(A, R), generation_j=20.0, execution_j=0.5, suite="suite", **parameters):
     return [
-        AttemptRecord(
+        attempt(
+            f"T/{task}",
+            number,
+            model=model,
+            settings=parameters,
+            generation={"energy_j": generation_j},
             suite=suite,
-            task_id=f"T/{task}",
-            configuration=Configuration(model=model, settings=canonical_settings(parameters)),
-            sample_id=number,
-            path="samples.jsonl",
             program_key=f"{task}/{number}",
-            generation=Generation(energy_j=generation_j, energy_method=Method.MEASURED, source="nvml"),
             verdict=verdict,
-            reading=Reading(
-                cpu_s=0.1,
+            reading=reading(
                 wall_s=0.1,
                 peak_memory_bytes=1 << 20,
-                oracle_cpu_s=0.0,
-                harness_cpu_s=0.0,
                 energy_j=None if execution_j is None else execution_j * (1 + task % 3),
-                harness_energy_j=0.1,
-                energy_method=Method.ESTIMATED,
-                energy_source="cpu-tdp",
             ),
         )
         for task in range(tasks)

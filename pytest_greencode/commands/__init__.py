@@ -27,6 +27,8 @@ COMMANDS = (
     "compare",
     "forecast",
     "history",
+    "check",
+    "baseline",
     "export",
     "runs",
     "doctor",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pytest_greencode.commands.output import writing
+from pytest_greencode.commands.output import warn, writing
 from pytest_greencode.commands.stored_run import add_run_options, stored_run
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.reports.export import FORMATS, TABLES, encoded, run_table
@@ -33,4 +33,5 @@ def run(options: argparse.Namespace) -> int:
         else:
             with writing(options.output):
                 write_whole(options.output, content)
+        warn(run.cautions())
     return 0

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from pytest_greencode.commands.output import say, writing
-from pytest_greencode.commands.stored_run import ID_LENGTH, add_assumptions, add_run_options, stored_run
+from pytest_greencode.commands.stored_run import add_assumptions, add_run_options, stored_run
 from pytest_greencode.errors import UsageProblem
+from pytest_greencode.ledger import ID_LENGTH
 from pytest_greencode.reports.text import escape
 
 HELP = "add a run's key figures to a file, and say what changed since"
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
         lines = history_lines(figures, changes(before, figures), before.broken, before=before.lines)
         with writing(options.file, "FILE"):
             append_history(options.file, figures)
+        lines += run.cautions()
     for line in lines:
         say(line)
     return 0

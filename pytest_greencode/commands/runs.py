@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from pytest_greencode.commands.output import say
-from pytest_greencode.commands.stored_run import ID_LENGTH, add_ledger, ledger_path
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.commands.stored_run import add_ledger, ledger_path
+from pytest_greencode.ledger import ID_LENGTH, Ledger
 from pytest_greencode.reports.text import columns, escape, left, right, shown_path
 
 HELP = "the runs of a ledger, the latest first"

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode.accounts import Account
-from pytest_greencode.economics.assumptions import read_assumptions
+from pytest_greencode.economics.assumptions import Assumptions, read_assumptions
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.ledger import DEFAULT_LEDGER, ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.model import Configuration, Factors
 from pytest_greencode.reports.names import configuration_named
 from pytest_greencode.reports.text import escape, shown_path
-from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
-from pytest_greencode.sites import SiteTexts, factors_of, factors_of_run
+from pytest_greencode.run_account import account_of_run, assumptions_of_run, factors_of_run, findings_of_run
+from pytest_greencode.sites import SiteTexts, assumed, factors_of
 
-DEFAULT_LEDGER = ".greencode/ledger.sqlite"
-ID_LENGTH = 8
 _LATEST = 5
 
 
@@ -93,7 +91,7 @@ class StoredRun:
         return account_of_run(self.ledger, self.run_id, self.factors, attempts_allowed=self.attempts)
 
     def findings(self, options: argparse.Namespace, account: Account) -> Findings:
-        stronger = None if options.stronger is None else _run_id(self.ledger, options.stronger, "--stronger")
+        stronger = None if options.stronger is None else run_named(self.ledger, options.stronger, "--stronger")
         old, new = _change(options, account)
         return findings_of_run(
             self.ledger,
@@ -105,6 +103,18 @@ class StoredRun:
             target=getattr(options, "target", None),
             stronger=stronger,
         )
+
+    def assumptions(self, path: Path | None) -> Assumptions | None:
+        """Those of a file, else the run's; None where it had none."""
+        if path is not None:
+            return read_assumptions(path)
+        return assumptions_of_run(self.facts) if self.facts.get("assumptions") else None
+
+    def cautions(self) -> list[str]:
+        """Lines on what makes the figures less certain than they look."""
+        from pytest_greencode.reports.terminal import cautions, keyed
+
+        return list(keyed(cautions(self.facts), 80))
 
     def places(self) -> list[str]:
         """Where the numbers come from: which run, and the ledger."""
@@ -135,7 +145,7 @@ def _change(options: argparse.Namespace, account: Account) -> tuple[Configuratio
     return old, new
 
 
-def _run_id(ledger: Ledger, asked: str, flag: str) -> str:
+def run_named(ledger: Ledger, asked: str, flag: str) -> str:
     """The run whose id is or begins so. Raises UsageProblem."""
     runs = ledger.runs()
     found = [each for each in runs if asked and each.run_id.startswith(asked)]
@@ -160,15 +170,18 @@ def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
     path = ledger_path(options.ledger)
     ledger = Ledger(path, read_only=True)
     try:
-        run_id = ledger.last_run() if options.run is None else _run_id(ledger, options.run, "--run")
+        run_id = ledger.last_run() if options.run is None else run_named(ledger, options.run, "--run")
         if run_id is None or not ledger.records(run_id):
             raise UsageProblem(f"--ledger {path}: no attempts of any run; run `pytest --greencode FILE...` first")
-        facts = ledger.facts(run_id)
+        facts, sites = ledger.facts(run_id), _sites(options)
+        caution = assumed(sites, facts)
+        if caution is not None:
+            facts["cautions"] = [caution]
         given = facts.get("options", {}).get("attempts")
         yield StoredRun(
             ledger=ledger,
             run_id=run_id,
-            factors=factors_of(_sites(options), known=factors_of_run(facts), threads=facts.get("cpu_count")),
+            factors=factors_of(sites, known=factors_of_run(facts), threads=facts.get("cpu_count")),
             facts=facts,
             attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
         )
@@ -184,10 +197,9 @@ def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
 def ledger_path(given: Path | None) -> Path:
     """What was asked for, else the one that a run here or in a directory above has written."""
     here = Path.cwd()
-    found = [given] if given else [directory / DEFAULT_LEDGER for directory in (here, *here.parents)]
-    for path in found:
-        if path.exists():
-            return path
+    path = (given if given.exists() else None) if given else nearest_ledger(here)
+    if path is not None:
+        return path
     where = f"--ledger {given}: no such file" if given else f"no {DEFAULT_LEDGER} in {here} or above"
     raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
 

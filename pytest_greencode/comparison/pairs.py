@@ -1,7 +1,8 @@
 """Two configurations on the same tasks: which one is cheaper per accepted solution, which one solves more.
 
 Pairing matters: tasks that are hard and dear for one are so for the other, and that part of the noise cancels. So does
-what is uncertain about grid, PUE and sensor, where both ran on the same ones: `cautions` say where they did not.
+what is uncertain about grid, PUE and sensor, where both ran on the same ones: `cautions` say where they did not, and
+`Ratio.systematic` how much that may be.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..model import Configuration
 from ..statistics import CONFIDENCE, Interval, difference_interval, influence_interval, log_influences
+from ..uncertainty import Band, Term, ratio_band
 from .policy import Terms, left_out, retrying, shared_tasks
 
 # Ratios closer to 1 differ by rounding only: a run of 1e5 attempts adds up to about 1e-11 of it.
@@ -33,13 +35,24 @@ class Ratio:
     """Cost per accepted solution, a over b, with the paired interval over tasks.
 
     `distinguishable`: whether the interval leaves 1 out; None where there is none. `reason`: why there is no value, or
-    no interval.
+    no interval. `systematic`: the band of what the two do not share (grid, machine, meter, method), 5 to 95 %;
+    `robust`: whether the interval, moved to either end of that band, still leaves out 1. Both None where nobody gave
+    the records, or the cost has no such parts.
     """
 
     value: float | None
     interval: Interval | None
     distinguishable: bool | None
     reason: str | None
+    systematic: Band | None = None
+    robust: bool | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """The factor that does most to undo what the interval says; None where nothing undoes it."""
+        if not self.distinguishable or self.robust is not False or self.systematic is None:
+            return None
+        return next(iter(self.systematic.spans), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +111,22 @@ class Comparison:
         return (self.a if difference.value_pp > 0 else self.b).configuration
 
 
-def compare(a: ConfigurationAccount, b: ConfigurationAccount, k: int, *, confidence: float = CONFIDENCE) -> Comparison:
-    """Two configurations of one suite, retried until accepted, at most `k` attempts. ValueError for `k` below 1."""
+# (configuration, k, tasks) -> its grams per accepted solution by part, with what makes each uncertain.
+Parts = Callable[[ConfigurationAccount, int, Sequence[str]], Sequence[Term] | None]
+
+
+def compare(
+    a: ConfigurationAccount,
+    b: ConfigurationAccount,
+    k: int,
+    *,
+    confidence: float = CONFIDENCE,
+    parts: Parts | None = None,
+) -> Comparison:
+    """Two configurations of one suite, retried until accepted, at most `k` attempts. ValueError for `k` below 1.
+
+    `parts` are asked for the systematic band.
+    """
     terms_a, terms_b = retrying(a, k), retrying(b, k)
     tasks = shared_tasks([terms_a, terms_b]) if a.suite == b.suite else ()
     reason = "different suites" if a.suite != b.suite else _reason(terms_a, terms_b, lambda terms: terms.reason)
@@ -109,6 +136,8 @@ def compare(a: ConfigurationAccount, b: ConfigurationAccount, k: int, *, confide
         reason = None if tasks else "no task in common"
     ratio = ratios if reason is None else lambda *_: (no_ratio(reason), no_ratio(reason))
     energy_j, co2e_g = ratio(terms_a, terms_b, confidence)
+    if parts is not None and co2e_g.value is not None:
+        co2e_g = with_band(co2e_g, parts(a, k, tasks), parts(b, k, tasks))
     return Comparison(
         suite=a.suite,
         k=k,
@@ -180,6 +209,18 @@ def ratio_of(value: float, influences: Sequence[float], confidence: float) -> Ra
     low, high = interval
     apart = low > 1 + _ROUNDING or high < 1 - _ROUNDING
     return Ratio(value=value, interval=interval, distinguishable=apart, reason=None)
+
+
+def with_band(ratio: Ratio, a: Sequence[Term] | None, b: Sequence[Term] | None) -> Ratio:
+    """The ratio with its systematic band."""
+    if ratio.value is None or not a or not b:
+        return ratio
+    band = ratio_band(a, b)
+    robust = ratio.distinguishable
+    if robust and ratio.interval is not None:
+        low, high = ratio.interval
+        robust = low * band.p5 / ratio.value > 1 or high * band.p95 / ratio.value < 1
+    return replace(ratio, systematic=band, robust=robust)
 
 
 def difference(a: Terms, b: Terms, confidence: float) -> Difference:
@@ -289,7 +330,14 @@ def describe(comparison: Comparison, a: str = "a", b: str = "b") -> str:
 
     `a` and `b` are the names to show, escaped by whoever shows them.
     """
-    return f"{_cost_in_words(comparison.co2e_g, a, b)}; {_pass_in_words(comparison.pass_probability, comparison.k)}"
+    cost = _cost_in_words(comparison.co2e_g, a, b) + _doubt_in_words(comparison.co2e_g)
+    return f"{cost}; {_pass_in_words(comparison.pass_probability, comparison.k)}"
+
+
+def _doubt_in_words(ratio: Ratio) -> str:
+    return (
+        "" if ratio.doubt is None else f", but not distinguishable once what is uncertain of {ratio.doubt} is counted"
+    )
 
 
 def _cost_in_words(ratio: Ratio, a: str, b: str) -> str:

@@ -186,7 +186,8 @@ class Claim:
     """ "X % less CO2e per accepted solution at equal quality", or why that may not be said.
 
     `saved`: 1 - R_new / R_old, a share, below 0 where the new one emits more. `quality`: difference of pass@k, new -
-    old, a share. `margin`: the loss of pass@k that still counts as equal, where the user gave one.
+    old, a share. `margin`: the loss of pass@k that still counts as equal, where the user gave one. `doubt`: what is
+    uncertain, and would undo LESS or MORE if it were counted.
     """
 
     kind: ClaimKind
@@ -194,9 +195,10 @@ class Claim:
     quality: Figure
     margin: float | None
     reason: str | None = None
+    doubt: str | None = None
 
 
-def claim(ratio: Figure, quality: Figure, margin: float | None = None) -> Claim:
+def claim(ratio: Figure, quality: Figure, margin: float | None = None, *, doubt: str | None = None) -> Claim:
     """`ratio`: R_new / R_old and its paired interval; `quality`: pass@k new - old and its paired interval.
 
     Nothing is claimed where the quality is distinguishably worse, or not compared. With a margin, the quality counts as
@@ -207,7 +209,8 @@ def claim(ratio: Figure, quality: Figure, margin: float | None = None) -> Claim:
         ends = None if ratio.interval is None else (1 - ratio.interval[1], 1 - ratio.interval[0])
         saved = Figure(value=1 - ratio.value, interval=ends, reason=ratio.reason)
     kind, reason = _claim_kind(ratio, quality, margin)
-    return Claim(kind=kind, saved=saved, quality=quality, margin=margin, reason=reason)
+    doubt = doubt if kind in (ClaimKind.LESS, ClaimKind.MORE) else None
+    return Claim(kind=kind, saved=saved, quality=quality, margin=margin, reason=reason, doubt=doubt)
 
 
 def _claim_kind(ratio: Figure, quality: Figure, margin: float | None) -> tuple[ClaimKind, str | None]:

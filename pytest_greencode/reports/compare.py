@@ -21,6 +21,8 @@ from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, significant, wrap
 
 _MOST = 5
+# A narrower band is what is left of factors that both share.
+_SHOWN_BAND = 1.01
 
 Names = Callable[[Configuration], str]
 _Notes = Iterator[tuple[str, str]]
@@ -149,6 +151,16 @@ def _suite(suite: SuiteFindings, names: Names, findings: Findings) -> _Notes:
 def _pair(comparison: Comparison, names: Names) -> _Notes:
     a, b = names(comparison.a.configuration), names(comparison.b.configuration)
     yield "pair", f"{escape(describe(comparison, a, b))} ({comparison.tasks} tasks)"
+    ratio = comparison.co2e_g
+    if (band := ratio.systematic) is not None and band.p95 > band.p5 * _SHOWN_BAND:
+        most = escape(next(iter(band.spans), ""))
+        yield (
+            "systematic",
+            (
+                f"{a} / {b} {significant(ratio.value or 0.0)} may be {significant(band.p5)} .. {significant(band.p95)}"
+                f" by what the two do not share (5 to 95 %); most of it: {most}"
+            ),
+        )
     if comparison.left_out:
         yield "pair", f"{len(comparison.left_out)} tasks that only one of them has are left out"
     for caution in comparison.cautions:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
+from ..accounts import ConfigurationAccount
 from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
 from ..economics.expectation import Direction, Figure
 from ..economics.forecast import Demand, Forecast
@@ -170,24 +171,34 @@ def _side_by_side(members: Sequence[Economy], names: Sequence[str], width: int) 
     human_s = None if isinstance(minutes, str) else 60 * math.fsum(minutes.values()) / len(minutes)
     others = [(_PERSON, human_s, human_g.other, human_money.other)]
     others += [(escape(grams.name), None, grams.other, money.other) for grams, money in first.alternatives]
-    rows: list[tuple[str, float | None, float | None, float | None, float | None]]
+    rows: list[tuple[str, float | None, float | None, float | None]]
     rows = [
-        (name, e.configuration.pass_at.get(1), e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
+        (name, e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
         for name, e in zip(names, members, strict=True)
     ]
-    rows += [(name, None, s, g, m) for name, s, g, m in others if any(value is not None for value in (s, g, m))]
+    rows += [row for row in others if any(value is not None for value in row[1:])]
+    beside = [""] * (len(rows) - len(members))
     # A person's grams are thousands of times those of a model: each has the unit that suits it.
     currency = escape(first.money.currency) or "money"
     cells = [
-        ("pass@1 %", [_shown(row[1], percent) for row in rows[: len(members)]] + [""] * (len(rows) - len(members))),
-        ("time", [_shown(row[2], duration) for row in rows]),
-        ("CO2e", [_shown(row[3], _mass) for row in rows]),
-        (currency, [_shown(row[4], significant) for row in rows]),
+        *((head, [*column, *beside]) for head, column in _pass_columns([e.configuration for e in members])),
+        ("time", [_shown(row[1], duration) for row in rows]),
+        ("CO2e", [_shown(row[2], _mass) for row in rows]),
+        (currency, [_shown(row[3], significant) for row in rows]),
     ]
     cells = [
         (head, column) for head, column in cells if head == "CO2e" or any(cell not in ("", _UNKNOWN) for cell in column)
     ]
     yield from _table([row[0] for row in rows], cells, width)
+
+
+def _pass_columns(configurations: Sequence[ConfigurationAccount]) -> Iterator[tuple[str, list[str]]]:
+    """pass@1, and pass@k of the k that the rest of the table is of, where that is another."""
+    ks = [each.per_accepted.attempts for each in configurations]
+    yield "pass@1 %", [_shown(each.pass_at.get(1), percent) for each in configurations]
+    if others := set(ks) - {1, None}:
+        found = [each.pass_at.get(k or 0) for each, k in zip(configurations, ks, strict=True)]
+        yield f"pass@{others.pop() if len(set(ks)) == 1 else 'k'} %", [_shown(value, percent) for value in found]
 
 
 def _table(names: Sequence[str], cells: Sequence[tuple[str, Sequence[str]]], width: int) -> Iterator[str]:

@@ -41,7 +41,8 @@ class ComparisonRow:
     """Two configurations paired by task: `ratio` is R of `first` / R of `second`, in gCO2e per accepted solution.
 
     `pass_difference_pp`: pass@k of the first minus the second's, percentage points. `distinguishable` is False where
-    the interval of the ratio contains 1, None where there is none. `note` says why something is missing, or what
+    the interval of the ratio contains 1, None where there is none. `systematic`: the ratio's band by what the two do
+    not share; with `robust` False it undoes what the interval says. `note` says why something is missing, or what
     differs beside (hardware, batch size).
     """
 
@@ -53,6 +54,8 @@ class ComparisonRow:
     distinguishable: bool | None
     pass_difference_pp: float | None = None
     pass_interval_pp: Interval | None = None
+    systematic: Interval | None = None
+    robust: bool | None = None
     note: Bilingual | None = None
 
 

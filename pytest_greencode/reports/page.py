@@ -131,6 +131,7 @@ class ComparedLine:
     ratio: str
     difference: str
     verdict: str
+    systematic: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,17 +300,25 @@ def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
 
 
 def _compared(row: ComparisonRow | FactorRow, pair: str) -> ComparedLine:
-    difference = ""
+    difference, band = "", None
     if isinstance(row, ComparisonRow):
+        band = row.systematic
         difference = ratio(row.pass_difference_pp, row.pass_interval_pp)
     if row.distinguishable is None or row.ratio is None:
         verdict = "unknown"
     elif not row.distinguishable:
         verdict = "not_distinguishable"
+    elif isinstance(row, ComparisonRow) and row.robust is False:
+        verdict = "not_robust"
     else:
         verdict = "distinguishable_less" if row.ratio < 1 else "distinguishable_more"
     return ComparedLine(
-        row=row, pair=pair, ratio=ratio(row.ratio, row.interval), difference=difference, verdict=verdict
+        row=row,
+        pair=pair,
+        ratio=ratio(row.ratio, row.interval),
+        difference=difference,
+        verdict=verdict,
+        systematic=None if band is None else (significant(band[0]), significant(band[1])),
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from ..accounts import Account
 from ..comparison import Comparison, Effect, Selection
 from ..comparison.policy import configuration_of
 from ..economics.economy import CO2E, Economy
 from ..economics.payback import ClaimKind, Payback
 from ..findings import Decision, Findings, SuiteFindings
+from ..gate.decisions import Outcome
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
 from . import outlook_extras as outlook
@@ -25,6 +28,7 @@ from .extras import (
     RegionRow,
     Sentence,
 )
+from .gate import decision_in, gate_rows, gate_sentence
 from .sentences import claim_sentence, payback_sentence
 from .text import percent, significant
 from .texts import Bilingual, plain, reason
@@ -54,6 +58,29 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
         explanations=tuple(_explanations(findings)),
         assumptions=(*_factors(factors), *(_assumption(entry) for entry in findings.assumptions.entries)),
     )
+
+
+_GATE = Bilingual("Gate: {sentence}", "ゲート判定：{word}（{sentence}）")
+_GATE_WORDS = {
+    Outcome.PASS: "合格",
+    Outcome.FAIL: "不合格",
+    Outcome.INCONCLUSIVE: "判定不能",
+    Outcome.NOT_EVALUATED: "未評価",
+}
+
+
+def with_gate(extras: Extras, account: Account, run_facts: Mapping[str, Any]) -> Extras:
+    """With the gate's decision, where the run had one."""
+    decision = decision_in(run_facts)
+    if decision is None:
+        return extras
+    sentence = gate_sentence(decision, account.configurations)
+    shown = Sentence(
+        text=_GATE.filled(sentence=sentence, word=_GATE_WORDS[decision.decision]),
+        tone="bad" if decision.failed else "good" if decision.decision is Outcome.PASS else "neutral",
+    )
+    rows = tuple(gate_rows(decision, account.configurations))
+    return replace(extras, gate=rows, sentences=(shown, *extras.sentences))
 
 
 _INCOMPLETE = Bilingual(
@@ -135,11 +162,12 @@ _TONES = {"less": "good", "pays_back": "good", "more": "bad", "never": "bad", "w
 def _decided(suite: SuiteFindings, decision: Decision, currency: str, *, paid: bool) -> Iterator[Sentence]:
     names = names_of(suite)
     old, new = (names(Configuration(model=each.model, settings=each.settings)) for each in (decision.old, decision.new))
+    sure = decision.claim.doubt is None
     yield Sentence(
         text=Bilingual(
             *(claim_sentence(decision.claim, old=old, new=new, language=each, k=suite.k) for each in ("en", "ja"))
         ),
-        tone=_TONES.get(decision.claim.kind.value, "neutral"),
+        tone=_TONES.get(decision.claim.kind.value, "neutral") if sure else "neutral",
     )
     for configuration, reason_text in (suite.front.unusable if suite.front is not None else {}).items():
         yield Sentence(text=_NOT_JUDGED.filled(name=names(configuration), reason=reason(reason_text)))
@@ -148,7 +176,7 @@ def _decided(suite: SuiteFindings, decision: Decision, currency: str, *, paid: b
     for found, unit in paybacks if paid else ():
         yield Sentence(
             text=Bilingual(*(payback_sentence(found, unit=unit, language=each) for each in ("en", "ja"))),
-            tone=_tone(found) if decision.claim.kind is ClaimKind.LESS else "neutral",
+            tone=_tone(found) if decision.claim.kind is ClaimKind.LESS and sure else "neutral",
         )
 
 
@@ -163,6 +191,7 @@ def _key(suite: str, configuration: Configuration) -> Key:
 
 def _comparison(suite: str, found: Comparison) -> ComparisonRow:
     why = [found.co2e_g.reason, *found.cautions]
+    band = found.co2e_g.systematic
     note = "; ".join(text for text in why if text)
     return ComparisonRow(
         first=_key(suite, found.a.configuration),
@@ -173,6 +202,8 @@ def _comparison(suite: str, found: Comparison) -> ComparisonRow:
         distinguishable=found.co2e_g.distinguishable,
         pass_difference_pp=found.pass_probability.value_pp,
         pass_interval_pp=found.pass_probability.interval_pp,
+        systematic=None if band is None else (band.p5, band.p95),
+        robust=found.co2e_g.robust,
         note=reason(note) if note else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,18 +82,19 @@ def _exact(value: object, unit: str) -> str:
     return f"{value!r} {unit}".strip() if isinstance(value, (int, float)) else UNKNOWN
 
 
+def all_cautions(run_facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The run's own (`what`, `why`, `remedy`), then its meter's."""
+    return [*run_facts.get("cautions", ()), *(run_facts.get("meter") or {}).get("cautions", ())]
+
+
 def cautions_of(run_facts: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """(what, why, remedy) of what makes the run's energy or its verdicts less certain than they look."""
-    cautions = (run_facts.get("meter") or {}).get("cautions", ())
+    """(what, why, remedy) of what makes the run's figures, or its verdicts, less certain than they look."""
     verdicts = ((cut(what), cut(why), cut(remedy)) for what, why, remedy in trust_cautions(run_facts))
-    return (*verdicts, *_of_the_meter(cautions))
-
-
-def _of_the_meter(cautions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
-    yield from (
+    others = (
         (cut(str(each.get("what", ""))), cut(str(each.get("why", ""))), cut(str(each.get("remedy", ""))))
-        for each in cautions
+        for each in all_cautions(run_facts)
     )
+    return (*verdicts, *others)
 
 
 def facts_of(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -108,7 +109,7 @@ def facts_of(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if path == "meter" and name == "cautions":
+            if path in ("", "meter") and name == "cautions":
                 continue  # they have a table of their own
             yield from _flat(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, (list, tuple)):

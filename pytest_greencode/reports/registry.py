@@ -36,9 +36,10 @@ def _lazy(module: str, function: str) -> Callable[..., str]:
 def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> str:
     from .extras import NOTHING
     from .html import render_html  # brings jinja2, which the other reports do not need
-    from .page_extras import extras_of
+    from .page_extras import extras_of, with_gate
 
     extras = NOTHING if findings is None else extras_of(findings, account.factors)
+    extras = with_gate(extras, account, run_facts)
     return render_html(account, run_facts, extras=extras)
 
 
@@ -46,13 +47,15 @@ def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> s
 class ReportType:
     """`render` makes the text, `file_name` is where it goes unless told otherwise.
 
-    `render` takes (account, run_facts), and the findings too with `with_findings`.
+    `render` takes (account, run_facts), and the findings too with `with_findings`. Without `with_cautions` it has no
+    place for the run's cautions.
     `variable` names the environment variable that tells where, in place of a name. With `append_limit_bytes` the text
     goes to the end of what is in the file already, and together they are no longer; then `render` takes `limit_bytes`.
     """
 
     render: Callable[..., str]
     with_findings: bool = False
+    with_cautions: bool = True
     file_name: str = ""
     variable: str | None = None
     append_limit_bytes: int | None = None
@@ -67,10 +70,14 @@ REPORTS: Mapping[str, ReportType] = {
         variable="GITHUB_STEP_SUMMARY",
         append_limit_bytes=STEP_SUMMARY_BYTES,
     ),
-    "csv": ReportType(render=_lazy("csv", "render_csv"), file_name="greencode-report.csv"),
-    "csv-tasks": ReportType(render=_lazy("csv", "render_tasks_csv"), file_name="greencode-report-tasks.csv"),
-    "badge": ReportType(render=_lazy("badge", "render_badge"), file_name="greencode-report.svg"),
-    "badge-json": ReportType(render=_lazy("badge", "render_badge_json"), file_name="greencode-report-badge.json"),
+    "csv": ReportType(render=_lazy("csv", "render_csv"), with_cautions=False, file_name="greencode-report.csv"),
+    "csv-tasks": ReportType(
+        render=_lazy("csv", "render_tasks_csv"), with_cautions=False, file_name="greencode-report-tasks.csv"
+    ),
+    "badge": ReportType(render=_lazy("badge", "render_badge"), with_cautions=False, file_name="greencode-report.svg"),
+    "badge-json": ReportType(
+        render=_lazy("badge", "render_badge_json"), with_cautions=False, file_name="greencode-report-badge.json"
+    ),
 }
 
 

@@ -81,6 +81,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "pace": ", at {value} a month",
         "no_months": "; months are not known: {reason}",
         "no_reason": "no reason given",
+        "doubt": "; not distinguishable once what is uncertain of {factor} is counted",
     },
     "ja": {
         "quality": "pass@{k}の差 {value}ポイント [{low}, {high}]",
@@ -98,6 +99,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "pace": "、月{value}件として",
         "no_months": "（月数は不明：{reason}）",
         "no_reason": "理由の記録なし",
+        "doubt": "。ただし{factor}の不確かさを含めると区別できない",
     },
 }
 # Reasons come from the account as English text; what matches none of these stays as it is.
@@ -129,7 +131,8 @@ def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en", k:
     low, high = _ends(saved)
     if claim.kind is ClaimKind.MORE:
         low, high = -high, -low
-    return _CLAIMS[language][claim.kind].format(
+    doubt = "" if claim.doubt is None else words["doubt"].format(factor=escape(claim.doubt))
+    sentence = _CLAIMS[language][claim.kind].format(
         old=escape(old),
         new=escape(new),
         share=_percent(abs(saved.value or 0.0)),
@@ -141,6 +144,7 @@ def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en", k:
         margin=_percent(claim.margin or 0.0),
         reason=_reason(claim.reason, language),
     )
+    return sentence + doubt
 
 
 def payback_sentence(payback: Payback, *, unit: str = CO2E, language: str = "en") -> str:

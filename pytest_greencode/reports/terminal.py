@@ -12,6 +12,7 @@ from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
+from .provenance import all_cautions
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 from .trust import trust_cautions
 
@@ -503,7 +504,6 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
 
 
 def cautions(run_facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Notes on what makes a run's energy or verdicts less certain than they look; the JSON report says more of each."""
-    meter = run_facts.get("meter") or {}
-    notes = [("caution", escape(caution["what"])) for caution in meter.get("cautions", ())]
+    """Notes on what makes figures or verdicts less certain than they look; the JSON report says more of each."""
+    notes = [("caution", escape(str(caution["what"]))) for caution in all_cautions(run_facts)]
     return [*(("verdicts", what) for what, _, _ in trust_cautions(run_facts)), *notes]

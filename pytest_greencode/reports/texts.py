@@ -433,6 +433,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "distinguishable_less": Bilingual("first needs less", "前者のほうが少ない"),
     "distinguishable_more": Bilingual("first needs more", "前者のほうが多い"),
     "not_distinguishable": Bilingual("not distinguishable", "区別できない"),
+    "not_robust": Bilingual(
+        "not distinguishable once grid, machines and meters are counted",
+        "電力網・機器・計測の不確かさを含めると区別できない",
+    ),
     "unknown": Bilingual("not known", "不明"),
     "decision_pass": Bilingual("pass", "合格"),
     "decision_fail": Bilingual("fail", "不合格"),
