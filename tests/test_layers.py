@@ -27,13 +27,15 @@ FLOORS = {
         "economics",
         "green_capacity",
         "ledger",
+        "project_account",
+        "project_records",
         "run_account",
         "samples",
         "extraction",
         "data",
     ),
     3: ("sites", "runner", "sandboxes", "meters", "suites", "reports", "intensity_sources"),
-    4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli", "commands", "doctor"),
+    4: ("plugin", "options", "collection", "workload", "session", "project", "hookspecs", "cli", "commands", "doctor"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 FORBIDDEN_BELOW = {"pytest", "_pytest", "pluggy", "docker", "subprocess"}
