@@ -14,6 +14,7 @@ from .uncertainty import Band
 
 if TYPE_CHECKING:
     from .green_capacity import GreenCapacity
+    from .project_account import ProjectAccount
 
 # With fewer tasks an interval often does not exist, as none was solved, and promises nothing for those that do; and it
 # commonly spans a factor of ten and more, with 2 or 3 tasks of many thousands.
@@ -219,7 +220,7 @@ class Account:
     """All configurations, sorted by suite, model and settings; never summed over suites.
 
     `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.
-    `measured`: the programs that were measured alone.
+    `measured`: the programs that were measured alone. `project`: an ordinary test suite that ran in the same session.
     """
 
     configurations: tuple[ConfigurationAccount, ...]
@@ -227,3 +228,4 @@ class Account:
     quarantined: Mapping[str, str]
     balance: Balance | None = None
     measured: tuple[MeasuredRow, ...] = ()
+    project: ProjectAccount | None = None

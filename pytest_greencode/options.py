@@ -54,6 +54,7 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     # No percent sign in a help text: argparse would take it for a format.
     ("precision", None, "5", "half the interval that exclusive measurement asks for, in percent (default: 5)"),
     ("measure-time", None, "60", "seconds that measuring one solution alone may take (default: 60)"),
+    ("repeat", None, "1", "runs of each ordinary test, for an interval of what it uses (default: 1)"),
     ("weights", None, "", "Green Capacity as one number too: run_time_s=1,energy_j=2 (default: the vector alone)"),
     ("idle", None, "5", "seconds for which the idle machine is measured, before and after, by a counter (default: 5)"),
     ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
@@ -146,7 +147,12 @@ def ini_name(name: str) -> str:
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup(*GROUP)
-    group.addoption("--greencode", action="store_true", default=False, help="run samples files and account for them")
+    group.addoption(
+        "--greencode",
+        action="store_true",
+        default=False,
+        help="run samples files, measure ordinary tests, and account for them",
+    )
     for name, choices, _, text in _TEXT_OPTIONS:
         metavar = None if choices else name.upper().replace("-", "_")
         group.addoption(f"--greencode-{name}", dest=ini_name(name), choices=choices, metavar=metavar, help=text)
@@ -177,6 +183,7 @@ class Options:
     exclusive: bool
     precision: float
     measure_s: float
+    repeat: int
     green_capacity: bool
     weights: dict[str, float] | None
     attempts: int | None
@@ -233,6 +240,7 @@ class Options:
             exclusive=texts["attribution"] == "exclusive",
             precision=_precision(texts["precision"]),
             measure_s=_some_seconds("measure-time", texts["measure-time"]),
+            repeat=_whole_number("repeat", texts["repeat"]) or 1,
             green_capacity=flags["green-capacity"] or bool(texts["weights"]) or texts["attribution"] == "exclusive",
             weights=_weights(texts["weights"]),
             attempts=_whole_number("attempts", texts["attempts"]),

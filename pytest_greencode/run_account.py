@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from . import carbon
 from .accounting import account
 from .accounts import Account
-from .attribution import Balance, attribute, with_energy, with_measured
+from .attribution import Attribution, attribute, with_energy, with_measured
 from .errors import LedgerError, UsageProblem
 from .ledger import Ledger
 from .model import AttemptRecord, Configuration, Factors, Intensity, Machine, Measured, Window
 from .pricing import Pricing
+from .project_account import project_account
+from .project_records import project_records
 
 if TYPE_CHECKING:
     from .economics.assumptions import Assumptions
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecords:
-    """A run's attempts and canonical solutions with the energy that is theirs, and where the machine's went."""
+    """A run's attempts and canonical solutions with the energy that is theirs, and who used the machine's."""
 
     attempts: Sequence[AttemptRecord]
     references: Sequence[AttemptRecord]
     measured: Mapping[str, Measured]
-    balance: Balance | None
+    attribution: Attribution | None
 
 
 def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
@@ -49,7 +51,7 @@ def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
         attempts=records,
         references=references,
         measured=measured,
-        balance=attribution.balance if attribution is not None else None,
+        attribution=attribution,
     )
 
 
@@ -68,16 +70,17 @@ def account_of_run(
     """
     facts = ledger.facts(run_id)
     found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts, regions)
-    return account(
+    attempts = account(
         found.attempts,
         pricing,
         attempts_allowed=attempts_allowed,
         quarantined=ledger.quarantined(run_id),
-        balance=found.balance,
+        balance=None if found.attribution is None else found.attribution.balance,
         references=found.references,
         measured=found.measured,
         weights=weights or facts.get("options", {}).get("weights"),
     )
+    return replace(attempts, project=project_account(project_records(ledger, run_id, found.attribution), factors))
 
 
 def assumptions_of_run(facts: Mapping[str, Any]) -> Assumptions:

@@ -1,4 +1,4 @@
-"""Wires a pytest session: hooks -> runner -> ledger -> account -> reports. Decides nothing itself.
+"""Wires a pytest session: hooks -> runner, project -> ledger -> account -> reports. Decides nothing itself.
 
 Under pytest-xdist the controller opens the run and makes the reports; every worker runs the attempts of the items that
 it is given and writes them into the same ledger. A serial session does both.
@@ -13,10 +13,12 @@ import shlex
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,6 @@ import pytest_greencode
 from pytest_greencode.accounts import Account
 from pytest_greencode.collection import (
     ATTEMPTS,
-    MARKER,
     RESULT,
     Generated,
     HarnessFault,
@@ -39,10 +40,11 @@ from pytest_greencode.collection import (
     accepted,
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
-from pytest_greencode.ledger import ID_LENGTH, Ledger, nearest_ledger
+from pytest_greencode.ledger import ID_LENGTH, Ledger, Overhead, nearest_ledger
 from pytest_greencode.meters.metering import Metering
-from pytest_greencode.model import OWN_GRID, Sample, Suite
+from pytest_greencode.model import OWN_GRID, Sample, Suite, Window
 from pytest_greencode.options import Options
+from pytest_greencode.project import PROJECT, SENT, Project
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
@@ -73,7 +75,6 @@ def start(config: pytest.Config) -> None:
     except (UsageProblem, pytest.UsageError) as error:
         raise _usage_error(error) from None
     config.stash[ATTEMPTS] = session
-    config.addinivalue_line("markers", f"{MARKER}: a task of a samples file (set by pytest-greencode)")
     config.pluginmanager.register(session, "greencode-session")
     _stop_orderly_on_sigterm(config)
 
@@ -121,12 +122,17 @@ class GreencodeSession:
         self._assumptions = _assumptions(options.assumptions)
         self._baseline = _baseline(options.baseline) if worker is None else None
         self.decision: Decision | None = None
+        if options.live is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
+            config.args[:] = []  # tests that happen to be here are not what was asked for
+        expand_globs(config)
+        ordinary = not self._only_collects and not all(map(looks_like_samples, named_paths(config)))
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
             reserved_cores=self._reserved_cores(),
             reads_machine=worker is None,
             exclusive=options.exclusive,
+            own_cpu_s=self._own_cpu_s if ordinary else None,
         )
         self._notices: list[str] = [self._metering.notice] if self._metering.notice else []
         self.workload: Workload | None = None
@@ -139,12 +145,12 @@ class GreencodeSession:
         self._session: pytest.Session | None = None
         self._taken_over = 0
         self._alone: Alone | None = None
+        self._project: Project | None = None
+        self._blocks: dict[pytest.Item, list[TaskItem]] = {}
+        self._collected = False
         self._notices_after: list[tuple[str, str]] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
-        if options.live is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
-            config.args[:] = []  # tests that happen to be here are not what was asked for
-        expand_globs(config)
         try:
             if options.live is not None or any(map(looks_like_samples, named_paths(config))):
                 self._open()  # sandboxes start while suites and samples are read and pytest collects
@@ -153,6 +159,8 @@ class GreencodeSession:
                 self._open()
             if options.live is not None:
                 self._live = self._opened_live(options.live, self.workload)
+            if ordinary:
+                self._measure_tests()
             if self._ledger is not None and not self._is_worker:
                 self._ledger.begin(self.run_id, _now(), self._facts())
         except BaseException:
@@ -163,10 +171,8 @@ class GreencodeSession:
 
     # -- before the first attempt --------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        """The ledger and the sandboxes, once."""
-        if self._only_collects or self._ledger is not None:
-            return
+    def _open_ledger(self) -> None:
+        """The ledger and the meter."""
         ledger = self._ledger = Ledger(self.options.ledger)
         if not self._is_worker and self.options.resume:
             last = ledger.last_run()
@@ -178,7 +184,22 @@ class GreencodeSession:
             self.run_id = last or self.run_id
         # Before the first sandbox, while the machine is idle.
         self._tell_idle()
-        self._metering.start(lambda windows, overheads: ledger.note(self.run_id, windows, overheads))
+        self._metering.start(self._note)
+
+    def _note(self, windows: list[Window], overheads: list[Overhead]) -> None:
+        """What the meter has seen, about once a second, and the tests that have ended meanwhile."""
+        assert self._ledger is not None
+        note = partial(self._ledger.note, self.run_id)
+        if self._project is None:
+            note(windows, overheads)
+        else:
+            self._project.write(note, windows, overheads)
+
+    def _open(self) -> None:
+        """The ledger and the sandboxes, once."""
+        if self._only_collects or self._ledger is not None:
+            return
+        self._open_ledger()
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
         chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
@@ -209,6 +230,36 @@ class GreencodeSession:
             self._notices.append(f"generating with {live.name}; samples are kept in {place}")
             self._notices += [live.notice] if live.notice else []
         return live
+
+    def _measure_tests(self) -> None:
+        """Project mode: whatever else than samples is collected."""
+        if not self.workload and self.options.resume:
+            raise UsageProblem(
+                "--greencode-resume continues a run of samples files, and there is none among the arguments; "
+                "leave it out: tests always run anew"
+            )
+        plan = None
+        if self.options.exclusive:
+            from pytest_greencode.meters.exclusive import Plan
+
+            plan = Plan(precision=self.options.precision, max_wall_s=self.options.measure_s)
+        paths = self.workload.paths if self.workload is not None else ()
+        project = Project(
+            self.config,
+            repeat=self.options.repeat,
+            plan=plan,
+            only_reports=self._has_workers,
+            samples=frozenset(node_id(path, self.config) for path in paths),
+        )
+        if self._ledger is None:
+            self._open_ledger()
+        project.begin(self._metering)
+        self._project = self.config.stash[PROJECT] = project
+        self.config.pluginmanager.register(project, "greencode-project")
+
+    def _own_cpu_s(self) -> float:
+        """CPU time of this process that no test answers for."""
+        return time.process_time() if self._project is None else self._project.clock.outside_s()
 
     def _regions(self) -> dict[str, Any]:
         """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
@@ -269,6 +320,7 @@ class GreencodeSession:
                 "precision": self.options.precision,
                 "weights": self.options.weights,
                 "fail": [rule.text for rule in self.options.rules],
+                "repeat": self.options.repeat,
             },
             "generation": None if self._live is None else self._live.describe(),
             "factors": None if self.factors is None else asdict(self.factors),
@@ -367,13 +419,16 @@ class GreencodeSession:
     def pytest_report_header(self) -> list[str]:
         if self.factors is None:
             return []  # a worker's header is shown nowhere
-        if not self.workload and self._live is None:
-            return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
+        if self._only_collects and not self.workload and self._live is None:
+            return []
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = {"counters": "RAPL"}.get(self._metering.kind, self._metering.kind)
         grid = self.factors.execution
         region = "" if grid.region == OWN_GRID else f"{grid.region} "
-        facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"
+        grid_fact = f"grid {region}{grid.g_per_kwh:.4g} g/kWh"
+        facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, {grid_fact}"
+        if not self.workload and self._live is None:
+            facts = f"no samples file among the arguments: each test is measured, meter {meter}, {grid_fact}"
         return [line for text in (facts, *self._notices) for line in message(text, first="greencode: ", rest=" " * 11)]
 
     @pytest.hookimpl(tryfirst=True)
@@ -388,12 +443,13 @@ class GreencodeSession:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
         ours = [item for item in session.items if isinstance(item, TaskItem)]
+        self._blocks = _neighbours(session.items)
         if not ours or self._only_collects or self._ledger is None:
             return
         self._declared = [(sample, item.unit.task.suite) for item in ours for sample in item.unit.attempts]
         if not self._is_worker:
             self._declare()
-            self._start_runner().submit([item.unit for item in ours])
+            self._start_runner().submit([item.unit for item in self._blocks[ours[0]]])
 
     def _declare(self) -> None:
         assert self._ledger is not None
@@ -450,7 +506,13 @@ class GreencodeSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        if self._is_worker:
+        if not isinstance(item, TaskItem):
+            return
+        if not self._is_worker:
+            # Attempts are not made ahead while an ordinary test is measured: that would be in its energy.
+            if self._runner is not None:
+                self._runner.submit([each.unit for each in self._blocks.get(item, ())])
+        else:
             # A worker learns its items one ahead; that is how far it can run ahead.
             units = [each.unit for each in (item, nextitem) if isinstance(each, TaskItem)]
             if units:
@@ -501,11 +563,15 @@ class GreencodeSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """The controller collects nothing itself: what the workers found is what is to be attempted."""
-        if self._ledger is None or self._declared:
+        if self._ledger is None or self._declared or self._collected:
             return
+        self._collected = True
         units = self.workload.units_of(ids) if self.workload is not None else []
+        if self._project is not None:
+            self._project.selected = len(ids) - len(units)
         self._declared = [(sample, unit.task.suite) for unit in units for sample in unit.attempts]
-        self._declare()
+        if units:
+            self._declare()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
@@ -525,11 +591,15 @@ class GreencodeSession:
             self._metering.close()
             return
         try:
-            self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and bool(self._declared))
+            if self._project is not None:
+                self._project.finish()
+                if self._is_worker:
+                    self.config.workeroutput[SENT] = self._project.summary()  # type: ignore[attr-defined]
+            self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and self._has_results())
         except GreencodeError as error:
             self._failure = error  # the last window is not written; the account may still be made
         try:
-            if not self._is_worker and self._declared:
+            if not self._is_worker and self._has_results():
                 self._settle(self._ledger)
         except GreencodeError as error:
             self._failure = error
@@ -540,11 +610,20 @@ class GreencodeSession:
         elif self.decision is not None and self.decision.failed:
             self._session.exitstatus = GATE_EXIT_CODE
 
+    def _has_results(self) -> bool:
+        return bool(self._declared) or (self._project is not None and self._project.selected > 0)
+
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
         # Only now it is known what the sandboxes' self-test found.
-        sandbox = self._kind.describe() if self._kind is not None else None
-        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions(), sandbox=sandbox)
+        more: dict[str, Any] = {
+            "regions": self._regions(),
+            "sandbox": self._kind.describe() if self._kind is not None else None,
+        }
+        if self._project is not None and self._project.selected:
+            self._project.settle(ledger, self.run_id)
+            more["tests"] = {"selected": self._project.selected, **self._project.summary()}
+        ledger.end(self.run_id, _now(), self._metering.describe(), **more)
         self.account = account_of_run(
             ledger,
             self.run_id,
@@ -580,7 +659,7 @@ class GreencodeSession:
     def _add_totals_to_junit(self, account: Account) -> None:
         """JUnit's file is written before the last idle power is measured, so there is no account yet: written again."""
         xml = self.config.stash.get(xml_key, None)
-        if xml is None or not account.configurations:
+        if xml is None or not (account.configurations or account.project):
             return
         from pytest_greencode.reports.junit import junit_properties
 
@@ -613,7 +692,9 @@ class GreencodeSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._failure is not None:
             terminalreporter.line(_lines(self._failure), red=True)
-        if self.account is None or not self.account.configurations or self._ledger is None:
+        if self.account is None or self._ledger is None:
+            return
+        if not self.account.configurations and self.account.project is None:
             return
         verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
         facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
@@ -688,6 +769,19 @@ class GreencodeSession:
     def pytest_unconfigure(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
+
+
+def _neighbours(items: Sequence[pytest.Item]) -> dict[pytest.Item, list[TaskItem]]:
+    """The tasks that come one after the other, with no test in between, by each of them."""
+    found: dict[pytest.Item, list[TaskItem]] = {}
+    group: list[TaskItem] = []
+    for item in items:
+        if isinstance(item, TaskItem):
+            group.append(item)
+            found[item] = group
+        else:
+            group = []
+    return found
 
 
 def _duration(seconds: float) -> str:

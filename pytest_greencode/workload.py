@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,11 @@ class Workload:
 
     def __bool__(self) -> bool:
         return bool(self._samples)
+
+    @property
+    def paths(self) -> Collection[Path]:
+        """The samples files."""
+        return self._samples.keys()
 
     @property
     def suites(self) -> list[Suite]:

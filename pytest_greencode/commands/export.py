@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.format == "parquet" and options.output is None and sys.stdout.isatty():
         raise UsageProblem("--format parquet is nothing for a terminal; name a file: --output PATH")
-    with stored_run(options) as run:
+    with stored_run(options, tests_too=options.table in ("tests", "windows")) as run:
         table = run_table(options.table, run.ledger, run.run_id, run.factors, attempts_allowed=run.attempts)
         content = encoded(table, options.format)
         if options.output is None:

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     kind, output = options.format, options.output
     if output is None and kind != TERMINAL and REPORTS[kind].variable is not None:
         output = default_path(kind, os.environ, flag=f"--format {kind}")
-    with stored_run(options) as run:
+    with stored_run(options, tests_too=True) as run:
         account = run.account()
         if options.explain is not None:
             text = "\n".join([*unfinished(account), *_explained(run, account, options.explain), *run.cautions()]) + "\n"

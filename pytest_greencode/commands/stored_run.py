@@ -21,6 +21,10 @@ from pytest_greencode.run_account import account_of_run, assumptions_of_run, fac
 from pytest_greencode.sites import SiteTexts, assumed, factors_of
 
 _LATEST = 5
+_OF_TESTS = (
+    "only tests of an ordinary suite, and this command is about samples; for tests there are `greencode report` and "
+    "`greencode export --table tests`"
+)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -145,17 +149,19 @@ def _change(options: argparse.Namespace, account: Account) -> tuple[Configuratio
     return old, new
 
 
-def run_named(ledger: Ledger, asked: str, flag: str) -> str:
-    """The run whose id is or begins so. Raises UsageProblem."""
+def run_named(ledger: Ledger, asked: str, flag: str, *, tests_too: bool = False) -> str:
+    """The run whose id is or begins so; `tests_too`: one of an ordinary test suite will do. Raises UsageProblem."""
     runs = ledger.runs()
     found = [each for each in runs if asked and each.run_id.startswith(asked)]
     found = [each for each in found if each.run_id == asked] or found
-    if len(found) == 1 and found[0].attempts:
+    if len(found) == 1 and (found[0].attempts or (tests_too and found[0].tests)):
         return found[0].run_id
-    shown = found if len(found) > 1 else [each for each in runs if each.attempts]
+    if len(found) == 1 and found[0].tests:
+        raise UsageProblem(f"{flag} {escape(asked)}: {_OF_TESTS}")
+    shown = found if len(found) > 1 else [each for each in runs if each.attempts or (tests_too and each.tests)]
     listed = ", ".join(
         f"{escape(each.run_id if len(found) > 1 else each.run_id[:ID_LENGTH])} ({escape(each.started_at)}, "
-        f"{each.attempts} attempts)"
+        f"{f'{each.attempts} attempts' if each.attempts else f'{each.tests} tests'})"
         for each in shown[:_LATEST]
     )
     what = f"{len(found)} runs begin so" if len(found) > 1 else "no attempts of such a run"
@@ -165,13 +171,21 @@ def run_named(ledger: Ledger, asked: str, flag: str) -> str:
 
 
 @contextlib.contextmanager
-def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
-    """The run that is asked for. What cannot be read is a usage problem."""
+def stored_run(options: argparse.Namespace, *, tests_too: bool = False) -> Iterator[StoredRun]:
+    """The run that is asked for; `tests_too`: one of an ordinary test suite will do.
+
+    What cannot be read is a usage problem.
+    """
     path = ledger_path(options.ledger)
     ledger = Ledger(path, read_only=True)
     try:
-        run_id = ledger.last_run() if options.run is None else run_named(ledger, options.run, "--run")
-        if run_id is None or not ledger.records(run_id):
+        if options.run is None:
+            run_id = ledger.last_run(with_tests=tests_too)
+        else:
+            run_id = run_named(ledger, options.run, "--run", tests_too=tests_too)
+        if run_id is None and not tests_too and ledger.last_run(with_tests=True) is not None:
+            raise UsageProblem(f"--ledger {path}: {_OF_TESTS}")
+        if run_id is None or not (ledger.records(run_id) or (tests_too and ledger.tests(run_id))):
             raise UsageProblem(f"--ledger {path}: no attempts of any run; run `pytest --greencode FILE...` first")
         facts, sites = ledger.facts(run_id), _sites(options)
         caution = assumed(sites, facts)

@@ -18,6 +18,7 @@ from ..accounts import Account, ConfigurationAccount
 from ..gate.decisions import Outcome
 from .gate import decision_in, gate_notes, gate_sentence
 from .names import Row
+from .project import ProjectTable, costliest_table, outcome_table, project_notes, project_title
 from .terminal import (
     GREEN_CAPACITY,
     Column,
@@ -39,6 +40,7 @@ COMMENT_BYTES = 65_000
 _NAME_COLUMNS = 80
 _NOTE_COLUMNS = 600
 _TASK_COLUMNS = 60
+_MOST_TESTS = 50
 # Room for the last line, which says what was left out.
 _RESERVE_BYTES = 200
 
@@ -53,14 +55,20 @@ def render_markdown(
     """
     page = _Page(max(limit_bytes, 1000) - _RESERVE_BYTES)
     tables = list(suite_tables(account))
-    page.add(_Part(opening=[marker, "### CO2e per accepted solution", ""]))
+    project = account.project
+    title = "Energy per passing test" if project is not None and not tables else "CO2e per accepted solution"
+    page.add(_Part(opening=[marker, f"### {title}", ""]))
     if (decision := decision_in(run_facts)) is not None:
         sentence = f"gate: {gate_sentence(decision, account.configurations)}"
         mark = "\u274c" if decision.failed else "\u2705" if decision.decision is Outcome.PASS else "\u26a0\ufe0f"
         page.add(_Part(opening=[f"{mark} **{prose(sentence)}**", ""]))
         page.add(_notes("rules of the gate", gate_notes(decision, account.configurations)))
-    if not tables:
+    if not tables and project is None:
         page.add(_Part(opening=["no attempts", ""]))
+    if project is not None:
+        page.add(_Part(opening=[f"#### {prose(project_title(project))}", ""]))
+        page.add(_notes("notes", [note for note in project_notes(project) if needs_attention(note[0])]))
+        page.add(_project_table(outcome_table(project), "rows"))
     for table in tables:
         page.add(_Part(opening=[f"#### {prose(table.title)}", ""]))
         if table.rows:
@@ -70,9 +78,13 @@ def render_markdown(
             page.add(_table(table.rows, table.green_capacity, "rows of Green Capacity"))
             page.add(_notes("", [(name, text) for name, text in scalars(table.rows)]))
         page.add(_notes("notes", [note for note in table.notes if needs_attention(note[0])]))
-    more = [*run_notes(account), *cautions(run_facts)]
+    own = [] if project is None else [note for note in project_notes(project) if not needs_attention(note[0])]
+    more = [*own, *run_notes(account), *cautions(run_facts)]
     page.add(_notes("notes", [note for note in more if needs_attention(note[0])]))
     page.add(_folded("Where the numbers are from", _methods(tables, more, run_facts)))
+    if project is not None:
+        costliest = _project_table(costliest_table(project, _MOST_TESTS), "tests")
+        page.add(_folded("Costliest tests", costliest.lines, head=costliest.opening[:2], what="tests"))
     for table in tables:
         for row in table.rows:
             page.add(_tasks(table, row))
@@ -178,6 +190,17 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], what: str) -> _Part:
         lines.append(_line([*cells, *(_cell(column.cells[position]) for column in columns)]))
     rule = ["---"] * (1 + with_settings) + ["--:"] * len(columns)
     return _Part(opening=[_line(heads), _line(rule)], lines=lines, closing=[""], what=what)
+
+
+def _project_table(table: ProjectTable, what: str) -> _Part:
+    heads = [_cell(text) or " " for text in table.heading]
+    lines = [
+        _line([prose(name) if what == "rows" else code(shorten(name, _NAME_COLUMNS)), *map(_cell, cells)])
+        for name, *cells in table.rows
+    ]
+    return _Part(
+        opening=[_line(heads), _line(["---", *["--:"] * (len(heads) - 1)])], lines=lines, closing=[""], what=what
+    )
 
 
 def _heading(text: str) -> str:

@@ -12,6 +12,7 @@ from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
+from .project import project_lines, project_notes
 from .provenance import all_cautions
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 from .trust import trust_cautions
@@ -33,6 +34,9 @@ _QUIETEST = {
     "not counted": -1,
     "disturbed": -1,
     "alone": -1,
+    "per test": -99,
+    "lost": -1,
+    "left running": -1,
     "incomplete": -99,
     "quarantined": -99,
     "resumed": -99,
@@ -77,7 +81,10 @@ def render_terminal(
         if table.green_capacity:
             lines += [*_green_capacity(table.rows, table.green_capacity, width), ""]
         lines += keyed(table.notes, width, verbosity)
-    if not account.configurations:
+    if account.project is not None:
+        lines += [*([""] if lines else []), *project_lines(account.project, width, verbosity)]
+        lines += keyed(project_notes(account.project), width, verbosity)
+    elif not account.configurations:
         lines.append("no attempts")
     return [*lines, *keyed([*run_notes(account), *notes], width, verbosity)]
 
@@ -113,7 +120,8 @@ def suite_tables(account: Account) -> Iterator[SuiteTable]:
 
 def run_notes(account: Account) -> list[tuple[str, str]]:
     """(key, text) of what is said once for all suites; all text is escaped."""
-    return [*_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance)]
+    tests_too = account.project is not None
+    return [*_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance, tests_too)]
 
 
 def needs_attention(key: str) -> bool:
@@ -478,12 +486,12 @@ _ENDS = {
 }
 
 
-def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
+def _balance(balance: Balance | None, tests_too: bool) -> Iterator[tuple[str, str]]:
     """Where the machine's energy went while the run went on."""
     if balance is None:
         return
     parts = {
-        "solutions": balance.solutions_uj,
+        "tests" if tests_too else "solutions": balance.solutions_uj,
         "harness": balance.harness_uj,
         "repetitions": balance.repetitions_uj,
         "other processes": balance.other_processes_uj,
