@@ -41,8 +41,9 @@ def live(pytester: pytest.Pytester, server: Server, suite: Path, sandbox: str, *
 
 def arguments(server: Server, suite: Path, sandbox: str) -> list[str]:
     return [
-        "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--greencode", "--greencode-sandbox", sandbox,
-        "--greencode-generate", server.url, "--greencode-model", "tiny", "--greencode-suite", f"HumanEval={suite}",
+        "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
+        "--greencode", "--greencode-sandbox", sandbox, "--greencode-generate", server.url,
+        "--greencode-model", "tiny", "--greencode-suite", f"HumanEval={suite}",
     ]  # fmt: skip
 
 
