@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         budget = _budget(options, backend.model, meters)
         output = options.output or Path(f"{_file_name(backend.model)}.jsonl")
         region = _region(options).region
-        facts = {"region": region} if options.region and region != OWN_GRID else {}
+        facts: dict[str, Any] = {"region": region} if options.region and region != OWN_GRID else {}
         tally = Tally()
         recorder = stack.enter_context(
             GenerationRecorder(output, model=backend.model, meters=meters, on_line=tally.add, **facts)
