@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pytest_greencode.errors import UsageProblem
 from pytest_greencode.generation.backend import Backend, Prompt, RequestFailed
 from pytest_greencode.generation.campaign import Cancelled, Job, Maker
 from pytest_greencode.generation.client import ServerClient
@@ -44,6 +45,12 @@ class LiveOptions:
     timeout_s: float = 600.0
 
 
+def _seed(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise UsageProblem(f"--greencode-set seed: expected a whole number, found {value!r}")
+
+
 class Live:
     """Units for the runner whose attempts are made on demand. `open` it before they run, `close` it after.
 
@@ -54,8 +61,8 @@ class Live:
     def __init__(self, options: LiveOptions, suites: Sequence[Suite], backend: Backend | None = None) -> None:
         self._options = options
         given = dict(pair(text, "--greencode-set") for text in options.settings)
-        checked(given, "--greencode-set")
-        asked = {**_DEFAULTS, **given}
+        self._seed = _seed(given.pop("seed", None))
+        asked = {**_DEFAULTS, **checked(given, "--greencode-set")}
         self._style = asked.pop(PROMPT)
         self._asked = asked
         # What a chain costs is not what as many attempts by themselves cost: a configuration of its own.
@@ -168,6 +175,7 @@ class Live:
             prompt=self._prompt(task, made),
             settings=self.settings,
             asked={"stop": list(stops), **self._asked} if stops else self._asked,
+            seed=None if self._seed is None else self._seed + sample_id,
         )
         try:
             (reply,) = self._maker.make([job])

@@ -107,6 +107,7 @@ def test_a_grid_is_all_combinations() -> None:
     ]
     assert pair('stop=["a", "b"]', "--set") == ("stop", ["a", "b"])
     assert pair("quantization=awq", "--label") == ("quantization", "awq")
+    assert [repr(each["temperature"]) for each in grid(["temperature=0,1e-1"])] == ["0.0", "0.1"]
     assert pair("x=NaN", "--set") == ("x", "NaN")
 
 

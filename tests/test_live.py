@@ -101,10 +101,12 @@ def test_each_task_is_tried_until_accepted(
     with model_server(answer) as server:
         result = live(
             pytester, server, suite, any_sandbox, "--greencode-attempts", 4, "--greencode-stop-at-accepted",
-            "--greencode-samples", samples, "--greencode-report", "json", "-v", "--greencode-set", "temperature=0.5",
+            "--greencode-samples", samples, "--greencode-report", "json", "-v",
+            "--greencode-set", "temperature=0.5", "--greencode-set", "seed=5",
         )  # fmt: skip
         count = len(server.asked)
         assert {body["temperature"] for body in server.asked} == {0.5}
+        assert {body["seed"] for body in server.asked} == {5, 6, 7, 8}
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines_random(["*tiny::HumanEval/23 REJECTED*", "*samples are kept in live.jsonl*"])
     ledger = attempts(pytester.path / ".greencode" / "ledger.sqlite")

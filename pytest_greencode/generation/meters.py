@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
@@ -90,10 +91,9 @@ def host_meters(*, pid: int | None = None, whole_machine: bool = False) -> list[
     The estimate is of the process `pid` and all below it, None for this one, or of the `whole_machine`.
     """
     found: list[GenerationMeter[Any]] = []
-    try:
-        found.append(importlib.import_module(".nvml", __package__).NvmlMeter())
-    except (ImportError, MeterUnavailable):
-        pass
+    for module, meter in ((".nvml", "NvmlMeter"), (".amd", "AmdMeter")):
+        with contextlib.suppress(ImportError, MeterUnavailable):
+            found.append(getattr(importlib.import_module(module, __package__), meter)())
     try:
         found.append(CpuCounters())
     except MeterUnavailable:
