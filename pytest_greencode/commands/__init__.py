@@ -19,7 +19,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS = ("generate", "report", "compare", "forecast", "history", "export", "runs", "doctor")
+COMMANDS = ("report", "compare", "forecast", "history", "export", "runs", "generate", "doctor")
 
 
 def command(name: str) -> Command:
