@@ -130,7 +130,7 @@ def _generate(
     if not code and progress.failed:
         code = 1
         end = f"{progress.failed} got no answer, the last for: {progress.last_failure}; the same command tries again"
-    elif not code and shown.enough():
+    elif not code and progress.made < progress.planned:
         end = f"stopped by --budget {options.budget}; the same command goes on, with a budget of its own"
     if end:
         _tell(end)
