@@ -108,6 +108,7 @@ def test_a_grid_is_all_combinations() -> None:
     assert pair('stop=["a", "b"]', "--set") == ("stop", ["a", "b"])
     assert pair("quantization=awq", "--label") == ("quantization", "awq")
     assert [repr(each["temperature"]) for each in grid(["temperature=0,1e-1"])] == ["0.0", "0.1"]
+    assert list(grid(["stop=END"])) == [{"stop": ["END"]}]
     assert pair("x=NaN", "--set") == ("x", "NaN")
 
 
@@ -124,7 +125,7 @@ def test_a_grid_is_all_combinations() -> None:
             "max_tokens=0.5",
             "top_k=true",
         ),
-        *("prompt=huge", "seed=1,2", "model=a,b", "x=1,,2"),
+        *("stop=5", "prompt=huge", "seed=1,2", "model=a,b", "x=1,,2"),
     ],
 )
 def test_a_grid_that_is_none(text: str) -> None:
@@ -284,6 +285,13 @@ def test_a_grid_is_made_whatever_the_server_does(tmp_path: Path, capsys: pytest.
     total_j = sum(sample.generation.energy_j or 0 for sample in samples if sample.generation)
     assert total_j == pytest.approx(sum(row["generation"]["energy_j"] for row in rows(path)))
     assert "20 samples are there already" in capsys.readouterr().err
+
+
+def test_a_stop_sequence_that_a_server_leaves_is_taken_off(tmp_path: Path) -> None:
+    path = tmp_path / "made.jsonl"
+    with model_server(lambda body: "    return 1\n\n\ndef") as server:
+        assert generate("--url", server.url, "--limit", 1, "--prompt", "completion", "--output", path) == 0
+    assert rows(path)[0]["completion"] == "    return 1\n\n"
 
 
 def test_requests_go_on_at_once(tmp_path: Path) -> None:

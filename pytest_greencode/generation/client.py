@@ -15,12 +15,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageProblem
-from .backend import Prompt, Reply, RequestFailed
+from .backend import Prompt, Reply, RequestFailed, before
 from .usage import Usage, usage_of
 
 KEY_VARIABLES: Final = ("GREENCODE_API_KEY", "OPENAI_API_KEY")
@@ -67,7 +68,8 @@ class ServerClient:
     def answers(self, prompts: Sequence[Prompt], settings: Mapping[str, Any], seed: int | None) -> list[Reply]:
         """As `backend.Backend`: each prompt's answer, one after the other."""
         with_seed = dict(settings) if seed is None else {**settings, "seed": seed}
-        return [self.ask(prompt, with_seed) for prompt in prompts]
+        replies = [self.ask(prompt, with_seed) for prompt in prompts]
+        return [replace(reply, text=before(reply.text, settings.get("stop") or ())) for reply in replies]
 
     def ask(self, prompt: Prompt, settings: Mapping[str, Any]) -> Reply:
         """One answer. `settings` go into the request as they are (temperature, max_tokens, stop, seed ...).

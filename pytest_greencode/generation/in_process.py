@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UsageProblem
-from .backend import Prompt, Reply, RequestFailed
+from .backend import Prompt, Reply, RequestFailed, before
 from .usage import Usage
 
 # Our settings are those of servers; what `generate` calls them.
@@ -91,10 +91,8 @@ class TransformersBackend:
         ends = {self._tokenizer.pad_token_id, *([ends] if isinstance(ends, int) else ends or ())}
         count = next((index + 1 for index, token in enumerate(tokens) if token in ends), len(tokens))
         text = self._tokenizer.decode(tokens[:count], skip_special_tokens=True)
-        stopped = min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
-        if stopped is not None:
-            text = text[:stopped]
-        cut = most is not None and count >= most and stopped is None and not (tokens and tokens[count - 1] in ends)
+        whole, text = text, before(text, stops)
+        cut = most is not None and count >= most and text == whole and not (tokens and tokens[count - 1] in ends)
         usage = Usage(prompt_tokens=asked, completion_tokens=count)
         return Reply(text=text, usage=usage, finish_reason="length" if cut else "stop")
 

@@ -51,6 +51,10 @@ def checked(settings: Mapping[str, Any], flag: str) -> dict[str, Any]:
             raise UsageProblem(f"{flag} {key}: this is set by greencode itself; see `greencode generate --help`")
         if key == PROMPT and value not in STYLES:
             raise UsageProblem(f"{flag} {key}: expected one of {', '.join(STYLES)}, found {value!r}")
+        if key == "stop":
+            found[key] = [value] if isinstance(value, str) else value
+            if not (isinstance(found[key], list) and all(isinstance(each, str) and each for each in found[key])):
+                raise UsageProblem(f"{flag} {key}: expected a text or a list of texts, found {value!r}")
         if key in _RANGES:
             least, most, kind = _RANGES[key]
             numbers = (int,) if kind is int else (int, float)
