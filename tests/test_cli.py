@@ -111,7 +111,7 @@ def test_the_change_is_asked_for_by_name(ledger, capsys, monkeypatch):  # noqa: 
     ("arguments", "expected"),
     [
         (["reprot"], "did you mean `greencode report`?"),
-        (["\x1b[31m\n"], "expected one of generate"),
+        (["\x1b[31m\n"], "expected one of report"),
         ([], "see `greencode --help`"),
         (["compare", "--target", "many"], "expected a share above 0"),
         (["report", "--attempts", "x"], "expected a whole number from 1, found x"),

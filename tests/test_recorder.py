@@ -291,6 +291,21 @@ def test_a_last_line_without_its_end_is_kept(tmp_path: Path) -> None:
     assert [row.get("sample_id") for row in rows(made.path)] == [None, 1]
 
 
+def test_a_batch_that_cannot_begin_leaves_nothing_begun(tmp_path: Path) -> None:
+    with recorder(tmp_path, []) as made:
+        with (
+            pytest.raises(UsageProblem, match="sample 0 of a/1 is there already, or being made"),
+            made.batch([("a/0", 0), ("a/1", 0), ("a/1", 0)]),
+        ):
+            pytest.fail("it began")
+        with made.batch(["a/0", "a/1"]) as batch:
+            for request in batch:
+                request.finish("x")
+    assert [(row["task_id"], row["sample_id"]) for row in rows(made.path)] == [("a/0", 0), ("a/1", 0)]
+    with pytest.raises(UsageProblem, match="the recorder was closed"), made.request("a/2"):
+        pytest.fail("it began")
+
+
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with recorder(tmp_path, []), pytest.raises(UsageProblem, match="another recorder is writing it"):
         recorder(tmp_path, [])

@@ -21,8 +21,6 @@ class Command(Protocol):
 
 
 COMMANDS = (
-    "generate",
-    "import",
     "report",
     "compare",
     "forecast",
@@ -31,6 +29,8 @@ COMMANDS = (
     "baseline",
     "export",
     "runs",
+    "generate",
+    "import",
     "doctor",
 )
 

@@ -28,7 +28,7 @@ from pytest_greencode.generation.prompts import STYLES, prompt_for, stops_for
 from pytest_greencode.generation.recorder import GenerationRecorder
 from pytest_greencode.generation.settings import PROMPT, checked, grid, pair
 from pytest_greencode.generation.whereabouts import meters_of_server
-from pytest_greencode.model import J_PER_KWH, Intensity, Task
+from pytest_greencode.model import J_PER_KWH, OWN_GRID, Intensity, Task
 from pytest_greencode.reports.text import escape, message, percent, significant
 from pytest_greencode.suites.formats import human_eval, read_suite
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--transformers", metavar="NAME", help="a Hugging Face model, by name or path, in this process")
     add = model.add_argument
     add("--model", metavar="NAME", help="its name (default: the server's only one)")
-    add("--dtype", default="auto", help="with --transformers: float32, bfloat16 ... (default: auto)")
+    add("--dtype", default="auto", metavar="TYPE", help="with --transformers: float32, bfloat16 ... (default: auto)")
     text = "recorded with each sample, such as quantization=awq"
     add("--label", action="append", default=[], metavar="KEY=VALUE", help=text)
     add("--timeout", type=_positive, default=600.0, metavar="S", help="of one request (default: 600)")
@@ -58,11 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=_count, metavar="N", help="only the suite's first N tasks")
     add("-n", type=_count, default=1, metavar="N", help="samples a task (default: 1)")
     add("--prompt", choices=STYLES, default="chat", help="how a task is put (default: chat)")
-    add("--temperature", type=_temperature, help="default: 0 for one sample a task, 0.8 for several")
+    add("--temperature", type=_temperature, metavar="X", help="default: 0 for one sample a task, 0.8 for several")
     add("--max-tokens", type=_count, default=512, metavar="N", help="of an answer (default: 512)")
     text = r"where an answer ends, \n for a new line (default: a function's end, with --prompt completion)"
     add("--stop", action="append", metavar="TEXT", help=text)
-    add("--seed", type=int, help="sample i of a task gets this seed + i")
+    add("--seed", type=int, metavar="S", help="sample i of a task gets this seed + i")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="more of the request: top_p=0.95")
     text = "settings to be combined, each a configuration: temperature=0.2,0.8 or prompt=short,long"
     add("--grid", action="append", default=[], metavar="KEY=A,B", help=text)
@@ -87,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         stack.callback(backend.close)
         budget = _budget(options, backend.model, meters)
         output = options.output or Path(f"{_file_name(backend.model)}.jsonl")
-        facts = {"region": options.region} if options.region else {}
+        region = _region(options).region
+        facts: dict[str, Any] = {"region": region} if options.region and region != OWN_GRID else {}
         tally = Tally()
         recorder = stack.enter_context(
             GenerationRecorder(output, model=backend.model, meters=meters, on_line=tally.add, **facts)
@@ -129,12 +130,13 @@ def _generate(
     if not code and progress.failed:
         code = 1
         end = f"{progress.failed} got no answer, the last for: {progress.last_failure}; the same command tries again"
-    elif not code and shown.enough():
+    elif not code and progress.made < progress.planned:
         end = f"stopped by --budget {options.budget}; the same command goes on, with a budget of its own"
     if end:
         _tell(end)
     say(f"{escape(str(recorder.path))}: {progress.made} samples made{shown.spent()}")
-    say(f"next: pytest --greencode {escape(str(recorder.path))}")
+    suite = f" --greencode-suite {options.suite}" if options.suite else ""
+    say(f"next: pytest --greencode {escape(str(recorder.path) + suite)}")
     return code
 
 
@@ -152,22 +154,15 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Tally:
-    """What this command's lines add up to. `unknown`: lines without an energy."""
+    """What this command's lines add up to."""
 
-    lines: int = 0
-    energy_j: float = 0.0
-    unknown: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     of_failures_j: float = 0.0
 
     def add(self, row: Mapping[str, Any]) -> None:
         generation = row["generation"]
-        energy_j = generation.get("energy_j")
-        self.lines += 1
-        self.unknown += energy_j is None
-        self.energy_j += energy_j or 0.0
-        self.of_failures_j += (energy_j or 0.0) if "error" in row else 0.0
+        self.of_failures_j += (generation.get("energy_j") or 0.0) if "error" in row else 0.0
         self.prompt_tokens += generation.get("prompt_tokens") or 0
         self.completion_tokens += generation.get("completion_tokens") or 0
 
@@ -253,8 +248,7 @@ def _configurations(options: argparse.Namespace) -> Iterator[tuple[dict[str, Any
     given: dict[str, Any] = {PROMPT: options.prompt, "temperature": temperature, "max_tokens": options.max_tokens}
     if options.stop:
         given["stop"] = [_unescaped(stop) for stop in options.stop]
-    more = dict(pair(text, "--set") for text in options.set)
-    checked(more, "--set")
+    more = checked(dict(pair(text, "--set") for text in options.set), "--set")
     labels = dict(pair(text, "--label") for text in options.label)
     for combination in grid(options.grid):
         asked = {**given, **more, **combination}

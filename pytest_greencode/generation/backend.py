@@ -26,6 +26,11 @@ class Reply:
     finish_reason: str | None = None
 
 
+def before(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first stop sequence: some servers and libraries leave it at the end."""
+    return text[: min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=len(text))]
+
+
 class RequestFailed(Exception):
     """No answer, and why. `again`: another try may have one, not before `wait_s`; `usage`: what was made by then.
 

@@ -65,8 +65,8 @@ class Maker:
                         raise UsageProblem(f"{failure}; what was made is kept") from None
                     raise
                 # Not all at once, when many have been turned away together.
-                longest_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**number) * random.uniform(0.5, 1)  # noqa: S311
-                self._cancelled.wait(max(longest_s, min(failure.wait_s, _LONGEST_ASKED_S)))
+                wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**number) * random.uniform(0.5, 1)  # noqa: S311
+                self._cancelled.wait(max(wait_s, min(failure.wait_s, _LONGEST_ASKED_S)))
             if self._cancelled.is_set():
                 raise Cancelled
         raise AssertionError("a last try either answers or fails")

@@ -15,12 +15,13 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageProblem
-from .backend import Prompt, Reply, RequestFailed
+from .backend import Prompt, Reply, RequestFailed, before
 from .usage import Usage, usage_of
 
 KEY_VARIABLES: Final = ("GREENCODE_API_KEY", "OPENAI_API_KEY")
@@ -67,7 +68,8 @@ class ServerClient:
     def answers(self, prompts: Sequence[Prompt], settings: Mapping[str, Any], seed: int | None) -> list[Reply]:
         """As `backend.Backend`: each prompt's answer, one after the other."""
         with_seed = dict(settings) if seed is None else {**settings, "seed": seed}
-        return [self.ask(prompt, with_seed) for prompt in prompts]
+        replies = [self.ask(prompt, with_seed) for prompt in prompts]
+        return [replace(reply, text=before(reply.text, settings.get("stop") or ())) for reply in replies]
 
     def ask(self, prompt: Prompt, settings: Mapping[str, Any]) -> Reply:
         """One answer. `settings` go into the request as they are (temperature, max_tokens, stop, seed ...).
@@ -145,6 +147,8 @@ class _Exchange:
             raise RequestFailed(f"no connection to {where}: {_told(error)}", reached=False) from None
         self._socket = self._connection.sock
         self._socket.settimeout(None)  # from here on the timer is the limit, however slowly bytes drip
+        if self._aborted:  # while there was no socket yet that could be shut
+            raise self.failure("")
         self._timer.start()
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if key := next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None):

@@ -38,9 +38,8 @@ class GenerationRecorder:
 
     `model` and `settings`: of requests that name none. `meters` None: the best of this machine (`host_meters`), which
     is right where the model runs on this machine; () where it does not, and energies are missing. A file that is there
-    is continued; only one recorder writes it at a time. `on_line` is told each line.
-    `facts`: more fields for each line's `generation`, such as
-    region="FRA" or pue_included=True.
+    is continued; only one recorder writes it at a time. `on_line` is told each line. `facts`: more fields for each
+    line's `generation`, such as region="FRA" or pue_included=True.
 
     Requests may overlap, in threads or coroutines: they share the energy by their output tokens (`windows`). A line is
     written as soon as a request, and every request that overlapped it, has finished; `close` (or the end of `with`)
@@ -71,6 +70,7 @@ class GenerationRecorder:
         self._begun: dict[tuple[Configuration, str, int | None], Request] = {}
         self._waiting: list[Request] = []
         self._on_line = on_line
+        self._closed = False
         atexit.register(_close, weakref.ref(self))
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -141,6 +141,7 @@ class GenerationRecorder:
     def close(self) -> None:
         """Write what is left, and let others write the file. Requests that are still open failed. Again is harmless."""
         with self._lock:
+            self._closed = True
             for request in [each for each in self._begun.values() if each.open]:
                 request.fail("the recorder was closed before it finished")
             try:
@@ -161,9 +162,18 @@ class GenerationRecorder:
 
     def _begin(self, requests: Sequence[Request]) -> None:
         with self._lock:
-            for request in requests:
-                request.sample_id = self._sample_id(request)
-                self._begun[request.key] = request
+            if self._closed:
+                raise UsageProblem(f"{self.path}: the recorder was closed; a request begins before that")
+            begun: list[Request] = []
+            try:
+                for request in requests:
+                    request.sample_id = self._sample_id(request)
+                    self._begun[request.key] = request
+                    begun.append(request)
+            except BaseException:
+                for request in begun:
+                    del self._begun[request.key]
+                raise
             for request, flight in zip(requests, self._windows.begin(len(requests)), strict=True):
                 request.flight = flight
                 request.started_at = datetime.now(timezone.utc)

@@ -40,19 +40,29 @@ def _value(text: str) -> Any:
     return text if isinstance(value, float) and value - value != 0 else value
 
 
-def checked(settings: Mapping[str, Any], flag: str) -> None:
-    """Raises UsageProblem for a known setting with a value that is none of its own."""
+def checked(settings: Mapping[str, Any], flag: str) -> dict[str, Any]:
+    """The settings, equal ones as equal values: a temperature of 0 is 0.0.
+
+    Raises UsageProblem for a known setting with a value that is none of its own.
+    """
+    found = dict(settings)
     for key, value in settings.items():
         if key in _OURS:
             raise UsageProblem(f"{flag} {key}: this is set by greencode itself; see `greencode generate --help`")
         if key == PROMPT and value not in STYLES:
             raise UsageProblem(f"{flag} {key}: expected one of {', '.join(STYLES)}, found {value!r}")
+        if key == "stop":
+            found[key] = [value] if isinstance(value, str) else value
+            if not (isinstance(found[key], list) and all(isinstance(each, str) and each for each in found[key])):
+                raise UsageProblem(f"{flag} {key}: expected a text or a list of texts, found {value!r}")
         if key in _RANGES:
             least, most, kind = _RANGES[key]
             numbers = (int,) if kind is int else (int, float)
             if isinstance(value, bool) or not isinstance(value, numbers) or not least <= value <= most:
                 what = "a whole number" if kind is int else "a number"
                 raise UsageProblem(f"{flag} {key}: expected {what} from {least:g} to {most:g}, found {value!r}")
+            found[key] = kind(value)
+    return found
 
 
 def grid(texts: Iterable[str], flag: str = "--grid") -> Iterator[dict[str, Any]]:
@@ -60,11 +70,9 @@ def grid(texts: Iterable[str], flag: str = "--grid") -> Iterator[dict[str, Any]]
     axes: dict[str, list[Any]] = {}
     for text in texts:
         key, _ = pair(text, flag)
-        values = [_value(part) for part in text.partition("=")[2].split(",")]
+        values = [checked({key: _value(part)}, flag)[key] for part in text.partition("=")[2].split(",")]
         if key in axes or len({json.dumps(value) for value in values}) < len(values) or "" in values:
             raise UsageProblem(f"{flag} {text}: expected each key and each of its values once")
-        for value in values:
-            checked({key: value}, flag)
         axes[key] = values
     for combination in itertools.product(*axes.values()):
         yield dict(zip(axes, combination, strict=True))
