@@ -265,19 +265,29 @@ class Ledger:
         rows = self._rows("SELECT facts FROM run WHERE run_id = ?", run_id)
         return dict(json.loads(rows[0][0])) if rows else {}
 
-    def declare(self, run_id: str, samples: Iterable[tuple[Sample, str]]) -> None:
-        """Note what is to be attempted: (sample, suite). Attempts that are known already stay as they are."""
+    def declare(self, run_id: str, samples: Iterable[tuple[Sample, str]], *, first: int = 0) -> None:
+        """Note what is to be attempted: (sample, suite), in positions from `first` on.
+
+        Attempts that are known already stay as they are.
+        """
         rows = []
-        for position, (sample, suite) in enumerate(samples):
-            generation = None
-            if sample.generation is not None:
-                generation = json.dumps({k: v for k, v in asdict(sample.generation).items() if v is not None})
+        for position, (sample, suite) in enumerate(samples, first):
+            generation = _generation_text(sample.generation)
             rows.append((run_id, position, *identity(sample, suite), _text(sample.path), generation))
         with self._writing() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO attempt (run_id, position, model, settings, suite, task_id, sample_id, path,"
                 " generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
+            )
+
+    def generated(self, run_id: str, sample: Sample, suite: str) -> None:
+        """An attempt's generation, as it is known by now."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE attempt SET generation = ? WHERE run_id = ? AND model = ? AND settings = ? AND suite = ?"
+                " AND task_id = ? AND sample_id = ?",
+                (_generation_text(sample.generation), run_id, *identity(sample, suite)),
             )
 
     def skip(self, run_id: str, samples: Iterable[tuple[Sample, str]], reason: str) -> None:
@@ -363,7 +373,8 @@ class Ledger:
         """Every attempt of a run in its order; `verdict` None where none was reached. Skipped attempts are left out."""
         outcomes = self.finished(run_id)
         # What was stopped at the first accepted attempt is no sample of attempts: only the log itself can be told.
-        extra = {"chain": True} if self.facts(run_id).get("options", {}).get("stop_at_accepted") else {}
+        options = self.facts(run_id).get("options", {})
+        extra = {"chain": True} if options.get("stop_at_accepted") or options.get("repair") else {}
         rows = self._rows(
             "SELECT model, settings, suite, task_id, sample_id, path, generation, program_key, extraction FROM attempt"
             " WHERE run_id = ? AND skipped IS NULL ORDER BY position",
@@ -587,6 +598,10 @@ def _reading(values: tuple[Any, ...]) -> Reading | None:
     fields = dict(zip(_READING, values, strict=True))
     fields["energy_method"] = Method(fields["energy_method"])
     return Reading(**fields)
+
+
+def _generation_text(generation: Generation | None) -> str | None:
+    return None if generation is None else json.dumps({k: v for k, v in asdict(generation).items() if v is not None})
 
 
 def _generation(text: str | None) -> Generation | None:

@@ -43,6 +43,7 @@ class Task:
     `prompt` is trusted text that stands before a completion. `tests` is the oracle's program: it is executed after
     `prelude` in a fresh namespace in which every name of `entry_points` is bound to the solution's function.
     `call` is executed last ("" where `tests` already runs by itself).
+    `statement`: the problem in words, for who has to write it, where `prompt` does not say it already.
     """
 
     suite: str
@@ -56,6 +57,7 @@ class Task:
     canonical_is_program: bool = False
     preload: tuple[str, ...] = ()
     timeout_s: float = 3.0
+    statement: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

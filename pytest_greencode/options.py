@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_greencode.live import LiveOptions
     from pytest_greencode.sites import SiteTexts
 
 # Kept free of imports from this package: it is loaded in every pytest run, with --greencode or without.
@@ -75,6 +76,15 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         "the same for the generation site, where a record does not include it (default: 1.0)",
     ),
     ("assumptions", None, "", "TOML file of prices, human work and usage, for reports about money (default: none)"),
+    ("generate", None, "", "URL of a model server: each task's samples are generated, and tested at once"),
+    ("model", None, "", "the model that --greencode-generate asks for"),
+    ("samples", None, "", "file for generated samples, continued if it is there (default: beside the ledger)"),
+    (
+        "generation-meter",
+        ("auto", "host", "none"),
+        "auto",
+        "what measures generation: auto, this machine if the server's URL says so; host, this machine anyway",
+    ),
     ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
     ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
 )
@@ -85,6 +95,7 @@ _LIST_OPTIONS = (
         "PATH",
         "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)",
     ),
+    ("set", "KEY=VALUE", "a setting of generation: temperature=0.8, max_tokens=512, prompt=short (repeatable)"),
     (
         "report",
         "TYPE[:PATH]",
@@ -93,6 +104,7 @@ _LIST_OPTIONS = (
 )
 _FLAGS = (
     ("stop-at-accepted", "stop a task's attempts at the first accepted one"),
+    ("repair", "with --greencode-generate: a failed attempt and why it failed go into the next one's prompt"),
     ("green-capacity", "run each task's canonical solution too, and compare accepted samples with it"),
     ("resume", "continue the ledger's last run: run only what is missing"),
     ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
@@ -145,6 +157,7 @@ class Options:
     overrides: tuple[Path, ...]
     reports: tuple[tuple[str, Path], ...]
     stop_at_accepted: bool
+    live: LiveOptions | None
     resume: bool
     trusted: bool
 
@@ -196,10 +209,42 @@ class Options:
             suites=tuple(_suite(base, text) for text in lists["suite"]),
             overrides=tuple(base / text for text in lists["override"]),
             reports=tuple(_report(base, text) for text in lists["report"]),
-            stop_at_accepted=flags["stop-at-accepted"],
+            stop_at_accepted=flags["stop-at-accepted"] or flags["repair"],
+            live=_live(config, texts, tuple(lists["set"]), flags),
             resume=flags["resume"],
             trusted=flags["i-trust-this-code"],
         )
+
+
+def _live(
+    config: pytest.Config, texts: dict[str, str], settings: tuple[str, ...], flags: dict[str, bool]
+) -> LiveOptions | None:
+    if not texts["generate"]:
+        for name, given in (("model", texts["model"]), ("samples", texts["samples"]), ("set", settings)):
+            if given:
+                raise pytest.UsageError(f"--greencode-{name} is for generating: expected --greencode-generate URL too")
+        if flags["repair"]:
+            raise pytest.UsageError("--greencode-repair is for generating: expected --greencode-generate URL too")
+        return None
+    if not texts["model"]:
+        raise pytest.UsageError("--greencode-generate: expected the model's name too: --greencode-model NAME")
+    if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
+        raise pytest.UsageError(
+            "--greencode-generate: one process measures what generating costs, but pytest-xdist runs several; leave -n "
+            "out (`-n0`, `-p no:xdist`), and set how many tasks go on at once with --greencode-jobs"
+        )
+    from pytest_greencode.live import LiveOptions  # only now: see above
+
+    return LiveOptions(
+        url=texts["generate"],
+        model=texts["model"],
+        settings=settings,
+        samples=_path(config, "samples", texts["samples"]) if texts["samples"] else None,
+        meter=texts["generation-meter"],
+        attempts=_whole_number("attempts", texts["attempts"]) or 1,
+        stop_at_accepted=flags["stop-at-accepted"],
+        repair=flags["repair"],
+    )
 
 
 def _check_exclusive(config: pytest.Config, texts: dict[str, str]) -> None:

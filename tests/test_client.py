@@ -9,7 +9,8 @@ import pytest
 from model_server import Answer, Handler, model_server
 
 from pytest_greencode.errors import UsageProblem
-from pytest_greencode.generation.client import Prompt, RequestFailed, ServerClient
+from pytest_greencode.generation.backend import Prompt, RequestFailed
+from pytest_greencode.generation.client import ServerClient
 from pytest_greencode.generation.usage import Usage
 
 CHAT = Prompt(chat=({"role": "user", "content": "write"},))

@@ -33,7 +33,7 @@ FLOORS = {
         "data",
     ),
     3: ("sites", "runner", "sandboxes", "meters", "generation", "suites", "reports", "intensity_sources", "importers"),
-    4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli", "commands", "doctor"),
+    4: ("plugin", "options", "collection", "workload", "live", "session", "hookspecs", "cli", "commands", "doctor"),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 FORBIDDEN_BELOW = {"pytest", "_pytest", "pluggy", "docker", "subprocess"}

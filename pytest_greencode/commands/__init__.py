@@ -20,7 +20,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS = ("report", "compare", "forecast", "history", "export", "runs", "import", "doctor")
+COMMANDS = ("generate", "import", "report", "compare", "forecast", "history", "export", "runs", "doctor")
 
 
 def command(name: str) -> Command:

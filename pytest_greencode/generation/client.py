@@ -14,13 +14,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import UsageProblem
+from .backend import Prompt, Reply, RequestFailed
 from .usage import Usage, usage_of
 
 KEY_VARIABLES: Final = ("GREENCODE_API_KEY", "OPENAI_API_KEY")
@@ -30,36 +30,6 @@ _SHOWN = 200
 _CONNECT_S = 20.0
 # What another try may mend. 4xx else: the request itself is wrong, and stays so.
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """What a model is asked: the text itself to go on with, or (`chat`) messages of role and content."""
-
-    text: str = ""
-    chat: tuple[Mapping[str, str], ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What a model answered. `finish_reason` "length": it was cut at the most tokens allowed."""
-
-    text: str
-    usage: Usage
-    finish_reason: str | None = None
-
-
-class RequestFailed(Exception):
-    """No answer, and why. `again`: another try may have one, not before `wait_s`; `usage`: what was made by then.
-
-    `reached`: whether a server took the request at all.
-    """
-
-    def __init__(
-        self, reason: str, *, again: bool = True, wait_s: float = 0.0, usage: Usage | None = None, reached: bool = True
-    ) -> None:
-        super().__init__(reason)
-        self.again, self.wait_s, self.usage, self.reached = again, wait_s, usage or Usage(), reached
 
 
 class ServerClient:
@@ -84,6 +54,20 @@ class ServerClient:
     @property
     def port(self) -> int:
         return self._address.port or (443 if self._address.scheme == "https" else 80)
+
+    def reach(self) -> None:
+        """Whether anybody is there at all, before anything is asked. Raises UsageProblem."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=min(self._timeout_s, _CONNECT_S)).close()
+        except OSError as error:
+            raise UsageProblem(
+                f"no model server at {self.host}:{self.port} ({_told(error)}); start it, or say where it is"
+            ) from None
+
+    def answers(self, prompts: Sequence[Prompt], settings: Mapping[str, Any], seed: int | None) -> list[Reply]:
+        """As `backend.Backend`: each prompt's answer, one after the other."""
+        with_seed = dict(settings) if seed is None else {**settings, "seed": seed}
+        return [self.ask(prompt, with_seed) for prompt in prompts]
 
     def ask(self, prompt: Prompt, settings: Mapping[str, Any]) -> Reply:
         """One answer. `settings` go into the request as they are (temperature, max_tokens, stop, seed ...).

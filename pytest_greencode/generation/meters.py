@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import MeterUnavailable
 from ..meters.estimated import EstimatedMeter
-from ..meters.window import cpu_j
+from ..meters.window import cpu_j, machine_busy_cpu_s
 from ..model import Method
 
 if TYPE_CHECKING:
@@ -82,16 +82,19 @@ class GenerationMeter(Protocol[R]):
 # --- this machine ---------------------------------------------------------------------------------------------------
 
 
-def host_meters(*, pid: int | None = None) -> list[GenerationMeter[Any]]:
+def host_meters(*, pid: int | None = None, whole_machine: bool = False) -> list[GenerationMeter[Any]]:
     """The best meters of this machine: its GPUs where there are some, and its CPU (counters, else an estimate).
 
-    `pid`: the process that generates, for the estimate; None for this one.
+    The estimate is of the process `pid` and all below it, None for this one, or of the `whole_machine`.
     """
     found = [*_gpu_meter("nvml", "NvmlMeter"), *_gpu_meter("amd", "AmdMeter")]
     try:
         found.append(CpuCounters())
     except MeterUnavailable:
-        found.append(CpuTime(pid=pid))
+        if whole_machine:
+            found.append(CpuTime(cpu_s=machine_busy_cpu_s, whose="the whole machine"))
+        else:
+            found.append(CpuTime(pid=pid))
     return found
 
 

@@ -15,7 +15,7 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +38,8 @@ class GenerationRecorder:
 
     `model` and `settings`: of requests that name none. `meters` None: the best of this machine (`host_meters`), which
     is right where the model runs on this machine; () where it does not, and energies are missing. A file that is there
-    is continued; only one recorder writes it at a time. `facts`: more fields for each line's `generation`, such as
+    is continued; only one recorder writes it at a time. `on_line` is told each line.
+    `facts`: more fields for each line's `generation`, such as
     region="FRA" or pue_included=True.
 
     Requests may overlap, in threads or coroutines: they share the energy by their output tokens (`windows`). A line is
@@ -56,6 +57,7 @@ class GenerationRecorder:
         model: str | None = None,
         settings: Mapping[str, Any] | None = None,
         meters: Sequence[GenerationMeter[Any]] | None = None,
+        on_line: Callable[[Mapping[str, Any]], None] = lambda row: None,
         **facts: Any,
     ) -> None:
         unknown = sorted(facts.keys() - Generation.__dataclass_fields__.keys())
@@ -68,6 +70,7 @@ class GenerationRecorder:
         self._lock = threading.RLock()
         self._begun: dict[tuple[Configuration, str, int | None], Request] = {}
         self._waiting: list[Request] = []
+        self._on_line = on_line
         atexit.register(_close, weakref.ref(self))
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -195,10 +198,14 @@ class GenerationRecorder:
             for each in settled:
                 assert each.flight is not None
                 each.share = self._windows.share(each.flight)
-            for each in settled:
                 if not each.failed:
                     del self._begun[each.key]
-                self._file.append(each.row(self._facts, self.meters))
+            rows = [each.row(self._facts, self.meters) for each in settled]
+            try:
+                self._file.append(rows)
+            finally:
+                for row in rows:
+                    self._on_line(row)
 
 
 def _parted(requests: Sequence[Request]) -> tuple[list[Request], list[Request]]:

@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,11 @@ class SamplesFile:
         """How many there are."""
         return len(self._ids.get((configuration, task_id), ()))
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Write a line now. A sample that cannot be written is kept, and counts as had."""
-        self._unwritten.append(json.dumps(row, ensure_ascii=True, allow_nan=False).encode() + b"\n")
-        self._note(row, 0)
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write lines now. A sample that cannot be written is kept, and counts as had."""
+        for row in rows:
+            self._unwritten.append(json.dumps(row, ensure_ascii=True, allow_nan=False).encode() + b"\n")
+            self._note(row, 0)
         self.flush()
 
     def flush(self) -> None:

