@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_greencode.generation.backend import Prompt, RequestFailed
+from pytest_greencode.generation.backend import Backend, Prompt, RequestFailed
 from pytest_greencode.generation.campaign import Cancelled, Job, Maker
 from pytest_greencode.generation.client import ServerClient
 from pytest_greencode.generation.meters import GenerationMeter, host_meters
@@ -47,10 +47,11 @@ class LiveOptions:
 class Live:
     """Units for the runner whose attempts are made on demand. `open` it before they run, `close` it after.
 
-    Raises UsageProblem for settings and URLs that are none.
+    `backend`: what answers; None: the server at the options' URL. Raises UsageProblem for settings and URLs that are
+    none.
     """
 
-    def __init__(self, options: LiveOptions, suites: Sequence[Suite]) -> None:
+    def __init__(self, options: LiveOptions, suites: Sequence[Suite], backend: Backend | None = None) -> None:
         self._options = options
         given = dict(pair(text, "--greencode-set") for text in options.settings)
         checked(given, "--greencode-set")
@@ -60,7 +61,7 @@ class Live:
         # What a chain costs is not what as many attempts by themselves cost: a configuration of its own.
         self.settings: dict[str, Any] = {PROMPT: self._style, **asked, **({"repair": True} if options.repair else {})}
         self.configuration = Configuration(model=options.model, settings=canonical_settings(self.settings))
-        self._client = ServerClient(options.url, options.model, timeout_s=options.timeout_s)
+        self._backend = backend or ServerClient(options.url, options.model, timeout_s=options.timeout_s)
         self.suites = suites
         self._tasks = [task for suite in suites for task in suite.tasks.values()]
         self._positions = {task.task_id: position for position, task in enumerate(self._tasks)}
@@ -89,25 +90,29 @@ class Live:
         """Samples that `path` has are tested and not made again. Raises UsageProblem where no server answers."""
         for task in self._tasks:
             prompt_for(task, self._style)  # what cannot be asked is said before anything is
-        self._client.reach()
+        if isinstance(self._backend, ServerClient):
+            self._backend.reach()
         self._ledger, self._run_id, self._path = ledger, run_id, path
-        meters: list[GenerationMeter[Any]] = []
-        reason: str | None = "--greencode-generation-meter none"
-        if self._options.meter == "host":
-            meters = host_meters(whole_machine=True)
-        elif self._options.meter == "auto":
-            meters, reason = meters_of_server(self._client.host, self._client.port)
+        meters, reason = self._found_meters()
         if not meters:
             self.notice = f"the energy of generation is not known: {reason}"
         self._meters = [meter.source for meter in meters]
         self._recorder = GenerationRecorder(
             path, model=self._options.model, settings=self.settings, meters=meters, on_line=self._written
         )
-        self._maker = Maker(self._client, self._recorder)
+        self._maker = Maker(self._backend, self._recorder)
         if path.stat().st_size:
             for sample in read_samples(path, None):
                 if sample.configuration == self.configuration and sample.task_id in self._positions:
                     self._remember(sample)
+
+    def _found_meters(self) -> tuple[list[GenerationMeter[Any]], str | None]:
+        """And why there are none, if so."""
+        if self._options.meter == "none":
+            return [], "--greencode-generation-meter none"
+        if self._options.meter == "auto" and isinstance(self._backend, ServerClient):
+            return meters_of_server(self._backend.host, self._backend.port)
+        return host_meters(whole_machine=isinstance(self._backend, ServerClient)), None
 
     def _remember(self, sample: Sample) -> None:
         key = sample.task_id, sample.sample_id
@@ -118,7 +123,7 @@ class Live:
     def describe(self) -> dict[str, Any]:
         """The facts that a run records."""
         return {
-            "url": self._client.place,
+            "backend": self._backend.place if isinstance(self._backend, ServerClient) else type(self._backend).__name__,
             "model": self._options.model,
             "settings": self.settings,
             "samples": str(self._path),

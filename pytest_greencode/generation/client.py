@@ -145,6 +145,8 @@ class _Exchange:
             raise RequestFailed(f"no connection to {where}: {_told(error)}", reached=False) from None
         self._socket = self._connection.sock
         self._socket.settimeout(None)  # from here on the timer is the limit, however slowly bytes drip
+        if self._aborted:  # while there was no socket yet that could be shut
+            raise self.failure("")
         self._timer.start()
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if key := next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class TransformersBackend:
             ) from None
         if dtype != "auto" and not isinstance(getattr(self._torch, dtype, None), self._torch.dtype):
             raise UsageProblem(f"no dtype {dtype!r} in torch; expected one such as float32, bfloat16 or float16")
+        self._one_at_a_time = threading.Lock()
         self.model = model or name.rstrip("/").rpartition("/")[2]
         self._device = device or ("cuda" if self._torch.cuda.is_available() else "cpu")
         try:
@@ -49,8 +51,6 @@ class TransformersBackend:
             raise UsageProblem(
                 f"a model in this process has no setting {', '.join(unknown)}; it knows {', '.join(_NAMES)}"
             )
-        if seed is not None:
-            self._torch.manual_seed(seed)
         stops = tuple(settings.get("stop") or ())
         options = {_NAMES[name]: value for name, value in settings.items() if name != "stop"}
         # A temperature of 0 stands for the likeliest token, which `generate` asks for in another way.
@@ -62,7 +62,9 @@ class TransformersBackend:
         inputs = self._tokenizer([self._text(prompt) for prompt in prompts], return_tensors="pt", padding=True,
                                  add_special_tokens=prompts[0].chat is None).to(self._device)  # fmt: skip
         try:
-            with self._torch.inference_mode():
+            with self._one_at_a_time, self._torch.inference_mode():
+                if seed is not None:
+                    self._torch.manual_seed(seed)
                 made = self._model.generate(**inputs, pad_token_id=self._tokenizer.pad_token_id, **options)
         except RuntimeError as error:  # out of memory, among others
             raise RequestFailed(str(error).partition("\n")[0], again=False) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..meters.counters import CounterReading, EnergyCounters
 
 R = TypeVar("R")
+_LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,7 @@ class CpuTime:
         self, *, pid: int | None = None, cpu_s: Callable[[], float | None] | None = None, whose: str = ""
     ) -> None:
         self._model = EstimatedMeter.of_host()
-        self._cpu_s = cpu_s or (own_cpu_s if pid is None else lambda: process_cpu_s(pid))
+        self._cpu_s = cpu_s or (own_cpu_s if pid is None else ProcessTime(pid))
         whose = whose or ("this process" if pid is None else f"process {pid}")
         self.source = f"CPU time of {whose}; {self._model.source}"
 
@@ -192,23 +194,41 @@ def own_cpu_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def process_cpu_s(pid: int, proc: Path = Path("/proc")) -> float | None:
-    """CPU seconds of a process and all below it, ended children included; None where it is not there (Linux)."""
-    tick = os.sysconf("SC_CLK_TCK")
-    parents: dict[int, list[int]] = {}
-    used: dict[int, int] = {}
-    for entry in proc.iterdir():
-        if entry.name.isdigit():
-            try:
-                # The name may hold anything, spaces and brackets too; what follows its last bracket are numbers.
-                fields = (entry / "stat").read_text("ascii", errors="replace").rpartition(")")[2].split()
-                parents.setdefault(int(fields[1]), []).append(int(entry.name))
-                used[int(entry.name)] = sum(map(int, fields[11:15]))
-            except (OSError, ValueError, IndexError):
-                continue  # it has ended meanwhile
-    if pid not in used:
-        return None
-    below = [pid]
-    for each in below:
-        below += parents.get(each, [])
-    return sum(used[each] for each in below) / tick
+class ProcessTime:
+    """CPU seconds of a process and all below it, ended children included; None once it is gone (Linux).
+
+    What is below it is looked up once a second, as that reads all of /proc.
+    """
+
+    def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:
+        self._pid, self._proc = pid, proc
+        self._pids: list[int] = []
+        self._looked_s = -math.inf
+
+    def __call__(self) -> float | None:
+        found = [] if time.monotonic() - self._looked_s > _LOOK_EVERY_S else [self._stat(pid) for pid in self._pids]
+        if not found or None in found:
+            self._pids = self._below()
+            self._looked_s = time.monotonic()
+            found = [self._stat(pid) for pid in self._pids]
+        ticks = [each[1] for each in found if each is not None]
+        return sum(ticks) / os.sysconf("SC_CLK_TCK") if found and found[0] is not None else None
+
+    def _below(self) -> list[int]:
+        children: dict[int, list[int]] = {}
+        for entry in self._proc.iterdir():
+            if entry.name.isdigit() and (stat := self._stat(int(entry.name))) is not None:
+                children.setdefault(stat[0], []).append(int(entry.name))
+        pids = [self._pid]
+        for pid in pids:
+            pids += children.get(pid, [])
+        return pids
+
+    def _stat(self, pid: int) -> tuple[int, int] | None:
+        """Its parent, and its clock ticks with those of its ended children; None where it has ended (proc(5))."""
+        try:
+            # The name may hold anything, spaces and brackets too; what follows its last bracket are numbers.
+            fields = (self._proc / str(pid) / "stat").read_text("ascii", errors="replace").rpartition(")")[2].split()
+            return int(fields[1]), sum(map(int, fields[11:15]))
+        except (OSError, ValueError, IndexError):
+            return None

@@ -71,6 +71,7 @@ class GenerationRecorder:
         self._begun: dict[tuple[Configuration, str, int | None], Request] = {}
         self._waiting: list[Request] = []
         self._on_line = on_line
+        self._closed = False
         atexit.register(_close, weakref.ref(self))
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -141,6 +142,7 @@ class GenerationRecorder:
     def close(self) -> None:
         """Write what is left, and let others write the file. Requests that are still open failed. Again is harmless."""
         with self._lock:
+            self._closed = True
             for request in [each for each in self._begun.values() if each.open]:
                 request.fail("the recorder was closed before it finished")
             try:
@@ -161,6 +163,8 @@ class GenerationRecorder:
 
     def _begin(self, requests: Sequence[Request]) -> None:
         with self._lock:
+            if self._closed:
+                raise UsageProblem(f"{self.path}: the recorder was closed; a request begins before that")
             for request in requests:
                 request.sample_id = self._sample_id(request)
                 self._begun[request.key] = request
