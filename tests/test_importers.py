@@ -425,7 +425,7 @@ def test_models_tell_samples_apart_and_may_not_differ() -> None:
     samples = [sample("HumanEval/1", 0, 1, model="a"), sample("HumanEval/1", 0, 2, model="b")]
     entries = [entry("HumanEval/1", 5, 1, model="b"), entry("HumanEval/1", 3, 2, model="a")]
     assert [line["generation"]["energy_j"] for line in joined(entries, samples)] == [3, 5]
-    assert "expected the model of one of the 2 samples 0" in problem([entry("HumanEval/1")], samples)
+    assert "expected what tells apart the 2 samples 0 of 'HumanEval/1'" in problem([entry("HumanEval/1")], samples)
     lines = {1: {"task_id": "HumanEval/1", "model": "a"}}
     with pytest.raises(FileFormatError, match="expected 'a', the samples' model"):
         join([entry("HumanEval/1", model="c")], samples[:1], lines)
@@ -560,6 +560,30 @@ def test_replies_become_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert generation.energy_j == pytest.approx(J_PER_FLOP * 2 * 268e6 * 7)
     assert generation.flops == 2 * 268e6 * (53 + 7)
     assert "within a factor of 2.6" in (generation.source or "")
+
+
+def test_samples_of_ones_own_keep_their_settings_and_programs(tmp_path: Path, capsys: Any) -> None:
+    lines = [
+        {
+            "task_id": "HumanEval/1",
+            "solution": "def f(): ...",
+            "model": "m",
+            "settings": {"t": settings},
+            "generation": own,
+        }
+        for settings, own in ((0.2, {"completion_tokens": 5}), (0.8, {"completion_tokens": 9}))
+    ]
+    path, estimated = tmp_path / "own.jsonl", ("--estimate", "flops", "--active-parameters", "7b")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    code, out, said = greencode(capsys, "native", path, *estimated)
+    assert code == 0, said
+    found = [json.loads(line) for line in out.splitlines()]
+    # Sample 0 of two configurations.
+    assert [line | {"generation": 0} for line in found] == [line | {"generation": 0, "sample_id": 0} for line in lines]
+    assert [line["generation"]["energy_method"] for line in found] == ["estimated"] * 2
+    code, again, said = greencode(capsys, "native", path, "--samples", path, *estimated)
+    assert code == 0, said
+    assert [json.loads(line)["generation"] for line in again.splitlines()] == [line["generation"] for line in found]
 
 
 def test_prompts_tell_the_tasks_of_ml_energys_results(capsys: Any) -> None:

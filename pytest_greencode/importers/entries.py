@@ -22,9 +22,10 @@ class Entry:
     """One record of a file.
 
     `generation` has the energy and what else was recorded of it. `name` is what the file calls the record, which may
-    say the task and the sample; `sample_id` where a field of its own says it. `prompt` and `reply` are the texts, where
-    the file has them. `per_request`: a mean over requests, which stands for each sample of the model alike;
-    `j_per_token` belongs to it. `content` is the whole record, by which a record that stands twice is known.
+    say the task and the sample; `sample_id` where a field of its own says it. `settings` as a configuration has them.
+    `prompt` and `reply` are the texts, where the file has them; `whole_program` tells of the reply. `per_request`: a mean
+    over requests, which stands for each sample of the model alike; `j_per_token` belongs to it. `content` is the whole
+    record, by which one that stands twice is known.
     """
 
     path: str
@@ -33,8 +34,10 @@ class Entry:
     name: str | None = None
     sample_id: int | None = None
     model: str | None = None
+    settings: str | None = None
     prompt: str | None = None
     reply: str | None = None
+    whole_program: bool = False
     per_request: bool = False
     j_per_token: float | None = None
     content: str = ""
