@@ -13,8 +13,8 @@ from .entries import Entry, Fields, documents
 
 READS = (
     "task_id, sample_id, model, settings, and the fields of a sample's generation (energy_j, energy_method, "
-    "energy_scope, duration_s, tokens ...; also gpu_energy_j), flat or within generation; tool, tool_version, attribution; "
-    "completion or solution"
+    "energy_scope, duration_s, tokens ...; also gpu_energy_j), flat or within generation; tool, tool_version, "
+    "attribution; completion or solution"
 )
 
 
