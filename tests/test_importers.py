@@ -586,6 +586,29 @@ def test_samples_of_ones_own_keep_their_settings_and_programs(tmp_path: Path, ca
     assert [json.loads(line)["generation"] for line in again.splitlines()] == [line["generation"] for line in found]
 
 
+def test_what_generate_wrote_without_an_energy_is_estimated(tmp_path: Path, capsys: Any) -> None:
+    """As from a server elsewhere, with a request that failed before."""
+    own = {"task_id": "HumanEval/1", "model": "m", "settings": {"t": 0.2}, "sample_id": 0}
+    failed = {**own, "error": "429", "generation": {"duration_s": 0.5, "batch_size": 1}}
+    done = {
+        **own,
+        "completion": "    pass",
+        "generation": {"duration_s": 2.0, "prompt_tokens": 9, "completion_tokens": 7},
+    }
+    path, out = tmp_path / "remote.jsonl", tmp_path / "estimated.jsonl"
+    path.write_text(json.dumps(failed) + "\n" + json.dumps(done) + "\n", "utf-8")
+    estimated = ("--estimate", "flops", "--active-parameters", "7b")
+    code, _, said = greencode(capsys, "native", path, *estimated, "--output", out)
+    assert code == 0, said
+    first, second = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert first == failed, "nobody knows what it cost"
+    assert second["generation"]["energy_j"] == pytest.approx(J_PER_FLOP * 2 * 7e9 * 7)
+    [sample] = read_samples(out, None)
+    assert sample.generation is not None
+    assert sample.generation.energy_j is None
+    assert "records of answers, for --samples" in greencode(capsys, "native", path, "--samples", path)[2]
+
+
 def test_prompts_tell_the_tasks_of_ml_energys_results(capsys: Any) -> None:
     code, out, _ = greencode(capsys, "ml-energy", FILES / "ml-energy-results.json", "--model", "mine")
     assert code == 0

@@ -23,9 +23,9 @@ class Entry:
 
     `generation` has the energy and what else was recorded of it. `name` is what the file calls the record, which may
     say the task and the sample; `sample_id` where a field of its own says it. `settings` as a configuration has them.
-    `prompt` and `reply` are the texts, where the file has them; `whole_program` tells of the reply. `per_request`: a
-    mean over requests, which stands for each sample of the model alike; `j_per_token` belongs to it. `content` is the
-    whole record, by which one that stands twice is known.
+    `prompt` and `reply` are the texts, where the file has them; `whole_program` tells of the reply, and `error` why
+    there is none. `per_request`: a mean over requests, which stands for each sample of the model alike; `j_per_token`
+    belongs to it. `content` is the whole record, by which one that stands twice is known.
     """
 
     path: str
@@ -38,6 +38,7 @@ class Entry:
     prompt: str | None = None
     reply: str | None = None
     whole_program: bool = False
+    error: str | None = None
     per_request: bool = False
     j_per_token: float | None = None
     content: str = ""

@@ -163,6 +163,9 @@ def join(
     """
     placed = place(entries, {sample.task_id for sample in samples}, prompts)
     refuse_nonsense(placed, rising=rising or any(entry.per_request for entry in entries))
+    for entry in entries:
+        if entry.error is not None:
+            raise entry.problem("records of answers, for --samples", "a request that failed", "error")
     unused: list[Entry] = []
     if any(entry.per_request for entry in entries):
         matches = _by_model(entries, samples)
@@ -375,13 +378,14 @@ def samples_of(
     refuse_nonsense(placed, rising=rising)
     for each in placed:
         entry = each.entry
-        if entry.reply is None:
+        if entry.reply is None and entry.error is None:
             raise entry.problem("a reply's text, to make a sample of", "none; say --samples FILE, which has the texts")
         if each.task is None:
             found_instead = "nothing" if entry.prompt is None else "a prompt that is no task's"
             raise entry.problem("the task that it answers, as task_id beside its other keys", found_instead, "task_id")
-        text = "solution" if entry.whole_program else "completion"
-        line: dict[str, Any] = {"task_id": each.task, text: entry.reply, "sample_id": each.number}
+        text = "error" if entry.reply is None else "solution" if entry.whole_program else "completion"
+        said = entry.error if entry.reply is None else entry.reply
+        line: dict[str, Any] = {"task_id": each.task, text: said, "sample_id": each.number}
         if entry.model is not None:
             line["model"] = entry.model
         if entry.settings is not None:

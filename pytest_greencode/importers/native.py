@@ -30,6 +30,7 @@ def _entry(line: Fields) -> Entry:
     within = line.child("generation")
     generation = _generation(within or line, flat=within is None)
     whole_program = not line.has("completion") and line.has("solution")
+    error = line.text("error") if not line.has("completion") and not whole_program else None
     settings = line.child("settings")
     return line.entry(
         generation,
@@ -39,6 +40,7 @@ def _entry(line: Fields) -> Entry:
         settings=canonical_settings(settings.values) if settings else None,
         reply=line.text("solution" if whole_program else "completion"),
         whole_program=whole_program,
+        error=error,
     )
 
 
