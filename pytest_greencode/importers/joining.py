@@ -168,6 +168,8 @@ def join(
             raise entry.problem("records of answers, for --samples", "a request that failed", "error")
     unused: list[Entry] = []
     if any(entry.per_request for entry in entries):
+        if split is not None:
+            raise entries[0].problem("records of whole runs, for --split", "a mean per request")
         matches = _by_model(entries, samples)
     elif split is not None:
         matches = _shares(placed, samples, split)
@@ -290,8 +292,7 @@ def _shares(placed: Sequence[Placed], samples: Sequence[Sample], split: str) -> 
             raise each.entry.problem("records of whole runs, for --split", f"one of {short(each.task)}")
     entries = [each.entry for each in placed]
     weights = [1.0 if split == "evenly" else _tokens(sample) for sample in samples]
-    if not (whole := math.fsum(weights)):
-        raise UsageProblem("--split tokens: expected samples with completion tokens; found 0 tokens in all")
+    whole = math.fsum(weights)
     for entry in entries:
         for name in ("energy_scope", "energy_method", "pue_included", "region"):
             mine, first = getattr(entry.generation, name), getattr(entries[0].generation, name)
@@ -332,7 +333,7 @@ def _tokens(sample: Sample) -> float:
             f"{sample.path}:{sample.line}: field 'generation.completion_tokens': expected a number of tokens, for "
             "--split tokens, found nothing; `--split evenly` needs none"
         )
-    return float(tokens)
+    return float(max(tokens, 1))  # no request is free, as in the recorder
 
 
 def _merged(line: Mapping[str, Any], match: _Match, overrule: bool) -> dict[str, Any]:
