@@ -131,7 +131,7 @@ def raised(error: Exception) -> Any:
 
 @pytest.fixture(autouse=True)
 def _all_visible(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -278,6 +278,9 @@ def test_only_visible_gpus_count(
     install(nvml([Card(clock, name="A"), Card(clock, name="B", uuid="GPU-1")]))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", asked)
     meter = NvmlMeter()
+    assert ("CUDA_DEVICE_ORDER=PCI_BUS_ID" in meter.source) == any(name.isdigit() for name in asked.split(","))
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert "CUDA_DEVICE_ORDER" not in NvmlMeter().source
     assert meter.gpu_count == count
     assert meter.gpu_model == (None if count == 2 else "A" if asked.startswith("0") else "B")
 

@@ -147,7 +147,8 @@ def run(options: argparse.Namespace) -> None:
 
     problems = read_problems()
     # By the length of their prompts: less padding in a batch.
-    tasks = sorted(problems, key=lambda task: len(problems[task]["prompt"]))[: options.tasks]
+    order = sorted(problems, key=lambda task: len(problems[task]["prompt"]))
+    tasks = order[options.skip :][: options.tasks]
     settings = {
         "dtype": options.dtype,
         "prompt": options.prompt,
@@ -170,7 +171,7 @@ def run(options: argparse.Namespace) -> None:
         wanted = [task for task in tasks if not any(recorder.done(task, number) for number in numbers)]
         began, made, tokens = time.monotonic(), 0, 0
         for batch in batches(wanted, max(1, options.batch // options.samples)):
-            torch.manual_seed(options.seed + 1000 * tasks.index(batch[0]))
+            torch.manual_seed(options.seed + 1000 * order.index(batch[0]))
             prompts = [PROMPTS[options.prompt] + problems[task]["prompt"] for task in batch]
             with recorder.batch([(task, number) for task in batch for number in numbers]) as requests:
                 replies = list(generator.complete(prompts, options.samples))
@@ -192,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--temperature", type=float, default=0.2)
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("-n", "--samples", type=int, default=5, help="of each task")
-    parser.add_argument("--tasks", type=int, help="the first so many by length")
+    parser.add_argument("--skip", type=int, default=0, help="of the tasks by length, for another process")
+    parser.add_argument("--tasks", type=int, help="so many of the others (default: all)")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1, help="more wait for each other where the machine is shared")
     parser.add_argument("--seed", type=int, default=1)

@@ -49,7 +49,8 @@ class NvmlMeter(GpuMeter):
             if not handles:
                 whose = " that CUDA_VISIBLE_DEVICES lets this process see" if asked is not None else ""
                 raise MeterUnavailable(f"NVML knows no GPU{whose}.")
-            found = [_device(library, index, handle, samplers) for index, handle in handles.items()]
+            unsure = _order_is_unsure(library, asked)
+            found = [_device(library, index, handle, samplers, unsure) for index, handle in handles.items()]
         except library.NVMLError as error:
             close()
             raise MeterUnavailable(f"NVML cannot read the GPUs: {error}.") from None
@@ -79,9 +80,17 @@ def _handles(library: Any, asked: Sequence[str] | None) -> dict[int, Any]:
     return found
 
 
-def _device(library: Any, index: int, handle: Any, samplers: list[PowerSampler]) -> Device:
+def _order_is_unsure(library: Any, asked: Sequence[str] | None) -> bool:
+    """Whether an index may mean another GPU to CUDA, which has the fastest first, than to NVML, by PCI bus."""
+    if not any(name.isdigit() for name in asked or ()) or visible(("CUDA_DEVICE_ORDER",)) == ["PCI_BUS_ID"]:
+        return False
+    handles = map(library.nvmlDeviceGetHandleByIndex, range(library.nvmlDeviceGetCount()))
+    return len({library.nvmlDeviceGetName(handle) for handle in handles}) > 1
+
+
+def _device(library: Any, index: int, handle: Any, samplers: list[PowerSampler], unsure: bool) -> Device:
     model = _text(library.nvmlDeviceGetName(handle))
-    notes = []
+    notes = ["GPUs are told by NVML's order, CUDA's may differ: set CUDA_DEVICE_ORDER=PCI_BUS_ID"] if unsure else []
     if _mig(library, handle):
         notes.append("MIG: the energy of the whole GPU, of all its instances")
     module = "GH200" in model or "GB200" in model

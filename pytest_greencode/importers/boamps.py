@@ -29,7 +29,6 @@ def _entries(report: Fields) -> list[Entry]:
             Generation(
                 energy_j=measure.required("powerConsumption", "an energy in kWh") * J_PER_KWH,
                 energy_method=Method.DECLARED,
-                energy_scope="as the tool has it",
                 source=" ".join(filter(None, ["BoAmps,", measure.text("measurementMethod"), measure.text("version")])),
                 duration_s=measure.amount("measurementDuration"),
                 gpu_model=gpus[0].text("componentName") if len(gpus) == 1 else None,

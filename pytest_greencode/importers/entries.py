@@ -22,9 +22,10 @@ class Entry:
     """One record of a file.
 
     `generation` has the energy and what else was recorded of it. `name` is what the file calls the record, which may
-    say the task and the sample; `sample_id` where a field of its own says it. `prompt` and `reply` are the texts, where
-    the file has them. `per_request`: a mean over requests, which stands for each sample of the model alike;
-    `j_per_token` belongs to it. `content` is the whole record, by which a record that stands twice is known.
+    say the task and the sample; `sample_id` where a field of its own says it. `settings` as a configuration has them.
+    `prompt` and `reply` are the texts, where the file has them; `whole_program` tells of the reply, and `error` why
+    there is none. `per_request`: a mean over requests, which stands for each sample of the model alike; `j_per_token`
+    belongs to it. `content` is the whole record, by which one that stands twice is known.
     """
 
     path: str
@@ -33,8 +34,11 @@ class Entry:
     name: str | None = None
     sample_id: int | None = None
     model: str | None = None
+    settings: str | None = None
     prompt: str | None = None
     reply: str | None = None
+    whole_program: bool = False
+    error: str | None = None
     per_request: bool = False
     j_per_token: float | None = None
     content: str = ""
@@ -130,7 +134,11 @@ class Fields:
         ]
 
     def entry(self, generation: Generation, **more: Any) -> Entry:
-        return Entry(path=self.path, line=self.line, generation=generation, content=canonical(self.values), **more)
+        try:
+            content = json.dumps(self.values, sort_keys=True, separators=(",", ":"))
+        except RecursionError:
+            raise self.problem(None, "a record that nests less", "one that nests too deep") from None
+        return Entry(path=self.path, line=self.line, generation=generation, content=content, **more)
 
     def _value(self, name: str) -> Any:
         value = self.values.get(name)
@@ -212,10 +220,6 @@ def table(text: str, path: str, columns: Collection[str]) -> list[Fields]:
     if not found:
         raise FileFormatError(path, None, None, "rows below a header", "none" if header else "an empty file")
     return found
-
-
-def canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 _REPR: Final = reprlib.Repr()

@@ -3,6 +3,7 @@ or counted twice without being told."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -56,19 +57,19 @@ class Placed:
 def place(entries: Iterable[Entry], known: Collection[str] | None, prompts: Mapping[str, str]) -> list[Placed]:
     """Where each entry belongs. `known` are the tasks there are, None to take any; `prompts` has the task of a prompt.
 
-    Where no sample is said, the entries of a model and task are numbered in their order, as samples files are.
+    Where no sample is said, the entries of a configuration and task are numbered in their order, as samples files are.
     Raises FileFormatError.
     """
     found: list[Placed] = []
-    counts: Counter[tuple[str | None, str]] = Counter()
-    said: dict[tuple[str | None, str], bool] = {}
+    counts: Counter[tuple[str | None, str | None, str]] = Counter()
+    said: dict[tuple[str | None, str | None, str], bool] = {}
     for entry in entries:
         task, number = (None, None) if entry.name is None else _task_and_number(entry.name, known)
         if task is None and entry.prompt is not None:
             task = prompts.get(entry.prompt.strip())
         if task is not None:
             number = entry.sample_id if entry.sample_id is not None else number
-            key = entry.model, task
+            key = entry.model, entry.settings, task
             if said.setdefault(key, number is not None) != (number is not None):
                 raise entry.problem(f"a sample's number in all records of {short(task)}, or in none", "both")
             if number is None:
@@ -116,9 +117,9 @@ def refuse_nonsense(placed: Sequence[Placed], *, rising: bool = False) -> None:
 def _refuse_counter(placed: Sequence[Placed], name: str) -> None:
     """Among n figures in no order, 1 of n! orders rises all the way; of several tasks all do with the product."""
     known = [(each, figure) for each in placed if (figure := getattr(each.entry.generation, name)) is not None]
-    by_task: defaultdict[tuple[str | None, str | None], list[tuple[Placed, float]]] = defaultdict(list)
+    by_task: defaultdict[tuple[str | None, ...], list[tuple[Placed, float]]] = defaultdict(list)
     for each, figure in known:
-        by_task[each.entry.model, each.task].append((each, figure))
+        by_task[each.entry.model, each.entry.settings, each.task].append((each, figure))
     for group in by_task.values():
         group.sort(key=lambda pair: pair[0].number or 0)
     for groups, where in ((list(by_task.values()), "sample to sample of every task"), ([known], "record to record")):
@@ -162,8 +163,13 @@ def join(
     """
     placed = place(entries, {sample.task_id for sample in samples}, prompts)
     refuse_nonsense(placed, rising=rising or any(entry.per_request for entry in entries))
+    for entry in entries:
+        if entry.error is not None:
+            raise entry.problem("records of answers, for --samples", "a request that failed", "error")
     unused: list[Entry] = []
     if any(entry.per_request for entry in entries):
+        if split is not None:
+            raise entries[0].problem("records of whole runs, for --split", "a mean per request")
         matches = _by_model(entries, samples)
     elif split is not None:
         matches = _shares(placed, samples, split)
@@ -227,11 +233,11 @@ def _by_task(placed: Iterable[Placed], samples: Sequence[Sample]) -> list[_Match
     for each in placed:
         entry, candidates = each.entry, of_task[each.task, each.number]
         if len(candidates) > 1:
-            same = [sample for sample in candidates if sample.configuration.model == entry.model]
+            same = [sample for sample in candidates if _may_be(entry, sample)]
             if len(same) != 1:
-                found = "no model" if entry.model is None else f"model {short(entry.model)}"
-                expected = f"the model of one of the {len(candidates)} samples {each.number} of {short(each.task)}"
-                raise entry.problem(expected, found, "model")
+                found = "no model" if entry.model is None else f"model {short(entry.model)}, of {len(same)} of them"
+                expected = f"what tells apart the {len(candidates)} samples {each.number} of {short(each.task)}"
+                raise entry.problem(f"{expected}: their model, or in `native` their settings", found, "model")
             candidates = same
         for sample in candidates:
             if sample.line in matches:
@@ -239,6 +245,11 @@ def _by_task(placed: Iterable[Placed], samples: Sequence[Sample]) -> list[_Match
                 raise entry.problem(f"one record of sample {each.number} of {short(each.task)}", found)
             matches[sample.line] = _Match(sample, entry, entry.generation)
     return list(matches.values())
+
+
+def _may_be(entry: Entry, sample: Sample) -> bool:
+    own = sample.configuration
+    return entry.model in (None, own.model) and entry.settings in (None, own.settings)
 
 
 def _by_model(entries: Sequence[Entry], samples: Sequence[Sample]) -> list[_Match]:
@@ -281,8 +292,7 @@ def _shares(placed: Sequence[Placed], samples: Sequence[Sample], split: str) -> 
             raise each.entry.problem("records of whole runs, for --split", f"one of {short(each.task)}")
     entries = [each.entry for each in placed]
     weights = [1.0 if split == "evenly" else _tokens(sample) for sample in samples]
-    if not (whole := math.fsum(weights)):
-        raise UsageProblem("--split tokens: expected samples with completion tokens; found 0 tokens in all")
+    whole = math.fsum(weights)
     for entry in entries:
         for name in ("energy_scope", "energy_method", "pue_included", "region"):
             mine, first = getattr(entry.generation, name), getattr(entries[0].generation, name)
@@ -323,7 +333,7 @@ def _tokens(sample: Sample) -> float:
             f"{sample.path}:{sample.line}: field 'generation.completion_tokens': expected a number of tokens, for "
             "--split tokens, found nothing; `--split evenly` needs none"
         )
-    return float(tokens)
+    return float(max(tokens, 1))  # no request is free, as in the recorder
 
 
 def _merged(line: Mapping[str, Any], match: _Match, overrule: bool) -> dict[str, Any]:
@@ -369,14 +379,18 @@ def samples_of(
     refuse_nonsense(placed, rising=rising)
     for each in placed:
         entry = each.entry
-        if entry.reply is None:
+        if entry.reply is None and entry.error is None:
             raise entry.problem("a reply's text, to make a sample of", "none; say --samples FILE, which has the texts")
         if each.task is None:
             found_instead = "nothing" if entry.prompt is None else "a prompt that is no task's"
             raise entry.problem("the task that it answers, as task_id beside its other keys", found_instead, "task_id")
-        line: dict[str, Any] = {"task_id": each.task, "completion": entry.reply, "sample_id": each.number}
+        text = "error" if entry.reply is None else "solution" if entry.whole_program else "completion"
+        said = entry.error if entry.reply is None else entry.reply
+        line: dict[str, Any] = {"task_id": each.task, text: said, "sample_id": each.number}
         if entry.model is not None:
             line["model"] = entry.model
+        if entry.settings is not None:
+            line["settings"] = json.loads(entry.settings)
         found.append(line | {"generation": as_record(entry.generation)})
     return found
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..model import Generation
+from ..model import Generation, canonical_settings
 from ..records import GenerationRecord
 from ..samples import explained
 from .entries import Entry, Fields, documents
 
 READS = (
-    "task_id, sample_id, model, and the fields of a sample's generation (energy_j, energy_method, energy_scope, "
-    "duration_s, tokens ...; also gpu_energy_j), flat or within generation; tool, tool_version, attribution; "
-    "completion or solution"
+    "task_id, sample_id, model, settings, and the fields of a sample's generation (energy_j, energy_method, "
+    "energy_scope, duration_s, tokens ...; also gpu_energy_j), flat or within generation; tool, tool_version, "
+    "attribution; completion or solution"
 )
 
 
@@ -29,13 +29,18 @@ def _entry(line: Fields) -> Entry:
         raise line.problem("task_id", "a task's id", "nothing" if name is None else type(name).__name__)
     within = line.child("generation")
     generation = _generation(within or line, flat=within is None)
-    reply = line.text("completion") if line.has("completion") else line.text("solution")
+    whole_program = not line.has("completion") and line.has("solution")
+    error = line.text("error") if not line.has("completion") and not whole_program else None
+    settings = line.child("settings")
     return line.entry(
         generation,
         name=f"Mbpp/{name}" if isinstance(name, int) else name,
         sample_id=line.count("sample_id"),
         model=line.text("model"),
-        reply=reply,
+        settings=canonical_settings(settings.values) if settings else None,
+        reply=line.text("solution" if whole_program else "completion"),
+        whole_program=whole_program,
+        error=error,
     )
 
 

@@ -107,7 +107,6 @@ def _openai_reply(
         Generation(
             energy_j=energy_j,
             energy_method=Method.MISSING if energy_j is None else Method.ATTRIBUTED,
-            energy_scope=None if energy_j is None else "as the server has it",
             source=source,
             duration_s=_seconds_of_timings(reply) if duration_s is None else duration_s,
             prompt_tokens=usage.count("prompt_tokens"),
