@@ -222,7 +222,12 @@ class GreencodeSession:
             "sandbox": self._kind.describe() if self._kind is not None else None,
             "meter": self._metering.describe(),
             "suites": [
-                {"name": suite.name, "version": suite.version, "sha256": suite.sha256}
+                {
+                    "name": suite.name,
+                    "version": suite.version,
+                    "sha256": suite.sha256,
+                    "same_process": sum(task.same_process for task in suite.tasks.values()),
+                }
                 for suite in (self.workload.suites if self.workload is not None else ())
             ],
             "options": {
