@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Suites in the formats in which they are published, and what is said of files that are none."""
 
 from __future__ import annotations
