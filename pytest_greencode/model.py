@@ -42,8 +42,10 @@ class Task:
 
     `prompt` is trusted text that stands before a completion. `tests` is the oracle's program: it is executed after
     `prelude` in a fresh namespace in which every name of `entry_points` is bound to the solution's function.
-    `call` is executed last ("" where `tests` already runs by itself).
-    `statement`: the problem in words, for who has to write it, where `prompt` does not say it already.
+    `call` is executed last ("" where `tests` already runs by itself). `classes` are those entry points that are
+    classes, `attributes` what the tests may ask of their instances. `same_process`: the tests run in the solution's
+    process, where a verdict can be forged. `statement`: the problem in words, for who has to write it, where `prompt`
+    does not say it already.
     """
 
     suite: str
@@ -56,6 +58,9 @@ class Task:
     canonical_solution: str
     canonical_is_program: bool = False
     preload: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    same_process: bool = False
     timeout_s: float = 3.0
     statement: str = ""
 

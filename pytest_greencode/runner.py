@@ -464,7 +464,10 @@ class Runner:
         """Names the task's tests: two tasks with this key in common are judged alike."""
         known = (task.suite, task.task_id)
         if known not in self._task_keys:
-            self._task_keys[known] = digest(task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload)
+            parts = [task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload]
+            if task.classes or task.same_process:
+                parts += ["|", *task.classes, "|", *task.attributes, "|", str(task.same_process)]
+            self._task_keys[known] = digest(*parts)
         return self._task_keys[known]
 
     def _check_gold(self, slot: _Slot, task: Task) -> Gold:

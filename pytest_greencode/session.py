@@ -306,7 +306,13 @@ class GreencodeSession:
             "sandbox": self._kind.describe() if self._kind is not None else None,
             "meter": self._metering.describe(),
             "suites": [
-                {"name": suite.name, "version": suite.version, "sha256": suite.sha256} for suite in self._suites()
+                {
+                    "name": suite.name,
+                    "version": suite.version,
+                    "sha256": suite.sha256,
+                    "same_process": sum(task.same_process for task in suite.tasks.values()),
+                }
+                for suite in self._suites()
             ],
             "options": {
                 "jobs": self._jobs(),

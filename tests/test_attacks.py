@@ -58,6 +58,8 @@ def test_attack(ground: Ground, untouched: str, attack: Attack, tmp_path: Path) 
             cpu_s=attack.cpu_s,
             oracle_cpu_s=attack.oracle_cpu_s,
             preload=attack.preload,
+            classes=attack.classes,
+            attributes=attack.attributes,
         )
 
         assert execution.verdict.value in attack.verdicts, execution

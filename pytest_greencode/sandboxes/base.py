@@ -29,7 +29,7 @@ ANSWER_GRACE_S = 60.0
 
 
 _INSIDE = f"{__package__}.inside"
-_MODULES = ("codec", "lockdown", "wire", "solution", "oracle", "supervisor")
+_MODULES = ("codec", "lockdown", "wire", "objects", "solution", "oracle", "supervisor")
 
 # The program that a sandbox's Python is started with: it takes the worker's modules from standard input and calls the
 # last one's `main`. They do not come with the command line, because Python keeps several wide copies of that, which
@@ -210,6 +210,9 @@ class WorkerSandbox:
             "call": task.call,
             "entry_points": task.entry_points,
             "preload": task.preload,
+            "classes": task.classes,
+            "attributes": task.attributes,
+            "same_process": task.same_process,
         }
         self._write(_message({"op": "task", "key": key}, json.dumps(payload).encode()))
         answer = self._receive(START_TIMEOUT_S)

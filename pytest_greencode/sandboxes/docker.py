@@ -20,6 +20,7 @@ from docker.types import Ulimit
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
 from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
+from pytest_greencode.sandboxes.seccomp import container_profile
 from pytest_greencode.sandboxes.self_test import PROMISES, SelfTest, prove
 
 REPOSITORY = "greencode-worker"
@@ -88,7 +89,7 @@ class DockerKind:
     """Makes containers. `image` None: the image made from the host's Python, built when it is not there yet."""
 
     name = "docker"
-    tier = "container: own namespaces, seccomp, no network, read-only, two users"
+    tier = "container: own namespaces and seccomp profile, no network, read-only, two users"
 
     def __init__(
         self,
@@ -157,7 +158,7 @@ class DockerKind:
         try:
             container = self._create()
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise SandboxLost(f"Docker cannot start a container: {error}") from error
+            raise SandboxLost(f"Docker cannot start a container: {_explanation(error)}") from error
 
         def remove() -> None:
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
@@ -192,12 +193,16 @@ class DockerKind:
         api = self._client.api
         tmpfs = {"/w": "size=64m,nr_inodes=4096,mode=1777,noexec,nosuid,nodev", "/dev/mqueue": "ro,size=0"}
         ulimits = [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=256, hard=256)]
+        security = ["no-new-privileges"]
         if self._is_podman:
-            # It knows no nr_inodes, puts writable directories into a read-only container unless they are taken, and
-            # would raise the limit on processes, which not every root may.
+            # It takes a profile only as a file of its own machine (its default stays, and so does the worker's filter),
+            # knows no nr_inodes, puts writable directories into a read-only container unless they are taken, and would
+            # raise the limit on processes, which not every root may.
             tmpfs = {place: options.replace("nr_inodes=4096,", "") for place, options in tmpfs.items()}
             tmpfs |= dict.fromkeys(("/tmp", "/var/tmp", "/run", "/dev/shm"), "ro,size=0")  # noqa: S108 - to close them
             ulimits.append(Ulimit(name="nproc", soft=PODMAN_PROCESSES, hard=PODMAN_PROCESSES))
+        else:
+            security.append(f"seccomp={container_profile()}")
         memory_bytes = self._memory_bytes + HARNESS_MEMORY_BYTES
         arguments: dict[str, Any] = {
             "image": self._image,
@@ -222,7 +227,7 @@ class DockerKind:
             "ipc_mode": "none",
             "cap_drop": ["ALL"],
             "cap_add": ["SETUID", "SETGID", "KILL"],
-            "security_opt": ["no-new-privileges"],
+            "security_opt": security,
             "pids_limit": 64,
             "mem_limit": memory_bytes,
             "memswap_limit": memory_bytes,

@@ -18,7 +18,8 @@ import importlib.util
 import json
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_suite(name: str, path: Path, *, version: str | None = None, flag: str =
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a reference's own invalid escapes are not the user's business
-                task = _convert(name, row)
+                task = judged(_convert(name, row), row.get("verdict", "split"))
         except KeyError as error:
             raise SampleFormatError(str(path), line, str(error.args[0]), "a field of this suite", "nothing") from error
         except (SyntaxError, ValueError, TypeError) as error:
@@ -80,6 +81,55 @@ def read_suite(name: str, path: Path, *, version: str | None = None, flag: str =
         raise SampleFormatError(str(path), None, None, "at least one task", "an empty file")
     digest = hashlib.sha256(data).hexdigest()
     return Suite(name=name, version=version or path.name, sha256=digest, tasks=tasks)
+
+
+VERDICTS = ("split", "same-process")
+# EvalPlus's rule of closeness, as its released tests have it, broadcasts: an empty list is close to any number.
+_CLOSE = "np.allclose(out, exp, rtol=1e-07, atol=atol)"
+_CLOSE_AND_OF_ONE_SHAPE = f"np.shape(out) == np.shape(exp) and {_CLOSE}"
+
+
+def judged(task: Task, verdict: str) -> Task:
+    """`task` with what follows from its canonical solution and its tests. Raises ValueError on an unknown verdict."""
+    if verdict not in VERDICTS:
+        raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
+    classes, attributes = _classes(canonical_program(task), task.entry_points)
+    return replace(
+        task,
+        tests=task.tests.replace(f"assert {_CLOSE}\n", f"assert {_CLOSE_AND_OF_ONE_SHAPE}\n"),
+        classes=classes,
+        attributes=attributes,
+        same_process=verdict == "same-process",
+    )
+
+
+def _classes(canonical: str, entry_points: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Entry points that the canonical solution defines as classes, and what its classes' instances have."""
+    if "class " not in canonical:
+        return (), ()
+    try:
+        tree = ast.parse(canonical)
+    except SyntaxError:  # as a solution it fails, and its task is left out
+        return (), ()
+    defined = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    classes = tuple(node.name for node in defined if node.name in entry_points)
+    if not classes:
+        return (), ()
+    names: set[str] = set()
+    for node in defined:
+        for member in node.body:
+            if isinstance(member, ast.FunctionDef):
+                names.add(member.name)
+            elif isinstance(member, ast.Assign | ast.AnnAssign):
+                targets = member.targets if isinstance(member, ast.Assign) else [member.target]
+                names.update(target.id for target in targets if isinstance(target, ast.Name))
+    names.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_own(node))
+    return classes, tuple(sorted(names))
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    """Whether an attribute is made somewhere, or is `self`'s."""
+    return isinstance(node.ctx, ast.Store) or (isinstance(node.value, ast.Name) and node.value.id == "self")
 
 
 def _rows(path: Path, data: bytes) -> Iterator[tuple[int, Row]]:
@@ -219,7 +269,7 @@ def _compare(output, expected, arguments):
     if output == expected:
         return
     tolerance = {atol} or (1e-6 if _is_floats(expected) else 0)
-    assert tolerance, f"wrong for {{arguments!r:.200}}"
+    assert tolerance and _np.shape(output) == _np.shape(expected), f"wrong for {{arguments!r:.200}}"
     assert type(output) is type(expected), f"type {{type(output).__name__}} for {{arguments!r:.200}}"
     if isinstance(expected, (list, tuple)):
         assert len(output) == len(expected), f"wrong for {{arguments!r:.200}}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attacks import accounting, bombs, doors, endings, equality, fresh, replies, text, values
+from attacks import accounting, bombs, doors, endings, equality, fresh, objects, replies, text, values
 
 ATTACKS = [
     attack
-    for module in (equality, endings, replies, doors, bombs, accounting, text, values, fresh)
+    for module in (equality, endings, replies, doors, bombs, accounting, objects, text, values, fresh)
     for attack in module.CORPUS.attacks
 ]
 assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)

@@ -27,6 +27,7 @@ class Attack:
     oracle_cpu_s: float = 5.0
     preload: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     then: str | None = None
 
 

@@ -158,15 +158,19 @@ def order(request: dict[str, Any]) -> bytes:
 
 
 class Supervisor:
-    def __init__(self, separate_users: bool, own_cgroup: bool, memory_bytes: int, answers: int) -> None:
+    def __init__(
+        self, separate_users: bool, own_cgroup: bool, memory_bytes: int, answers: int, killed_first: KilledFirst
+    ) -> None:
         self.separate_users, self.answers = separate_users, answers
         self.zygote, other = socket.socketpair()
+        killed_first.set(1000)
         self.zygote_pid = bare_libc.fork()
         if self.zygote_pid == 0:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
             zygote(other, separate_users, memory_bytes, own_cgroup)
+        killed_first.set(0)
         other.close()
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
@@ -489,7 +493,23 @@ def can_switch_users() -> bool:
 
 
 def network_interfaces() -> list[str]:
-    return sorted(name for _, name in socket.if_nameindex())
+    with open("/proc/net/dev") as lines:
+        return sorted(line.partition(":")[0].strip() for line in lines if ":" in line)
+
+
+class KilledFirst:
+    """Whom the kernel kills when memory runs out: a solution, not those who judge it."""
+
+    def __init__(self) -> None:
+        self.score: int | None = None
+        with contextlib.suppress(OSError):  # opened now, as no file outside the work directory can be later
+            self.score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+
+    def set(self, score: int) -> None:
+        """For this process, and those that it forks from now on."""
+        if self.score is not None:
+            with contextlib.suppress(OSError):
+                os.write(self.score, str(score).encode())
 
 
 def main() -> None:
@@ -521,7 +541,7 @@ def main() -> None:
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     own_cgroup = "own-cgroup" in sys.argv
     sys.argv = [""]
-    interfaces = network_interfaces()
+    interfaces, killed_first = network_interfaces(), KilledFirst()
     not_dumpable()
     hand_down_no_capabilities()
     no_new_privileges()
@@ -532,7 +552,7 @@ def main() -> None:
     limit(resource.RLIMIT_CORE, 0)
     gc.collect()
     gc.freeze()
-    supervisor = Supervisor(separate_users, own_cgroup, memory_bytes, answers)
+    supervisor = Supervisor(separate_users, own_cgroup, memory_bytes, answers, killed_first)
     supervisor.answer(
         {
             "python": sys.version.split()[0],

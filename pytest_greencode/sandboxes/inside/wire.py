@@ -10,6 +10,9 @@ SOLUTION_USER, ORACLE_USER = map(int, os.environ.get("GREENCODE_USERS", "65534 6
 
 FRAME = struct.Struct("<I")
 HELLO = struct.Struct("<dq")  # CPU seconds and resident bytes of a solution before its first statement
+# How a call is made: its arguments are compared afterwards; what it prints is wanted.
+WATCH, CAPTURE = 1, 2
+MAX_PRINTED = 1 << 20
 MAX_REPLY_BYTES = 16 << 20
 MAX_DETAIL_CHARACTERS = 400
 
