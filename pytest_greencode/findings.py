@@ -43,6 +43,8 @@ from .pricing import Pricing
 
 # Among more configurations, each is compared with the cheapest only.
 MOST_PAIRED = 6
+# Cascades are sought among so many: those on the front, then the cheapest.
+MOST_CASCADED = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +171,11 @@ def find(
                 configurations=tuple(members),
                 comparisons=tuple(compare(a, b, k) for a, b in _pairs(members)) if several and k else (),
                 front=best,
-                effects=effects(members, k) if several and k else (),
+                effects=effects(members, k, model=len({c.model for c in members}) <= MOST_PAIRED)
+                if several and k
+                else (),
                 stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
-                cascades=cascades(members, 1, k) if several and k else None,
+                cascades=cascades(_cascaded(members, best), 1, k) if best is not None and k else None,
                 selection=selection,
                 taken=taken(members, k, named=new, selection=selection, unusable=best.unusable)
                 if best is not None and k
@@ -199,6 +203,11 @@ def _by_cost(configuration: ConfigurationAccount, k: int | None) -> tuple[bool, 
     row = configuration.retry.get(k or 0)
     grams = configuration.per_accepted.co2e_g if row is None else row.co2e_g_per_accepted
     return grams is None, grams or 0.0, configuration.model, configuration.settings
+
+
+def _cascaded(members: Sequence[ConfigurationAccount], best: Front) -> list[ConfigurationAccount]:
+    on_front = {point.configuration for point in best.points if point.on_front}
+    return sorted(members, key=lambda each: configuration_of(each) not in on_front)[:MOST_CASCADED]
 
 
 def _pairs(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..accounts import ConfigurationAccount
 from ..model import Configuration
 from ..statistics import CONFIDENCE, Interval, ratio_interval
-from .fronts import dominates, undominated
+from .fronts import coordinates, dominates, undominated
 from .pairs import Difference, Ratio, difference, no_difference, no_ratio, ratios, too_few
 from .policy import Step, Terms, followed, left_out, on_common_ground, retrying
 
@@ -100,10 +100,11 @@ def cascades(
     pairs = [(one, other) for one in firsts for other in seconds if one.configuration != other.configuration]
     policies = [followed(one, other) for one, other in pairs]
     best = {terms.steps for terms in undominated([*policies, *seconds])}
+    alone = [(each.configuration, coordinates(each)) for each in seconds]
     ranked = [
         RankedCascade(
             cascade=_cascade(one, other, confidence),
-            dominated_by=tuple(each.configuration for each in seconds if dominates(each, terms)),
+            dominated_by=tuple(each for each, at in alone if dominates(at, coordinates(terms))),
             on_front=terms.steps in best,
         )
         for (one, other), terms in zip(pairs, policies, strict=True)

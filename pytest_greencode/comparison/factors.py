@@ -59,9 +59,12 @@ def factors_of(account: ConfigurationAccount) -> dict[str, str]:
     return {MODEL: json.dumps(account.model, ensure_ascii=False), **levels}
 
 
-def effects(accounts: Sequence[ConfigurationAccount], k: int, *, confidence: float = CONFIDENCE) -> tuple[Effect, ...]:
+def effects(
+    accounts: Sequence[ConfigurationAccount], k: int, *, model: bool = True, confidence: float = CONFIDENCE
+) -> tuple[Effect, ...]:
     """Every factor and pair of levels that some configurations of one suite differ in alone, by factor and level.
 
+    `model`: whether the model is one of the factors; of many models there are very many pairs.
     ValueError for `k` below 1.
     """
     strata: defaultdict[tuple[str, str | None, str | None], list[tuple[ConfigurationAccount, ConfigurationAccount]]]
@@ -74,6 +77,8 @@ def effects(accounts: Sequence[ConfigurationAccount], k: int, *, confidence: flo
         if len(changed) != 1:
             continue
         factor = changed[0]
+        if factor == MODEL and not model:
+            continue
         (reference, first), (level, second) = sorted(
             [(levels.get(factor), one), (others.get(factor), other)], key=lambda pair: _level_order(pair[0])
         )
