@@ -134,11 +134,7 @@ def find(
     same samples on a stronger suite.
     """
     pricing = pricing or Pricing(account.factors)
-    used = uses(records, pricing, quarantined=account.quarantined)
-    economies = tuple(
-        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
-        for configuration in account.configurations
-    )
+    economies = economies_of(account, records, assumptions, pricing)
     by_key = {key_of(each.configuration): each for each in economies}
     stated = stated_demand(assumptions)
     demands = logged_demands(usage) if usage is not None else (stated,) if stated is not None else ()
@@ -195,6 +191,17 @@ def find(
         escapes=tuple(_escapes(account, records, hidden)),
         assumptions=assumptions,
         unused=tuple(unused(assumptions, account.configurations)),
+    )
+
+
+def economies_of(
+    account: Account, records: Sequence[AttemptRecord], assumptions: Assumptions, pricing: Pricing
+) -> tuple[Economy, ...]:
+    """Each configuration's, in the account's order."""
+    used = uses(records, pricing, quarantined=account.quarantined)
+    return tuple(
+        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
+        for configuration in account.configurations
     )
 
 

@@ -132,17 +132,32 @@ def coordinates(terms: Terms) -> tuple[float, float]:
 
 def _point(terms: Terms, best: Sequence[Terms], confidence: float) -> Point:
     p, g = coordinates(terms)
-    few = too_few(len(terms.tasks))
     dominators = [other for other in best if dominates(coordinates(other), (p, g))]
     return Point(
         configuration=terms.configuration,
         pass_probability=p,
-        pass_interval=None if few else share_interval(terms.solved, [1.0] * len(terms.tasks), confidence),
+        pass_interval=pass_interval(terms, confidence),
         co2e_g=g,
-        co2e_interval=None if few or not terms.co2e_g else ratio_interval(terms.co2e_g, terms.accepted, confidence),
+        co2e_interval=_cost_interval(terms, terms.co2e_g, confidence),
         dominated_by=tuple(other.configuration for other in dominators),
         told_apart=told_apart(terms, dominators, confidence),
     )
+
+
+def pass_interval(terms: Terms, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of pass@k over tasks; None with too few of them."""
+    return None if too_few(len(terms.tasks)) else share_interval(terms.solved, [1.0] * len(terms.tasks), confidence)
+
+
+def energy_interval(terms: Terms, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of J per accepted solution over tasks; None with too few of them, or where energies are missing."""
+    return _cost_interval(terms, terms.energy_j, confidence)
+
+
+def _cost_interval(terms: Terms, costs: Sequence[float] | None, confidence: float) -> Interval | None:
+    if not costs or too_few(len(terms.tasks)):
+        return None
+    return ratio_interval(costs, terms.accepted, confidence)
 
 
 def told_apart(terms: Terms, others: Sequence[Terms], confidence: float) -> bool | None:

@@ -343,6 +343,37 @@ TEXTS: Mapping[str, Bilingual] = {
     "front": Bilingual("Pareto front", "パレートフロント"),
     "share": Bilingual("accepted, %", "合格率(%)"),
     "not_in_figure": Bilingual("Not in the figure, as not known: {names}", "不明のため図にないもの: {names}"),
+    # The history.
+    "history_title": Bilingual("Key figures from run to run", "実行ごとの主要な数値"),
+    "history_subtitle": Bilingual(
+        "Per accepted solution, failed attempts included. Bars are 95 % intervals over tasks like these.",
+        "合格した解 1 件あたり(失敗した試行を含む)の値です。棒は同種の課題に対する 95 % 区間です。",
+    ),
+    "history_none": Bilingual("No run with key figures.", "数値のある実行がありません。"),
+    "history_no_steps": Bilingual("No steps.", "段差はありません。"),
+    "history_step": Bilingual("{name}: {figure} {size}, in {run} ({by})", "{name}: {run} で {figure} {size}({by})"),
+    "history_all": Bilingual(
+        "{name}: {figure} {size} since the first of these runs ({by})",
+        "{name}: これらの最初の実行から {figure} {size}({by})",
+    ),
+    "paired": Bilingual("paired by task", "課題ごとに対応づけ"),
+    "unpaired": Bilingual("not paired", "対応づけなし"),
+    "history_rule": Bilingual(
+        "A step is a change from the run before whose 95 % interval lies wholly beyond {margin} % (for shares: beyond "
+        "none). That two runs of the same differ with the machine's state is in no interval. Runs stand at equal "
+        "distances; another grid, k or number of tasks begins another series.",
+        "段差とは、直前の実行からの変化の 95 % 区間全体が {margin} % を超えるもの(割合では 0 を含まないもの)です。"
+        "計算機の状態による実行間の違いはどの区間にも含まれません。実行は等間隔に並べています。"
+        "電力系統、k、課題数が変わると別の系列になります。",
+    ),
+    "history_runs": Bilingual("{count} runs", "実行 {count} 回"),
+    "history_of": Bilingual("{suite}, k = {k}, {tasks} tasks", "{suite}、k = {k}、課題 {tasks} 件"),
+    "column_run": Bilingual("Run", "実行"),
+    "measure_co2e": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
+    "measure_energy": Bilingual("energy per accepted solution", "合格 1 件あたりのエネルギー"),
+    "measure_money": Bilingual("money per accepted solution", "合格 1 件あたりの費用"),
+    "measure_pass": Bilingual("tasks solved (pass@k)", "解けた課題の割合 (pass@k)"),
+    "measure_waste": Bilingual("wasted share", "無駄になった割合"),
     # Parts.
     "part_generation": Bilingual("generation", "生成"),
     "part_execution": Bilingual("execution", "実行"),
