@@ -40,6 +40,7 @@ from .economics.resources import key_of, uses
 from .economics.usage import UsageLog
 from .model import J_PER_KWH, AttemptRecord, Configuration, Machine
 from .pricing import Pricing
+from .reasons import Reason
 
 # Among more configurations, each is compared with the cheapest only.
 MOST_PAIRED = 6
@@ -289,7 +290,7 @@ def _money_of_pair(before: Economy, after: Economy, k: int) -> tuple[Figure, Fig
             return Figure(reason=costs), Figure(reason=costs)
     allowed = {each.configuration.per_accepted.attempts for each in (before, after) if not each.configuration.chain}
     if allowed - {k}:
-        reason = Figure(reason=f"money is counted at other numbers of attempts than {k} (--attempts {k})")
+        reason = Figure(reason=Reason("money_at_other_k", k=k))
         return reason, reason
     old, new = ones
     assert not isinstance(old, str)
@@ -302,7 +303,7 @@ def _per_month(old: ConfigurationAccount, new: ConfigurationAccount, met: Sequen
     wanted = [each.solutions_per_month for each in met if each.economy.configuration is old]
     wanted = wanted or [each.solutions_per_month for each in met if each.economy.configuration is new]
     if not wanted:
-        return Figure(reason="no usage of either given" if met else "no usage given")
+        return Figure(reason=Reason("no_usage_of_either" if met else "no_usage"))
     known = [figure.value for figure in wanted if figure.value is not None]
     if len(known) < len(wanted):
         return next(figure for figure in wanted if figure.value is None)

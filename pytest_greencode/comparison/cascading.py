@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..accounts import ConfigurationAccount
 from ..model import Configuration
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, Interval, ratio_interval
 from .fronts import coordinates, dominates, undominated
 from .pairs import Difference, Ratio, difference, no_difference, no_ratio, ratios, too_few
@@ -77,7 +78,7 @@ def cascade(
 ) -> Cascade:
     """One cascade of two configurations of one suite. ValueError for numbers of attempts below 1."""
     one, other = retrying(first, first_attempts), retrying(second, second_attempts)
-    return _cascade(one, other, confidence, None if first.suite == second.suite else "different suites")
+    return _cascade(one, other, confidence, None if first.suite == second.suite else Reason("different_suites"))
 
 
 def cascades(
@@ -130,7 +131,7 @@ def _cascade(one: Terms, other: Terms, confidence: float, reason: str | None = N
     terms = followed(one, other)
     reason = reason or terms.reason or terms.cost_reason
     if reason is None and terms.co2e_g_per_accepted is None:
-        reason = "none accepted"
+        reason = Reason("none_accepted")
     alone = other.on(terms.tasks) if reason is None else other
     few = too_few(len(terms.tasks))
     return Cascade(

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..comparison import compare
+from ..reasons import Reason
 from ..statistics import Interval
 from .economy import Economy
-from .expectation import Direction, Figure, paired_ratio, unknown
+from .expectation import NOT_POSITIVE, Direction, Figure, paired_ratio, unknown
 from .history import KeyFigures
 
 MARGIN = 0.01
@@ -184,18 +185,18 @@ def _paired(measure: Measure, then: Logged, now: Logged) -> Figure | None:
 def _unpaired(measure: Measure, then: KeyFigures, now: KeyFigures) -> Figure:
     (before, old), (after, new) = _of(measure, then), _of(measure, now)
     if before is None or after is None:
-        return unknown(now.reason or then.reason or "not known")
+        return unknown(now.reason or then.reason or Reason("not_known"))
     if not measure.relative:
         ends = None if old is None or new is None else _mover(before, old, after, new)
         return Figure(value=after - before, interval=ends, reason=None if ends else "no interval of both")
     if not (before > 0 and after > 0 and math.isfinite(after / before)):
-        return unknown("the cost is not positive")
+        return unknown(NOT_POSITIVE)
     if old is None or new is None or min(*old, *new) <= 0:
         return Figure(value=after / before, reason="no interval of both")
     logs = [tuple(map(math.log, interval)) for interval in (old, new)]
     low, high = _mover(math.log(before), (logs[0][0], logs[0][1]), math.log(after), (logs[1][0], logs[1][1]))
     if max(-low, high) > _WIDEST:
-        return Figure(value=after / before, reason="the interval spans everything")
+        return Figure(value=after / before, reason=Reason("spans_everything"))
     return Figure(value=after / before, interval=(math.exp(low), math.exp(high)))
 
 

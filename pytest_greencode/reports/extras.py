@@ -248,7 +248,7 @@ class PaybackRow:
 class OneOffRow:
     """An item that is paid once."""
 
-    name: str
+    name: Bilingual
     co2e_g: Amount
     money: Amount
     currency: str

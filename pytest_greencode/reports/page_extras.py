@@ -10,6 +10,7 @@ from ..economics.economy import Economy
 from ..findings import Findings
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
+from ..reasons import Reason
 from . import outlook_extras as outlook
 from .compare import level_text
 from .extras import (
@@ -83,8 +84,7 @@ def _key(suite: str, configuration: Configuration) -> Key:
 
 
 def _comparison(suite: str, found: Comparison) -> ComparisonRow:
-    why = [found.co2e_g.reason, *found.cautions]
-    note = "; ".join(text for text in why if text)
+    note = Reason.several([found.co2e_g.reason, *found.cautions])
     return ComparisonRow(
         first=_key(suite, found.a.configuration),
         second=_key(suite, found.b.configuration),
