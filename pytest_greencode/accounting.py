@@ -47,6 +47,7 @@ from .model import (
 )
 from .pricing import PARTS, Cost, Pricing, known, total
 from .provenance import Provenance, provenance
+from .reasons import Reason
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
 from .uncertainty import Band, Term, band, systematic_terms
 
@@ -264,7 +265,7 @@ def _interval(costs: Sequence[float], passes: Sequence[float]) -> Interval | Non
 
 
 def _too_few(tasks: Sequence[_Task]) -> str | None:
-    return f"too few tasks: {len(tasks)}, an interval needs {MIN_TASKS}" if len(tasks) < MIN_TASKS else None
+    return Reason("too_few_tasks", tasks=len(tasks), least=MIN_TASKS) if len(tasks) < MIN_TASKS else None
 
 
 # One configuration on one suite.
@@ -298,17 +299,17 @@ def _configuration(
     origins = provenance(counted, pricing)
     missing = _missing(completeness, len(counted), sum(cost.embodied_g is None for cost in costs))
     cost_j, cost_g = total(cost.solution_j for cost in costs), total(cost.solution_g for cost in costs)
-    reasons = [*([] if counted else ["no finished attempts"]), *missing]
+    reasons = [*([] if counted else [Reason("no_finished")]), *missing]
     if counted and not accepted:
-        reasons.append("none accepted")
+        reasons.append(Reason("none_accepted"))
     pool = Pool(
         energy_j_per_accepted=_ratio(cost_j, accepted),
         co2e_g_per_accepted=_ratio(cost_g, accepted),
-        reason="; ".join(reasons) or None,
+        reason=Reason.several(reasons),
     )
     if not chain and headline_k and headline_k > smallest > 0:
         short = min(tasks, key=lambda task: task.n)
-        reasons.append(f"{headline_k} attempts allowed, but {short.task_id} has {short.n}")
+        reasons.append(Reason("task_too_short", k=headline_k, task=short.task_id, attempts=short.n))
 
     headline = retry.get(headline_k or 0)
     # The lower bound needs attempts that could be redrawn, too.
@@ -424,18 +425,18 @@ def _per_accepted(
     n = sum(task.n for task in tasks)
     bounds = [None if cost is None else lower_bound(cost / n, n) for cost in fruitless]
     shown = None if reasons else row
-    reason = "; ".join(reasons) or None
+    reason = Reason.several(reasons)
     parts_g: dict[str, float] = {}
     if shown and k is not None:
         weights = [_weights(task.n, task.c, k) for task in tasks]
         parts_g = _parts(tasks, weights, math.fsum(accepted for accepted, _ in weights))
-    unknown = None if shown else "no headline"
-    not_positive = "the cost is not positive"
+    unknown = None if shown else Reason("no_headline")
+    not_positive = Reason("not_positive")
     interval = shown.interval if shown else None
     interval_reason = unknown or _too_few(tasks) or not_positive
     this_benchmark = shown.this_benchmark if shown else None
     enough = k is not None and all(task.n > k for task in tasks)
-    this_reason = unknown or (not_positive if enough else "needs more attempts of every task than the k allowed")
+    this_reason = unknown or (not_positive if enough else Reason("needs_more_attempts"))
     return PerAccepted(
         energy_j=shown.energy_j_per_accepted if shown else None,
         co2e_g=shown.co2e_g_per_accepted if shown else None,
@@ -537,8 +538,8 @@ def _pooled(
         made = [(float(task.c), float(task.n - task.c)) for task in tasks]
         parts_g = _parts(tasks, made, math.fsum(accepted for accepted, _ in made))
     interval = _interval(totals, [float(task.c) for task in tasks]) if totals else None
-    reason = "; ".join(reasons) or None
-    why = None if interval else ("no headline" if reasons else _too_few(tasks) or "the cost is not positive")
+    reason = Reason.several(reasons)
+    why = None if interval else (Reason("no_headline") if reasons else _too_few(tasks) or Reason("not_positive"))
     return PerAccepted(
         energy_j=None if reasons else pool.energy_j_per_accepted,
         co2e_g=None if reasons else pool.co2e_g_per_accepted,
@@ -547,7 +548,7 @@ def _pooled(
         interval=interval,
         interval_reason=why,
         this_benchmark=None,
-        this_benchmark_reason="the attempts of a chain cannot be redrawn",
+        this_benchmark_reason=Reason("chain"),
         confidence=CONFIDENCE,
         attempts=k,
         reason=reason,
@@ -618,12 +619,14 @@ def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], co
     )
 
 
-def _missing(completeness: Completeness, attempts: int, embodied_missing: int) -> list[str]:
+def _missing(completeness: Completeness, attempts: int, embodied_missing: int) -> list[Reason]:
     parts = {"generation": completeness.generation_missing, "execution": completeness.execution_missing}
-    reasons = [f"{part} energy missing for {count} of {attempts} attempts" for part, count in parts.items() if count]
+    reasons = [
+        Reason("energy_missing", part=part, count=count, attempts=attempts) for part, count in parts.items() if count
+    ]
     # Where the energy is missing, the embodied carbon mostly is for the same reason.
     if embodied_missing and not reasons:
-        reasons.append(f"embodied carbon missing for {embodied_missing} of {attempts} attempts")
+        reasons.append(Reason("embodied_missing", count=embodied_missing, attempts=attempts))
     return reasons
 
 

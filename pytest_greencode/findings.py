@@ -43,10 +43,13 @@ from .economics.resources import key_of, uses
 from .economics.usage import UsageLog
 from .model import J_PER_KWH, AttemptRecord, Configuration, Machine
 from .pricing import Pricing
+from .reasons import Reason
 from .uncertainty import Term
 
 # Among more configurations, each is compared with the cheapest only.
 MOST_PAIRED = 6
+# Cascades are sought among so many: those on the front, then the cheapest.
+MOST_CASCADED = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +139,7 @@ def find(
     same samples on a stronger suite.
     """
     pricing = pricing or Pricing(account.factors)
-    used = uses(records, pricing, quarantined=account.quarantined)
-    economies = tuple(
-        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
-        for configuration in account.configurations
-    )
+    economies = economies_of(account, records, assumptions, pricing)
     by_key = {key_of(each.configuration): each for each in economies}
     stated = stated_demand(assumptions)
     demands = logged_demands(usage) if usage is not None else (stated,) if stated is not None else ()
@@ -174,9 +173,11 @@ def find(
                 configurations=tuple(members),
                 comparisons=tuple(compare(a, b, k, parts=parts) for a, b in _pairs(members)) if several and k else (),
                 front=best,
-                effects=effects(members, k) if several and k else (),
+                effects=effects(members, k, model=len({c.model for c in members}) <= MOST_PAIRED)
+                if several and k
+                else (),
                 stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
-                cascades=cascades(members, 1, k) if several and k else None,
+                cascades=cascades(_cascaded(members, best), 1, k) if best is not None and k else None,
                 selection=selection,
                 taken=taken(members, k, named=new, selection=selection, unusable=best.unusable)
                 if best is not None and k
@@ -217,11 +218,27 @@ def _parts_of(records: Sequence[AttemptRecord], pricing: Pricing, quarantined: C
     return parts
 
 
+def economies_of(
+    account: Account, records: Sequence[AttemptRecord], assumptions: Assumptions, pricing: Pricing
+) -> tuple[Economy, ...]:
+    """Each configuration's, in the account's order."""
+    used = uses(records, pricing, quarantined=account.quarantined)
+    return tuple(
+        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
+        for configuration in account.configurations
+    )
+
+
 def _by_cost(configuration: ConfigurationAccount, k: int | None) -> tuple[bool, float, str, str]:
     """At the same number of attempts: more of them cost more per accepted solution."""
     row = configuration.retry.get(k or 0)
     grams = configuration.per_accepted.co2e_g if row is None else row.co2e_g_per_accepted
     return grams is None, grams or 0.0, configuration.model, configuration.settings
+
+
+def _cascaded(members: Sequence[ConfigurationAccount], best: Front) -> list[ConfigurationAccount]:
+    on_front = {point.configuration for point in best.points if point.on_front}
+    return sorted(members, key=lambda each: configuration_of(each) not in on_front)[:MOST_CASCADED]
 
 
 def _pairs(
@@ -297,7 +314,7 @@ def _money_of_pair(before: Economy, after: Economy, k: int) -> tuple[Figure, Fig
             return Figure(reason=costs), Figure(reason=costs)
     allowed = {each.configuration.per_accepted.attempts for each in (before, after) if not each.configuration.chain}
     if allowed - {k}:
-        reason = Figure(reason=f"money is counted at other numbers of attempts than {k} (--attempts {k})")
+        reason = Figure(reason=Reason("money_at_other_k", k=k))
         return reason, reason
     old, new = ones
     assert not isinstance(old, str)
@@ -310,7 +327,7 @@ def _per_month(old: ConfigurationAccount, new: ConfigurationAccount, met: Sequen
     wanted = [each.solutions_per_month for each in met if each.economy.configuration is old]
     wanted = wanted or [each.solutions_per_month for each in met if each.economy.configuration is new]
     if not wanted:
-        return Figure(reason="no usage of either given" if met else "no usage given")
+        return Figure(reason=Reason("no_usage_of_either" if met else "no_usage"))
     known = [figure.value for figure in wanted if figure.value is not None]
     if len(known) < len(wanted):
         return next(figure for figure in wanted if figure.value is None)

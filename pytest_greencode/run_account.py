@@ -20,6 +20,7 @@ from .project_records import project_records
 
 if TYPE_CHECKING:
     from .economics.assumptions import Assumptions
+    from .economics.economy import Economy
     from .economics.usage import UsageLog
     from .findings import Findings
 
@@ -120,6 +121,14 @@ def findings_of_run(
         new=new,
         hidden=() if stronger is None else ledger.records(stronger),
     )
+
+
+def economies_of_run(ledger: Ledger, run_id: str, account: Account, assumptions: Assumptions) -> tuple[Economy, ...]:
+    """Each configuration's grams, money and time, without comparing them. Raises LedgerError."""
+    from .findings import economies_of
+
+    pricing = pricing_of(account.factors, ledger.facts(run_id))
+    return economies_of(account, records_of_run(ledger, run_id).attempts, assumptions, pricing)
 
 
 def _usage(assumptions: Assumptions, kept: Mapping[str, Any]) -> UsageLog | None:

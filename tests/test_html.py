@@ -580,7 +580,7 @@ def hostile_outlook(key, both, name):
             )
             for currency in ("", name)
         ),
-        "one_off": (OneOffRow(name=name, co2e_g=unknown, money=some, currency=name),),
+        "one_off": (OneOffRow(name=both, co2e_g=unknown, money=some, currency=name),),
     }
 
 

@@ -13,7 +13,7 @@ import pytest_greencode
 
 ROOT = Path(pytest_greencode.__file__).parent
 FLOORS = {
-    1: ("model", "statistics", "estimators", "errors", "records", "toml_files"),
+    1: ("model", "statistics", "estimators", "errors", "reasons", "records", "toml_files"),
     2: (
         "carbon",
         "attribution",

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_greencode.accounts import Account
 from pytest_greencode.economics.assumptions import Assumptions, read_assumptions
+from pytest_greencode.economics.economy import Economy
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
 from pytest_greencode.ledger import DEFAULT_LEDGER, ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.model import Configuration, Factors
 from pytest_greencode.reports.names import configuration_named
 from pytest_greencode.reports.text import escape, shown_path
-from pytest_greencode.run_account import account_of_run, assumptions_of_run, factors_of_run, findings_of_run
+from pytest_greencode.run_account import (
+    account_of_run,
+    assumptions_of_run,
+    economies_of_run,
+    factors_of_run,
+    findings_of_run,
+)
 from pytest_greencode.sites import SiteTexts, assumed, factors_of
 
 _LATEST = 5
@@ -31,7 +38,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Which run, and what its account depends on."""
     add_ledger(parser)
     parser.add_argument("--run", metavar="ID", help="a run's id or how it begins (default: the last run)")
-    parser.add_argument("--attempts", type=_count, metavar="K", help="k of the headline (default: as in the run)")
+    parser.add_argument("--attempts", type=count, metavar="K", help="k of the headline (default: as in the run)")
     sites = parser.add_argument_group("sites", "as --greencode-..., without it as in the run")
     sites.add_argument("--region", metavar="ISO3|G", help="grid of both sites: ISO3 code or g/kWh")
     sites.add_argument("--generation-region", metavar="ISO3|G", help="grid of the generation site")
@@ -45,9 +52,13 @@ def add_ledger(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
 
 
+def add_assumptions_file(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--assumptions", type=Path, metavar="FILE", help="prices, work, usage (default: the run's)")
+
+
 def add_assumptions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("decisions")
-    group.add_argument("--assumptions", type=Path, metavar="FILE", help="prices, work, usage (default: the run's)")
+    add_assumptions_file(group)
     group.add_argument(
         "--old",
         metavar="NAME",
@@ -57,7 +68,7 @@ def add_assumptions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stronger", metavar="ID", help="a run of the same samples on a stronger suite")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     with contextlib.suppress(ValueError):
         if (value := int(text)) >= 1:
             return value
@@ -94,6 +105,11 @@ class StoredRun:
     def account(self) -> Account:
         return account_of_run(self.ledger, self.run_id, self.factors, attempts_allowed=self.attempts)
 
+    def economies(self, options: argparse.Namespace, account: Account) -> Sequence[Economy]:
+        return economies_of_run(
+            self.ledger, self.run_id, account, self.assumptions(options.assumptions) or Assumptions()
+        )
+
     def findings(self, options: argparse.Namespace, account: Account) -> Findings:
         stronger = None if options.stronger is None else run_named(self.ledger, options.stronger, "--stronger")
         old, new = _change(options, account)
@@ -101,7 +117,7 @@ class StoredRun:
             self.ledger,
             self.run_id,
             account,
-            assumptions_of_run(self.facts) if options.assumptions is None else read_assumptions(options.assumptions),
+            self.assumptions(options.assumptions) or Assumptions(),
             old=old,
             new=new,
             target=getattr(options, "target", None),
@@ -119,6 +135,14 @@ class StoredRun:
         from pytest_greencode.reports.terminal import cautions, keyed
 
         return list(keyed(cautions(self.facts), 80))
+
+    def refuse_unfinished(self, account: Account, why: str) -> None:
+        """UsageProblem where attempts are still to be made."""
+        if count := sum(each.completeness.attempts_unfinished for each in account.configurations):
+            raise UsageProblem(
+                f"run {escape(self.run_id[:ID_LENGTH])}: {count} attempts have not finished, {why}; finish it first: "
+                "the same `pytest --greencode FILE...` with --greencode-resume"
+            )
 
     def places(self) -> list[str]:
         """Where the numbers come from: which run, and the ledger."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..model import Configuration
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, Interval, difference_interval, influence_interval, log_influences
 from ..uncertainty import Band, Term, ratio_band
 from .policy import Terms, left_out, retrying, shared_tasks
@@ -129,11 +130,11 @@ def compare(
     """
     terms_a, terms_b = retrying(a, k), retrying(b, k)
     tasks = shared_tasks([terms_a, terms_b]) if a.suite == b.suite else ()
-    reason = "different suites" if a.suite != b.suite else _reason(terms_a, terms_b, lambda terms: terms.reason)
+    reason = Reason("different_suites") if a.suite != b.suite else _reason(terms_a, terms_b, lambda terms: terms.reason)
     left = left_out([terms_a, terms_b], tasks) if reason is None else ()
     if reason is None:
         terms_a, terms_b = terms_a.on(tasks), terms_b.on(tasks)
-        reason = None if tasks else "no task in common"
+        reason = None if tasks else Reason("no_common_task")
     ratio = ratios if reason is None else lambda *_: (no_ratio(reason), no_ratio(reason))
     energy_j, co2e_g = ratio(terms_a, terms_b, confidence)
     if parts is not None and co2e_g.value is not None:
@@ -173,7 +174,7 @@ def no_difference(reason: str) -> Difference:
 def ratios(a: Terms, b: Terms, confidence: float) -> tuple[Ratio, Ratio]:
     """The ratios of J and of g per accepted solution, both policies on the same tasks (`Terms.on`)."""
     reason = _reason(a, b, lambda terms: terms.cost_reason)
-    reason = reason or _reason(a, b, lambda terms: None if math.fsum(terms.accepted) > 0 else "none accepted")
+    reason = reason or _reason(a, b, lambda terms: None if math.fsum(terms.accepted) > 0 else Reason("none_accepted"))
     if reason:
         return no_ratio(reason), no_ratio(reason)
     return (
@@ -184,8 +185,8 @@ def ratios(a: Terms, b: Terms, confidence: float) -> tuple[Ratio, Ratio]:
 
 def _reason(a: Terms, b: Terms, of: Callable[[Terms], str | None]) -> str | None:
     """What is the matter with either, by its letter."""
-    found = [f"{name}: {reason}" for name, terms in (("a", a), ("b", b)) if (reason := of(terms))]
-    return "; ".join(found) or None
+    found = [Reason("of", name=name, reason=reason) for name, terms in (("a", a), ("b", b)) if (reason := of(terms))]
+    return Reason.several(found)
 
 
 def _ratio(
@@ -194,7 +195,7 @@ def _ratio(
     influences_a = None if costs_a is None else log_influences(costs_a, a.accepted)
     influences_b = None if costs_b is None else log_influences(costs_b, b.accepted)
     if costs_a is None or costs_b is None or influences_a is None or influences_b is None:
-        return no_ratio("the cost is not positive")
+        return no_ratio(Reason("not_positive"))
     value = math.fsum(costs_a) / math.fsum(a.accepted) / (math.fsum(costs_b) / math.fsum(b.accepted))
     return ratio_of(value, [x - y for x, y in zip(influences_a, influences_b, strict=True)], confidence)
 
@@ -205,7 +206,7 @@ def ratio_of(value: float, influences: Sequence[float], confidence: float) -> Ra
         return Ratio(value=value, interval=None, distinguishable=None, reason=few)
     interval = influence_interval(value, influences, confidence)
     if interval is None:
-        return Ratio(value=value, interval=None, distinguishable=None, reason="too wide to say anything")
+        return Ratio(value=value, interval=None, distinguishable=None, reason=Reason("too_wide"))
     low, high = interval
     apart = low > 1 + _ROUNDING or high < 1 - _ROUNDING
     return Ratio(value=value, interval=interval, distinguishable=apart, reason=None)
@@ -235,7 +236,7 @@ def difference_of(differences: Sequence[float], confidence: float) -> Difference
         return Difference(value_pp=value_pp, interval_pp=None, distinguishable=None, reason=few)
     interval = difference_interval(differences, confidence)
     if interval is None:
-        return no_difference("no task in common")
+        return no_difference(Reason("no_common_task"))
     low, high = interval
     return Difference(
         value_pp=value_pp, interval_pp=(100 * low, 100 * high), distinguishable=low > 0 or high < 0, reason=None
@@ -243,7 +244,7 @@ def difference_of(differences: Sequence[float], confidence: float) -> Difference
 
 
 def too_few(tasks: int) -> str | None:
-    return f"too few tasks: {tasks}, an interval needs {MIN_TASKS}" if tasks < MIN_TASKS else None
+    return Reason("too_few_tasks", tasks=tasks, least=MIN_TASKS) if tasks < MIN_TASKS else None
 
 
 # What else differs.
@@ -256,34 +257,32 @@ def cautions(a: ConfigurationAccount, b: ConfigurationAccount) -> tuple[str, ...
         caution(a, b, part) for part in ("generation", "execution") for caution in (_machine_caution, _time_caution)
     ]
     found += [
-        f"a's energy of {part} is {one.method.value}, b's {other.method.value}"
+        Reason("different_method", part=part, a=one.method.value, b=other.method.value)
         for part in ("generation", "execution")
         if (one := a.provenance[f"energy_j.{part}"]).method is not (other := b.provenance[f"energy_j.{part}"]).method
     ]
-    found += [
-        f"{name} is a chain of attempts and counts as logged" for name, each in (("a", a), ("b", b)) if each.chain
-    ]
+    found += [Reason("counts_as_logged", name=name) for name, each in (("a", a), ("b", b)) if each.chain]
     return tuple(caution for caution in found if caution)
 
 
 def _hardware_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
     one, other = hardware(a), hardware(b)
     if one and other:
-        return None if one == other else f"different hardware: a on {', '.join(one)}; b on {', '.join(other)}"
+        return None if one == other else Reason("different_hardware", a=", ".join(one), b=", ".join(other))
     unknown = " and ".join(name for name, found in (("a", one), ("b", other)) if not found)
-    return f"the GPU of {unknown} is not recorded"
+    return Reason("hardware_unknown", which=unknown)
 
 
 def _batch_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
     one, other = covariate(a, "batch_size"), covariate(b, "batch_size")
     if one is None or other is None or math.isclose(one, other, rel_tol=_BATCH_TOLERANCE):
         return None
-    return f"different batch sizes: a {one:.4g}, b {other:.4g} on average"
+    return Reason("different_batches", a=f"{one:.4g}", b=f"{other:.4g}")
 
 
 def _grid_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
     one, other = (_grids(each.provenance["co2e_g.operational"].source) for each in (a, b))
-    return None if one == other else f"different grids or PUE: a {one}; b {other}"
+    return None if one == other else Reason("different_grids", a=one, b=other)
 
 
 def _grids(source: str) -> str:
@@ -294,14 +293,14 @@ def _grids(source: str) -> str:
 
 def _machine_caution(a: ConfigurationAccount, b: ConfigurationAccount, part: str) -> str | None:
     one, other = (_bare(each.provenance[f"co2e_g.embodied_{part}"].source) or "unknown" for each in (a, b))
-    return None if one == other else f"different machines behind the embodied carbon of {part}: a {one}; b {other}"
+    return None if one == other else Reason("different_machines", part=part, a=one, b=other)
 
 
 def _time_caution(a: ConfigurationAccount, b: ConfigurationAccount, part: str) -> str | None:
     one, other = (sorted(set(_TIME.findall(each.provenance[f"co2e_g.embodied_{part}"].source))) for each in (a, b))
     if one == other or not one or not other:
         return None
-    return f"embodied carbon of {part}: a by {' and '.join(one)}, b by {' and '.join(other)}"
+    return Reason("different_times", part=part, a=" and ".join(one), b=" and ".join(other))
 
 
 def _bare(source: str) -> str:

@@ -16,6 +16,7 @@ from typing import Protocol
 from ..accounts import ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_cost, pass_probability
 from ..model import Configuration
+from ..reasons import Reason
 
 Step = tuple[Configuration, int]  # a configuration, and the attempts that it is allowed
 
@@ -111,13 +112,13 @@ def retrying(account: HasTasks, k: int) -> Terms:
     made = max((row.attempts for row in rows), default=k) if account.chain else k
     nothing = Terms(suite=account.suite, steps=((configuration_of(account), made),))
     if not rows:
-        return replace(nothing, reason="no finished attempts")
+        return replace(nothing, reason=Reason("no_finished"))
     if account.chain:
         accepted = tuple(float(row.accepted) for row in rows)
         solved = tuple(min(number, 1.0) for number in accepted)
     else:
         if short := sum(row.attempts < k for row in rows):
-            return replace(nothing, reason=f"{k} attempts allowed, but {short} of {len(rows)} tasks have fewer")
+            return replace(nothing, reason=Reason("tasks_too_short", k=k, count=short, tasks=len(rows)))
         accepted = solved = tuple(float(pass_probability(row.attempts, row.accepted, k)) for row in rows)
     unknown = sum(row.co2e_g.attempt is None for row in rows)
     return replace(
@@ -127,7 +128,7 @@ def retrying(account: HasTasks, k: int) -> Terms:
         accepted=accepted,
         co2e_g=_costs(account.chain, k, [(row, row.co2e_g) for row in rows]),
         energy_j=_costs(account.chain, k, [(row, row.energy_j) for row in rows]),
-        cost_reason=f"energy missing in {unknown} of {len(rows)} tasks" if unknown else None,
+        cost_reason=Reason("tasks_without_energy", count=unknown, tasks=len(rows)) if unknown else None,
     )
 
 
@@ -168,7 +169,7 @@ def followed(first: Terms, second: Terms) -> Terms:
         accepted=solved,
         co2e_g=costs(first.co2e_g, second.co2e_g),
         energy_j=costs(first.energy_j, second.energy_j),
-        reason=first.reason or second.reason or (None if tasks else "no task in common"),
+        reason=first.reason or second.reason or (None if tasks else Reason("no_common_task")),
         cost_reason=first.cost_reason or second.cost_reason,
     )
 
@@ -237,7 +238,7 @@ def _partial(policies: Sequence[Terms]) -> dict[Configuration, str]:
     holders = Counter(task for own in tasks.values() for task in own)
     common = {task for task, count in holders.items() if 2 * count >= len(tasks)}
     return {
-        configuration: f"has {len(own & common)} of {len(common)} tasks that at least half of the configurations have"
+        configuration: Reason("broken_off", own=len(own & common), common=len(common))
         for configuration, own in tasks.items()
         if 2 * len(own & common) < len(common)
     }
@@ -245,7 +246,7 @@ def _partial(policies: Sequence[Terms]) -> dict[Configuration, str]:
 
 def _useless(terms: Terms) -> str | None:
     if not terms.tasks:
-        return "no task that all configurations have"
+        return Reason("no_task_of_all")
     if not math.fsum(terms.accepted) > 0:
-        return "none accepted"
-    return None if terms.co2e_g and math.fsum(terms.co2e_g) > 0 else "the cost is not positive"
+        return Reason("none_accepted")
+    return None if terms.co2e_g and math.fsum(terms.co2e_g) > 0 else Reason("not_positive")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..accounts import MIN_TASKS, ConfigurationAccount, CostMeans
 from ..carbon import primary_energy_mj, water_litres
 from ..model import J_PER_KWH, Factors, Intensity
+from ..reasons import Reason
 from ..statistics import Interval, guarded_mean_interval, ratio_interval
 from .expectation import (
     Costs,
@@ -52,8 +53,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 _OWN_GENERATION = ("electricity_generation", "hardware_generation")
 _EXECUTION = ("electricity_execution", "hardware_execution")
 
-NO_PRICE = "no price given"
-NO_RECORDS = "what the attempts used up was not given"
+NO_PRICE = Reason("no_price")
+NO_RECORDS = Reason("no_records")
 
 
 def carbon_costs(configuration: ConfigurationAccount) -> Costs | str:
@@ -62,7 +63,7 @@ def carbon_costs(configuration: ConfigurationAccount) -> Costs | str:
     if isinstance(policy, str):
         return policy
     found = task_costs(policy, [(r.task_id, r.attempts, r.accepted, r.co2e_g) for r in configuration.task_rows])
-    return found if found is not None else configuration.pool.reason or "grams missing"
+    return found if found is not None else configuration.pool.reason or Reason("grams_missing")
 
 
 # --- money ------------------------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ def _resource_costs(configuration: ConfigurationAccount, use: Use | None, prices
         means = [(task.means[resource], price) for resource, price in prices.items()]
         tasks.append((task.task_id, task.attempts, task.accepted, _combined(means)))
     found = task_costs(policy, tasks)
-    return found if found is not None else use.why_missing(prices) or "not recorded"
+    return found if found is not None else use.why_missing(prices) or Reason("not_recorded")
 
 
 def _combined(means: Sequence[tuple[CostMeans, float]]) -> CostMeans:
@@ -224,15 +225,15 @@ def _of_each(task_ids: Sequence[str], find: Callable[[str], float | None], name:
     for task_id in task_ids:
         value = find(task_id)
         if value is None:
-            return f"{name} not given" + (f" for {task_id}" if found else "")
+            return Reason("not_given_for", name=name, task=task_id) if found else Reason("not_given", name=name)
         found[task_id] = value
-    return found or "no finished attempts"
+    return found or Reason("no_finished")
 
 
 def workstation_s(co2e_g: Figure, workstation_w: float, grid: Intensity) -> Figure:
     """For how many seconds a workstation emits as much: g * 3.6e6 / (W * I)."""
     if not workstation_w * grid.g_per_kwh > 0:
-        return unknown("a workstation that emits nothing")
+        return unknown(Reason("emits_nothing"))
     return co2e_g.times(J_PER_KWH / (workstation_w * grid.g_per_kwh))
 
 
@@ -373,8 +374,8 @@ def economy(
 
     def constant(value: float | None, name: str) -> Mapping[str, float] | str:
         if value is None:
-            return f"{name} not given"
-        return {row.task_id: value for row in configuration.task_rows} or "no finished attempts"
+            return Reason("not_given", name=name)
+        return {row.task_id: value for row in configuration.task_rows} or Reason("no_finished")
 
     return Economy(
         configuration=configuration,

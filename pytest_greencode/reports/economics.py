@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..accounts import ConfigurationAccount
 from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
-from ..economics.expectation import Direction, Figure
+from ..economics.expectation import Figure
 from ..economics.forecast import Demand, Forecast
 from ..economics.payback import OneOffCost
 from ..economics.resources import key_of
@@ -21,7 +21,6 @@ from .text import columns, escape, left, mass_unit, percent, right, shorten, sig
 
 if TYPE_CHECKING:
     from ..economics.assumptions import Entry
-    from ..economics.history import Change, KeyFigures
     from ..economics.usage import UsageLog
 
 _UNKNOWN = "?"
@@ -62,7 +61,7 @@ def one_off_lines(cost: OneOffCost, currency: str, *, width: int = 80) -> list[s
     notes = [
         (
             "one-off",
-            f"{escape(name)}: {_amount(grams, CO2E)}, {_amount(money, currency)}",
+            f"{escape(name)}: {figure_text(grams, CO2E)}, {figure_text(money, currency)}",
         )
         for name, grams, money in cost.items
     ]
@@ -77,58 +76,6 @@ def assumption_lines(entries: Iterable[Entry], *, width: int = 80) -> list[str]:
         text = f"{escape(entry.name)} = {escape(entry.value)}{unit} ({escape(entry.origin)})"
         lines += wrap(text, max(width, 40), rest="  ")
     return lines
-
-
-_DIRECTIONS = {
-    Direction.LESS: "less",
-    Direction.MORE: "more",
-    Direction.UNCERTAIN: "not told apart",
-    Direction.UNKNOWN: "no interval",
-}
-
-
-def history_lines(
-    figures: Sequence[KeyFigures],
-    changed: Sequence[Change],
-    broken: Sequence[str] = (),
-    *,
-    before: Sequence[KeyFigures] = (),
-    width: int = 80,
-) -> list[str]:
-    """A run's key figures beside the last ones of the same series, and lines that could not be read.
-
-    `before`: the file's lines, of which the last of the same configuration says why a series is a new one.
-    """
-    last = {(each.suite, each.model, each.settings): each for each in before}
-    names = by_suite([*before, *figures])
-    then = {change.now: change for change in changed}
-    notes = []
-    for each in figures:
-        name = names[each.suite, each.model, each.settings]
-        now = _amount(Figure(value=each.co2e_g_per_accepted, interval=each.interval, reason=each.reason), CO2E)
-        change = then.get(each)
-        if change is None:
-            other = last.get((each.suite, each.model, each.settings))
-            why = "" if other is None else f"; {_other(each, other)} since {_when(other)}: not compared"
-            notes.append(("new", f"{name} on {escape(each.suite)}: {now}{why}"))
-            continue
-        ratio = _UNKNOWN if change.ratio is None else f"x {significant(change.ratio)}"
-        since = f"{ratio} since {_when(change.then)}: {_DIRECTIONS[change.direction]}"
-        text = f"{name} on {escape(each.suite)}: {now}; {since}"
-        notes.append(("change", text))
-    notes += [("not read", escape(line)) for line in broken]
-    return list(keyed(notes, max(width, 40)))
-
-
-def _when(line: KeyFigures) -> str:
-    return escape(f"{line.at} {line.revision or ''}".strip())
-
-
-def _other(now: KeyFigures, then: KeyFigures) -> str:
-    """In what two lines of one configuration differ, so that they are not of one series."""
-    pairs = (("another k", now.attempts, then.attempts), ("other tasks", now.tasks, then.tasks))
-    counts = [f"{what} ({new or _UNKNOWN}, was {old or _UNKNOWN})" for what, new, old in pairs if new != old]
-    return ", ".join([*(["other factors"] if now.factors != then.factors else []), *counts])
 
 
 # Side by side.
@@ -235,7 +182,10 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     if economy.co2e_g.value is None:
         yield "unknown", f"CO2e: {escape(economy.co2e_g.reason or '')}"
     else:
-        yield "CO2e", f"{_amount(economy.co2e_g, CO2E)}; one attempt {_amount(economy.co2e_g_per_attempt, CO2E)}"
+        yield (
+            "CO2e",
+            f"{figure_text(economy.co2e_g, CO2E)}; one attempt {figure_text(economy.co2e_g_per_attempt, CO2E)}",
+        )
         work = economy.human_work
         seconds, one = economy.workstation_s, economy.workstation_s_per_attempt
         if seconds.value is not None and one.value is not None:
@@ -258,7 +208,7 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     for unit, found in zip((CO2E, currency), economy.resolved, strict=True):
         if found.total.value is not None:
             parts = f"attempts {amount(found.attempts, unit)} + person {amount(found.fallback, unit)}"
-            yield "resolved", f"{_amount(found.total, unit)} per task, a person finishing the rest: {parts}"
+            yield "resolved", f"{figure_text(found.total, unit)} per task, a person finishing the rest: {parts}"
 
 
 def _money_notes(economy: Economy) -> Iterator[tuple[str, str]]:
@@ -268,8 +218,8 @@ def _money_notes(economy: Economy) -> Iterator[tuple[str, str]]:
     if money.per_accepted.value is None:
         yield "unknown", f"money: {escape(money.per_accepted.reason or '')}"
     else:
-        total = f"{_amount(money.per_accepted, money.currency)}; one attempt "
-        yield "money", total + _amount(money.per_attempt, money.currency)
+        total = f"{figure_text(money.per_accepted, money.currency)}; one attempt "
+        yield "money", total + figure_text(money.per_attempt, money.currency)
     parts = [f"{_PARTS[part.name]} {_shown(part.per_accepted.value, significant)}" for part in money.parts]
     yield "money", ", ".join(parts)
     if money.unpriced:
@@ -361,9 +311,9 @@ def _forecast(found: Forecast) -> Iterator[tuple[str, str]]:
         if month.value is None:
             yield key, f"? ({escape(month.reason or '')})"
         else:
-            yield key, f"{_amount(month, unit)} a month, {_amount(year, unit)} a year"
+            yield key, f"{figure_text(month, unit)} a month, {figure_text(year, unit)} a year"
     if found.per_accepted_g.value is not None:
-        yield "in use", f"{_amount(found.per_accepted_g, CO2E)} per accepted solution"
+        yield "in use", f"{figure_text(found.per_accepted_g, CO2E)} per accepted solution"
 
 
 def _log_notes(log: UsageLog | None, unmet: Iterable[Demand], most: int) -> Iterator[tuple[str, str]]:
@@ -412,7 +362,7 @@ def _shown(value: float | None, show: Callable[[float], str]) -> str:
     return _UNKNOWN if value is None else show(value)
 
 
-def _amount(figure: Figure, unit: str) -> str:
+def figure_text(figure: Figure, unit: str) -> str:
     """A figure with its interval in the same unit; "?" and why where it is not known."""
     if figure.value is None:
         return f"? ({escape(figure.reason or '')})" if figure.reason else _UNKNOWN

@@ -30,10 +30,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """One finding for the head of the page. `tone`: "good", "bad" or "neutral", shown by a word-free mark."""
+    """One finding for the head of a report. `tone`: "good", "bad" or "neutral", shown by a word-free mark.
+
+    `topic`: a word for where there is no room for a mark, as the terminal's notes have it.
+    """
 
     text: Bilingual
     tone: str = "neutral"
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +251,7 @@ class PaybackRow:
 class OneOffRow:
     """An item that is paid once."""
 
-    name: str
+    name: Bilingual
     co2e_g: Amount
     money: Amount
     currency: str

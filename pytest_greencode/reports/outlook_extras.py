@@ -189,5 +189,5 @@ def one_offs(findings: Findings) -> Iterator[OneOffRow]:
     if findings.assumptions.one_off:
         for name, grams, money in findings.one_off.items:
             yield OneOffRow(
-                name=name, co2e_g=amount(grams), money=amount(money), currency=findings.assumptions.currency
+                name=reason(name), co2e_g=amount(grams), money=amount(money), currency=findings.assumptions.currency
             )

@@ -194,7 +194,7 @@ class Page:
     region_unit: str
     explanations: tuple[tuple[Explanation, str], ...]
     one_off_unit: str
-    one_off: tuple[tuple[str, tuple[Shown, ...]], ...]
+    one_off: tuple[tuple[Bilingual, tuple[Shown, ...]], ...]
     month_notes: tuple[Bilingual, ...]
     figures: tuple[Figure, ...]
     raw_run: str

@@ -229,13 +229,13 @@ def _month(row: MonthRow, known: Mapping[Key, Entry], grams: float, currency: st
 # -- payback ---------------------------------------------------------------------------------------------------------
 
 
-def one_off_cells(rows: Iterable[OneOffRow]) -> tuple[str, tuple[tuple[str, tuple[Shown, ...]], ...]]:
+def one_off_cells(rows: Iterable[OneOffRow]) -> tuple[str, tuple[tuple[Bilingual, tuple[Shown, ...]], ...]]:
     """(unit of grams, (name, cells) for each item)."""
     rows = list(rows)
     unit, grams = mass_unit(row.co2e_g.value for row in rows if row.co2e_g.value is not None)
     return unit, tuple(
         (
-            cut(row.name, 60),
+            Bilingual(*(cut(words, 60) for words in row.name)),
             (amount_shown(row.co2e_g, grams), *((amount_shown(row.money),) if row.currency else ())),
         )
         for row in rows

@@ -68,9 +68,12 @@ class ReportType:
 REPORTS: Mapping[str, ReportType] = {
     "json": ReportType(render=_lazy("json", "render_json"), with_findings=True, file_name="greencode-report.json"),
     "html": ReportType(render=_html, with_findings=True, file_name="greencode-report.html"),
-    "markdown": ReportType(render=_lazy("markdown", "render_markdown"), file_name="greencode-report.md"),
+    "markdown": ReportType(
+        render=_lazy("markdown", "render_markdown"), with_findings=True, file_name="greencode-report.md"
+    ),
     "github": ReportType(
         render=_lazy("markdown", "render_markdown"),
+        with_findings=True,
         variable="GITHUB_STEP_SUMMARY",
         append_limit_bytes=STEP_SUMMARY_BYTES,
     ),
@@ -103,8 +106,12 @@ def default_path(kind: str, environment: Mapping[str, str], *, flag: str) -> Pat
 
 def render_report(kind: str, account: Account, run_facts: RunFacts, findings: Findings | None = None) -> str:
     """The text of a report of that kind."""
-    report = REPORTS[kind]
-    return report.render(account, run_facts, findings) if report.with_findings else report.render(account, run_facts)
+    return _rendered(kind, account, run_facts, findings)
+
+
+def _rendered(kind: str, account: Account, run_facts: RunFacts, findings: Findings | None, **options: int) -> str:
+    beyond = [findings] if REPORTS[kind].with_findings else []
+    return REPORTS[kind].render(account, run_facts, *beyond, **options)
 
 
 def write_report(
@@ -119,7 +126,7 @@ def write_report(
     with path.open("ab") as file:
         before = b"\n" if file.tell() else b""
         room = limit_bytes - file.tell() - len(before)
-        text = REPORTS[kind].render(account, run_facts, limit_bytes=room).encode("utf-8", "backslashreplace")
+        text = _rendered(kind, account, run_facts, findings, limit_bytes=room).encode("utf-8", "backslashreplace")
         if len(text) > room:
             raise UsageProblem(
                 f"it holds {file.tell()} bytes already, and takes {limit_bytes}; report in a step of its own"

@@ -90,12 +90,13 @@ def render_terminal(
 
 
 class SuiteTable(NamedTuple):
-    """What there is to show of a suite, best configuration first; all text is escaped.
+    """What there is to show of a suite, best configuration first; all text but the suite's own name is escaped.
 
     `rows` are of configurations with a finished attempt, and `columns` have a cell for each of them; so has
     `green_capacity`, which is empty where nobody asked for it. `notes` (key, text) are of all configurations.
     """
 
+    suite: str
     title: str
     rows: list[Row]
     columns: list[Column]
@@ -110,6 +111,7 @@ def suite_tables(account: Account) -> Iterator[SuiteTable]:
         finished = [row for row in rows if row.configuration.attempts]
         compared = any(row.configuration.green_capacity is not None for row in finished)
         yield SuiteTable(
+            suite=suite,
             title=_title(suite, [row.configuration for row in finished]),
             rows=finished,
             columns=_value_columns([row.configuration for row in finished]) if finished else [],
