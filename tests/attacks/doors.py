@@ -198,7 +198,10 @@ def add(a, b):
         door("scheduler", os.sched_setscheduler, pid, os.SCHED_BATCH, os.sched_param(0))
         door("group", os.setpgid, pid, pid)
     for name in (resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
-        door("raise", resource.setrlimit, name, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        hard = resource.getrlimit(name)[1]
+        if hard != resource.RLIM_INFINITY:
+            door("raise", resource.setrlimit, name, (hard, resource.RLIM_INFINITY))
+            door("raise", resource.setrlimit, name, (hard, hard + 1))
     return doors
 """,
 )
