@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from attacks.corpus import Corpus
+from attacks.corpus import NO_DOOR, Corpus
 
 CORPUS = Corpus("doors")
 forger, wrecker, burglar = CORPUS.forger, CORPUS.wrecker, CORPUS.burglar
@@ -198,7 +198,10 @@ def add(a, b):
         door("scheduler", os.sched_setscheduler, pid, os.SCHED_BATCH, os.sched_param(0))
         door("group", os.setpgid, pid, pid)
     for name in (resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE):
-        door("raise", resource.setrlimit, name, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        hard = resource.getrlimit(name)[1]
+        if hard != resource.RLIM_INFINITY:
+            door("raise", resource.setrlimit, name, (hard, resource.RLIM_INFINITY))
+            door("raise", resource.setrlimit, name, (hard, hard + 1))
     return doors
 """,
 )
@@ -252,7 +255,7 @@ CALLS = {
     "modify_ldt": (154, 1, b"\\0" * 16, 16), "init_module": (175, b"", 0, b""), "kexec": (246, 0, 0, 0, 0),
     "open_by_handle_at": (304, -100, b"\\0" * 16, 0), "fanotify": (300, 0, 0), "kcmp": (312, 1, 1, 0, 0, 0),
     "fork": (57,), "vfork-as-fork": (56, 17, 0, 0, 0, 0), "clone3": (435, b"\\0" * 88, 88),
-    "x32-getpid": (0x40000000 + 39,), "prlimit-init": (302, 1, 0, b"\\xff" * 16, 0), "capset": (126, b"\\x22\\x05\\x08\\x20" + b"\\0" * 4, b"\\xff" * 24),
+    "prlimit-init": (302, 1, 0, b"\\xff" * 16, 0), "capset": (126, b"\\x22\\x05\\x08\\x20" + b"\\0" * 4, b"\\xff" * 24),
 }
 def add(a, b):
     doors = []
@@ -265,6 +268,16 @@ def add(a, b):
         if result >= 0: doors.append(name)
     return doors
 """,
+)
+wrecker(
+    "x32-system-call",  # refused, or killed for
+    """import ctypes, platform
+def add(a, b):
+    if platform.machine() != "x86_64": return ""
+    return "x32" if ctypes.CDLL(None).syscall(0x40000000 + 39) > 0 else ""
+""",
+    tests=NO_DOOR,
+    verdicts=frozenset({"accepted", "crashed"}),
 )
 burglar(
     "new-processes",
