@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Account, ConfigurationAccount
 from .baseline import Baseline, BaselineConfiguration, Money, conditions, grids, told_apart
+from .economics.expectation import Costs
 from .gate.decisions import Decision, decide
 from .gate.rules import Field, Rule
 from .gate.subjects import Subject, subject_of
@@ -43,15 +45,16 @@ def gate_of_run(
     subjects = subjects_of(own, rules, samples, _economies(ledger, run_id, own, priced))
     if baseline is None or not any(rule.relative for rule in rules):
         return decide(rules, subjects, strict=strict)
-    # The baseline's grids on both sides: that a grid has changed is nobody's regression.
+    # The baseline's grids on both sides, as a grid that has changed is nobody's regression; and one number of attempts.
+    common = _common_attempts(own, baseline)
     again = account_of_run(
         ledger, run_id, baseline.factors, attempts_allowed=attempts_allowed, regions=baseline.regions
     )
     return decide(
         rules,
         subjects,
-        references_of(baseline, rules, _currency(assumptions)),
-        repriced=subjects_of(again, rules, samples, _economies(ledger, run_id, again, priced)),
+        references_of(baseline, rules, _currency(assumptions), common),
+        repriced=subjects_of(again, rules, samples, _economies(ledger, run_id, again, priced), common),
         strict=strict,
         baseline=baseline_name or "baseline",
         differences=differences(baseline, own, facts),
@@ -74,36 +77,61 @@ def subjects_of(
     rules: Iterable[Rule],
     samples: Mapping[tuple[str, str, str], str],
     economies: Mapping[tuple[str, str, str], Economy],
+    attempts: Mapping[tuple[str, str, str], int] = MappingProxyType({}),
 ) -> list[Subject]:
-    """The configurations of an account, with the quantities that the rules are about."""
+    """The configurations of an account, with the quantities that the rules are about.
+
+    `attempts`: k of some of them, in place of the headline's; money is the headline's only.
+    """
     fields = _fields(rules)
     found = []
     for each in account.configurations:
         key = each.suite, each.model, each.settings
-        economy = economies.get(key)
+        economy, allowed = economies.get(key), each.per_accepted.attempts
+        k = attempts.get(key, allowed)
         found.append(
             subject_of(
                 each,
                 fields,
-                each.per_accepted.attempts,
+                k,
+                allowed=allowed,
                 incomplete=_incomplete(each),
-                money="no price given" if economy is None else economy.money.costs,
+                money=_at(k, allowed, "no price given" if economy is None else economy.money.costs),
                 samples=samples.get(key),
             )
         )
     return found
 
 
-def references_of(baseline: Baseline, rules: Iterable[Rule], currency: str | None) -> list[Subject]:
-    """What the baseline has of the rules' quantities."""
-    fields = _fields(rules)
-    return [
-        subject_of(each, fields, each.attempts_allowed, money=_kept(each, currency), samples=each.samples)
-        for each in baseline.configurations
-    ]
+def references_of(
+    baseline: Baseline, rules: Iterable[Rule], currency: str | None, attempts: Mapping[tuple[str, str, str], int]
+) -> list[Subject]:
+    """What the baseline has of the rules' quantities; `attempts` as in `subjects_of`."""
+    fields, found = _fields(rules), []
+    for each in baseline.configurations:
+        allowed = each.attempts_allowed
+        k = attempts.get(each.key, allowed)
+        money = _at(k, allowed, _kept(each, currency))
+        found.append(subject_of(each, fields, k, allowed=allowed, money=money, samples=each.samples))
+    return found
 
 
-def _kept(each: BaselineConfiguration, currency: str | None) -> Mapping[str, Any] | str:
+def _common_attempts(account: Account, baseline: Baseline) -> dict[tuple[str, str, str], int]:
+    """Where the two allow different numbers of attempts, the smaller one."""
+    kept = {each.key: each.attempts_allowed for each in baseline.configurations}
+    found = {}
+    for each in account.configurations:
+        now, then = each.per_accepted.attempts, kept.get((each.suite, each.model, each.settings))
+        if now is not None and then is not None:
+            found[each.suite, each.model, each.settings] = min(now, then)
+    return found
+
+
+def _at(k: int | None, allowed: int | None, money: Costs | str) -> Costs | str:
+    return money if k == allowed else f"money is known at {allowed} attempts only"
+
+
+def _kept(each: BaselineConfiguration, currency: str | None) -> Costs | str:
     if each.money is None:
         return "it was saved without prices"
     return each.money.tasks if each.money.currency == currency else f"it is in {each.money.currency}"

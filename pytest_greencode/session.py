@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
-GATE_EXIT_CODE = 8
 # Waiting for longer than this wants a word.
 LONG_S = 10.0
 
@@ -594,6 +593,12 @@ class GreencodeSession:
             self._finish(exitstatus)
 
     def _finish(self, exitstatus: int) -> None:
+        try:
+            self._account(exitstatus)
+        finally:
+            self._set_exit_code(exitstatus)
+
+    def _account(self, exitstatus: int) -> None:
         if self._ledger is None:
             self._metering.close()
             return
@@ -610,12 +615,22 @@ class GreencodeSession:
                 self._settle(self._ledger)
         except GreencodeError as error:
             self._failure = error
+
+    def _set_exit_code(self, exitstatus: int) -> None:
+        is_judged = bool(self.options.rules) and not self._is_worker and not self._only_collects
+        if is_judged and self.decision is None and self._failure is None:
+            from pytest_greencode.gate.decisions import decide
+
+            # Nothing was attempted, and who asked for a gate should not take that for a pass.
+            self.decision = decide(self.options.rules, (), strict=self.options.strict)
         if self._session is None or exitstatus != pytest.ExitCode.OK:
             return
         if self._failure is not None:
             self._session.exitstatus = HARNESS_EXIT_CODE
         elif self.decision is not None and self.decision.failed:
-            self._session.exitstatus = GATE_EXIT_CODE
+            from pytest_greencode.gate.rules import EXIT_CODE
+
+            self._session.exitstatus = EXIT_CODE
 
     def _has_results(self) -> bool:
         return bool(self._declared) or (self._project is not None and self._project.selected > 0)
@@ -699,9 +714,12 @@ class GreencodeSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._failure is not None:
             terminalreporter.line(_lines(self._failure), red=True)
-        if self.account is None or self._ledger is None:
-            return
-        if not self.account.configurations and self.account.project is None:
+        if (
+            self.account is None
+            or self._ledger is None
+            or (not self.account.configurations and self.account.project is None)
+        ):
+            self._show_decision(terminalreporter)
             return
         verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
         facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
@@ -726,19 +744,24 @@ class GreencodeSession:
             terminalreporter.line(f"{'run':<13}{self._shown_again(base)}")
             for key, path in places:
                 terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
-        if self.decision is not None:
-            from pytest_greencode.reports.gate import gate_lines, tone
-
-            configurations = self.account.configurations
-            rules, sentence = gate_lines(self.decision, configurations, width=width, verbosity=verbosity)
-            for line in rules:
-                terminalreporter.line(line)
-            for line in sentence:
-                terminalreporter.line(line, **{tone(self.decision): True})
+        self._show_decision(terminalreporter)
         for problem in problems:
             terminalreporter.line("\n".join(message(problem)), red=True)
         if verbosity >= -1:
             terminalreporter.line("")
+
+    def _show_decision(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.decision is None:
+            return
+        from pytest_greencode.reports.gate import gate_lines, tone
+
+        width = min(80, terminalreporter._tw.fullwidth)
+        configurations = () if self.account is None else self.account.configurations
+        rules, sentence = gate_lines(self.decision, configurations, width=width, verbosity=terminalreporter.verbosity)
+        for line in rules:
+            terminalreporter.line(line)
+        for line in sentence:
+            terminalreporter.line(line, **{tone(self.decision): True})
 
     def _shown_again(self, base: Path) -> str:
         """The run's id, in the command that shows the run again."""

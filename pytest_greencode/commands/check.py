@@ -10,7 +10,17 @@ from pytest_greencode.baseline import read_baseline
 from pytest_greencode.commands.output import say
 from pytest_greencode.commands.stored_run import StoredRun, add_run_options, run_named, stored_run
 from pytest_greencode.errors import UsageProblem
-from pytest_greencode.gate import FALSE_ALARM, Field, Noise, Subject, field_named, noise, parse_rules, subject_of
+from pytest_greencode.gate import (
+    EXIT_CODE,
+    FALSE_ALARM,
+    Field,
+    Noise,
+    Subject,
+    field_named,
+    noise,
+    parse_rules,
+    subject_of,
+)
 from pytest_greencode.ledger import ID_LENGTH
 from pytest_greencode.reports.gate import gate_lines
 from pytest_greencode.reports.terminal import keyed
@@ -20,7 +30,6 @@ from pytest_greencode.run_gate import gate_of_run, samples_of
 
 HELP = "rules on a run in the ledger; --aa: how far runs of the same samples differ"
 
-GATE_EXIT_CODE = 8
 _AA_FIELDS = ("co2e_per_accepted_g", "energy_per_accepted_j", "pass_at_1", "waste_share")
 _MOST_RUNS = 50
 
@@ -31,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gate.add_argument("--fail", action="append", default=[], metavar="FIELD:LIMIT", help="a rule (repeatable)")
     gate.add_argument("--baseline", type=Path, metavar="PATH", help="what relative rules compare with")
     gate.add_argument(
-        "--differences", choices=("refuse", "accept"), default="refuse", help="a baseline of another CPU ..."
+        "--differences",
+        choices=("refuse", "accept"),
+        default="refuse",
+        help="a baseline of another CPU, meter, image, suite, grid or number of attempts (default: refuse)",
     )
     gate.add_argument("--strict", action="store_true", help="only a pass is exit code 0")
     gate.add_argument(
@@ -74,7 +86,7 @@ def _gate(found: StoredRun, options: argparse.Namespace) -> int:
     rules_lines, sentence = gate_lines(decision, account.configurations)
     for line in [*found.cautions(), *found.places(), *rules_lines, *sentence]:
         say(line)
-    return GATE_EXIT_CODE if decision.failed else 0
+    return EXIT_CODE if decision.failed else 0
 
 
 # A/A.

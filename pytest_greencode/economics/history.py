@@ -1,7 +1,7 @@
 """The history of key figures: an append-only file, one JSON line for each configuration of each run.
 
 A line says what a run found, with its intervals, so that a later run can be set beside the last one without its ledger
-(`trend`). Pure but for the file.
+(`trend`). A merge is judged by the gate, which pairs tasks. Pure but for the file.
 """
 
 from __future__ import annotations

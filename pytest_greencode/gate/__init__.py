@@ -6,10 +6,11 @@ this way: docs/explanation/gate.md.
 
 from .decisions import FALSE_ALARM, Decision, Outcome, RuleDecision, decide, decision_from
 from .noise import Noise, noise
-from .rules import Field, Limit, Rule, field_named, parse_rule, parse_rules
+from .rules import EXIT_CODE, Field, Limit, Rule, field_named, parse_rule, parse_rules
 from .subjects import Quantity, Subject, subject_of
 
 __all__ = [
+    "EXIT_CODE",
     "FALSE_ALARM",
     "Decision",
     "Field",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..accounts import MIN_TASKS
@@ -203,7 +203,7 @@ class _Gate:
         if value is None:
             return self._without_value(rule, subject, quantity, rule.limit, 1.0, "")
         pairs = list(quantity.units.values())
-        few = _too_few(pairs)
+        few = _too_few(pairs, subject.units_called)
         if rule.field.share:
             most = max((whole for _, whole in pairs), default=0.0) or 1.0
             tops, bottoms = ([min(max(x / most, 0.0), 1.0) for x in column] for column in _columns(pairs))
@@ -234,22 +234,23 @@ class _Gate:
         then = then.on(shared)
         before = then.value
         if before is None or (before <= 0 and rule.kind is Limit.RATIO):
-            return untold("nothing in the baseline to compare with" if shared else "no task in common")
+            what = subject.units_called
+            return untold("nothing in the baseline to compare with" if shared else f"no {what} in common")
         if now.value is None:
             # Nothing accepted: a cost beyond the limit if even its lower bound is, against the worst of the baseline.
             pairs = list(then.units.values())
             worst = ratio_interval(*_columns(pairs), self.confidence)
             high = before if worst is None else worst[1]
             return self._without_value(rule, subject, now, rule.limit * high, high, " times the baseline's")
-        if len(shared) == len(now.units):
-            now = replace(now, fruitless=None)
         now = now.on(shared)
         value = now.value
         if value is None:
-            return untold("none accepted of the tasks in common")
+            return untold(f"nothing to divide by among the {subject.units_called} in common")
         same = subject.samples is not None and subject.samples == reference.samples
-        compared, interval, few = _paired(rule, now, then, self.confidence, guarded=not same)
-        return self._judged(rule, subject, value, compared, interval, few or "no interval", baseline=before)
+        compared, interval = _paired(rule, now, then, self.confidence, guarded=not same)
+        few = _too_few(shared, subject.units_called)
+        none = few or "the value is not positive"
+        return self._judged(rule, subject, value, compared, None if few else interval, none, baseline=before)
 
     def _without_value(
         self, rule: Rule, subject: Subject, quantity: Quantity, limit: float, unit: float, what: str
@@ -292,21 +293,25 @@ class _Gate:
             decision = Outcome.PASS
         more = _more(rule, compared, interval, units) if decision is Outcome.INCONCLUSIVE else None
         samples = None if more is None else math.ceil(more * subject.attempts)
-        reason = _in_words(rule, decision, compared, interval, self.confidence, baseline, more, samples)
+        reason = _in_words(rule, decision, compared, interval, self.confidence, baseline)
+        if more is not None:
+            reason += f"; about {samples} more samples ({more} more {subject.units_called} like these) would"
         return self._told(rule, subject, decision, reason, **figures, more_samples=samples)
 
 
 def _differences(subject: Subject, reference: Subject) -> list[str]:
-    """Between the two sides of one configuration: attempts allowed, and tasks."""
+    """Between the two sides of one configuration: attempts allowed, and the tasks of a benchmark."""
     found = []
     if subject.allowed != reference.allowed:
         found.append(f"attempts allowed: baseline {reference.allowed}, now {subject.allowed}")
+    if not subject.fixed_units:
+        return found
     now, then = (
         {unit for quantity in each.quantities.values() for unit in quantity.units} for each in (subject, reference)
     )
     for count, what in ((len(then - now), "are not in this run"), (len(now - then), "are not in the baseline")):
         if count and now and then:
-            found.append(f"{count} tasks {what}")
+            found.append(f"{count} {subject.units_called} {what}")
     return found
 
 
@@ -314,40 +319,39 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
     return [top for top, _ in pairs], [bottom for _, bottom in pairs]
 
 
-def _too_few(pairs: Sequence[object]) -> str | None:
-    return f"too few tasks: {len(pairs)}, an interval needs {MIN_TASKS}" if len(pairs) < MIN_TASKS else None
+def _too_few(units: Sequence[object], called: str) -> str | None:
+    return f"too few {called}: {len(units)}, an interval needs {MIN_TASKS}" if len(units) < MIN_TASKS else None
 
 
 def _paired(
     rule: Rule, now: Quantity, then: Quantity, confidence: float, *, guarded: bool
-) -> tuple[float, Interval | None, str | None]:
-    """The ratio, or the difference in percentage points, with its paired interval, or why it has none.
+) -> tuple[float, Interval | None]:
+    """The ratio, or the difference in percentage points, with its paired interval; None where that needs more.
 
     `guarded`: other samples might have differed where these agree. The same programs run again would not.
     """
     value, before = now.value or 0.0, then.value or 0.0
     pairs = [(*now.units[unit], *then.units[unit]) for unit in now.units]
-    few = _too_few(pairs)
     tops, bottoms, tops_then, bottoms_then = (list(column) for column in zip(*pairs, strict=True))
     if rule.kind is Limit.RATIO:
         ratio = value / before
         ours, theirs = log_influences(tops, bottoms), log_influences(tops_then, bottoms_then)
-        if few or ours is None or theirs is None:
-            return ratio, None, few or "the value is not positive"
-        return ratio, influence_interval(ratio, [a - b for a, b in zip(ours, theirs, strict=True)], confidence), None
-    points = 100 * (value - before)
-    if few:
-        return points, None, few
+        if ours is None or theirs is None:
+            return ratio, None
+        return ratio, influence_interval(ratio, [a - b for a, b in zip(ours, theirs, strict=True)], confidence)
+    points, m = 100 * (value - before), len(pairs)
     if guarded and rule.field.k is not None:
         found = difference_interval([a - b for a, b in zip(tops, tops_then, strict=True)], confidence)
-        return points, None if found is None else (100 * found[0], 100 * found[1]), None
-    weight, weight_then, m = math.fsum(bottoms), math.fsum(bottoms_then), len(pairs)
+        return points, None if found is None else (100 * found[0], 100 * found[1])
+    if m < 2:
+        return points, None
+    weight, weight_then = math.fsum(bottoms), math.fsum(bottoms_then)
     squares = math.fsum(
         ((top - value * bottom) / weight - (other - before * base) / weight_then) ** 2
         for top, bottom, other, base in pairs
     )
     half = 100 * student_t_quantile((1 + confidence) / 2, m - 1) * math.sqrt(m / (m - 1) * squares)
-    return points, (points - half, points + half), None
+    return points, (points - half, points + half)
 
 
 def _more(rule: Rule, compared: float, interval: Interval, units: int) -> int | None:
@@ -365,18 +369,10 @@ def _more(rule: Rule, compared: float, interval: Interval, units: int) -> int | 
 
 
 def _in_words(
-    rule: Rule,
-    decision: Outcome,
-    compared: float,
-    interval: Interval,
-    confidence: float,
-    baseline: float | None,
-    more: int | None,
-    samples: int | None,
+    rule: Rule, decision: Outcome, compared: float, interval: Interval, confidence: float, baseline: float | None
 ) -> str:
     unit = f" {rule.field.unit}" if rule.field.unit and rule.kind is Limit.VALUE else ""
     low, high = interval
-    level = f"{100 * confidence:.3g} %"
     allowed = rule.text.rpartition(":")[2]
     if rule.kind is Limit.POINTS:
         text = f"{compared:+.1f} pp [{low:+.1f}, {high:+.1f}] against the baseline's {100 * (baseline or 0.0):.1f} %"
@@ -384,14 +380,11 @@ def _in_words(
         text = f"{compared:.4g} times the baseline's [{low:.4g}, {high:.4g}]"
     else:
         text = f"{compared:.4g}{unit} [{low:.4g}, {high:.4g}]"
-    text += f" ({level})"
-    if decision is Outcome.PASS:
-        return f"{text}, within {allowed}"
-    if decision is Outcome.FAIL:
-        return f"{text}, and {allowed} is allowed"
-    if more is None:
-        return f"{text}: too close to {allowed} to be told"
-    return f"{text}: cannot be told from {allowed}; about {samples} more samples ({more} more tasks like these) would"
+    text += f" ({100 * confidence:.3g} %)"
+    return {
+        Outcome.PASS: f"{text}, within {allowed}",
+        Outcome.FAIL: f"{text}, and {allowed} is allowed",
+    }.get(decision, f"{text}: cannot be told from {allowed}")
 
 
 def plain(decision: Decision) -> dict[str, Any]:

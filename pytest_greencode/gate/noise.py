@@ -18,6 +18,8 @@ from .decisions import FALSE_ALARM
 from .subjects import Subject
 
 Key = tuple[str, str, str]
+# What sums of equal numbers in another order differ by.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ def noise(field: str, share: bool, runs: Sequence[Sequence[Subject]]) -> Noise |
     degrees = len(values) * (len(runs) - 1)
     squares = math.fsum(_squares(known if share else [math.log(value) for value in known]) for known in values.values())
     deviation = math.sqrt(squares / degrees)
+    if deviation < _ROUNDING:
+        deviation = 0.0
     # Configurations of one run share its machine's mood: they are no independent runs.
     reach = student_t_quantile(1 - FALSE_ALARM, len(runs) - 1) * deviation * math.sqrt(2)
     return Noise(

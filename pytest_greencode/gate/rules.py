@@ -12,6 +12,9 @@ from fnmatch import fnmatchcase
 
 from ..errors import UsageProblem
 
+# Of a session, or of `greencode check`, whose gate fails.
+EXIT_CODE = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:

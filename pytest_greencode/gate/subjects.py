@@ -41,7 +41,9 @@ class Subject:
     """One configuration on one suite, or an ordinary test suite (`model` is its name then, `suite` empty).
 
     `quantities` by field name. `incomplete`: why none of them may be judged. `attempts` per unit, on average.
-    `samples` tells whether two subjects are of the same programs; None where nobody knows.
+    `allowed` is the headline's k. `samples` tells whether two subjects are of the same programs; None where nobody
+    knows. `fixed_units`: units are those of a benchmark, so that one more or less is a difference to a baseline; the
+    tests of a project come and go.
     """
 
     suite: str
@@ -52,6 +54,8 @@ class Subject:
     attempts: float = 1.0
     allowed: int | None = None
     samples: str | None = None
+    units_called: str = "tasks"
+    fixed_units: bool = True
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -80,11 +84,12 @@ def subject_of(
     fields: Iterable[Field],
     k: int | None,
     *,
+    allowed: int | None = None,
     incomplete: str | None = None,
     money: Costs | str = "no price given",
     samples: str | None = None,
 ) -> Subject:
-    """A configuration at most `k` attempts a task. `money` is of the same `k`."""
+    """A configuration at most `k` attempts a task; `allowed` are `k` unless told otherwise. `money` is of these."""
     rows = account.task_rows
     return Subject(
         suite=account.suite,
@@ -93,7 +98,7 @@ def subject_of(
         quantities={each.name: _quantity(account, each, k, money) for each in fields},
         incomplete=incomplete or (None if rows and k else "no finished attempts"),
         attempts=sum(row.attempts for row in rows) / len(rows) if rows else 1.0,
-        allowed=k,
+        allowed=k if allowed is None else allowed,
         samples=samples,
     )
 

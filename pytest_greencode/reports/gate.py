@@ -46,7 +46,7 @@ def gate_sentence(
     strict = ", and --greencode-strict asks for a pass" if decision.failed and not is_fail else ""
     reasons = [each for each in decision.rules if each.decision is decision.decision]
     if decision.decision is Outcome.PASS or not reasons or (reasons_stand_beside and not is_fail):
-        return f"{word}: {len(reasons)} of {count} rule{'s' * (count != 1)}{strict}"
+        return f"{word}: {len(reasons)} of {count} check{'s' * (count != 1)}{strict}"
     first = f"{rule_name(reasons[0], configurations)}: {escape(reasons[0].reason)}"
     more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     return f"{word}{strict}: {first}{more}"
