@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import carbon
 from .accounting import account
 from .accounts import Account
 from .attribution import Balance, attribute, with_energy, with_measured
-from .errors import UsageProblem
+from .errors import LedgerError, UsageProblem
 from .ledger import Ledger
-from .model import AttemptRecord, Configuration, Factors, Intensity, Measured, Window
+from .model import AttemptRecord, Configuration, Factors, Intensity, Machine, Measured, Window
 from .pricing import Pricing
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ def account_of_run(
     *,
     attempts_allowed: int | None = None,
     weights: Mapping[str, float] | None = None,
+    regions: Mapping[str, Intensity] = MappingProxyType({}),
 ) -> Account:
     """Everything that a ledger knows of a run, accounted for. Raises LedgerError.
 
-    `weights` of Green Capacity in place of the run's own.
+    `weights` of Green Capacity in place of the run's own; `regions` in place of what is known of them.
     """
     facts = ledger.facts(run_id)
-    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts)
+    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts, regions)
     return account(
         found.attempts,
         pricing,
@@ -129,12 +131,31 @@ def _usage(assumptions: Assumptions, kept: Mapping[str, Any]) -> UsageLog | None
     return read_usage(assumptions.log_path)
 
 
-def pricing_of(factors: Factors, facts: Mapping[str, Any]) -> Pricing:
+def factors_of_run(facts: Mapping[str, Any]) -> Factors | None:
+    """The factors with which a run was accounted for; None where its facts have none. Raises LedgerError."""
+    found = facts.get("factors")
+    if found is None:
+        return None
+    try:
+        values = dict(found)
+        for site in ("generation", "execution"):
+            values[site] = Intensity(**values[site])
+            if values.get(f"{site}_machine") is not None:
+                values[f"{site}_machine"] = Machine(**values[f"{site}_machine"])
+        return Factors(**{name: values[name] for name in (f.name for f in fields(Factors)) if name in values})
+    except (TypeError, ValueError, KeyError) as error:
+        raise LedgerError(f"the run's factors are not as this version writes them: {error}") from None
+
+
+def pricing_of(
+    factors: Factors, facts: Mapping[str, Any], regions: Mapping[str, Intensity] = MappingProxyType({})
+) -> Pricing:
     """Prices by the factors, and by the regions and GPUs that the records themselves name.
 
-    What a plugin said of regions while the run went on is in its facts, and counts before the carried table.
+    What a plugin said of regions while the run went on is in its facts, and counts before the carried table; `regions`
+    count before both.
     """
-    told = {region: Intensity(**values) for region, values in facts.get("regions", {}).items()}
+    told = {region: Intensity(**values) for region, values in facts.get("regions", {}).items()} | dict(regions)
     return Pricing(factors, lambda region: told.get(region) or _intensity_of_region(region), carbon.gpu)
 
 

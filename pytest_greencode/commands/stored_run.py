@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode.accounts import Account
-from pytest_greencode.economics.assumptions import read_assumptions
+from pytest_greencode.economics.assumptions import Assumptions, read_assumptions
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
 from pytest_greencode.ledger import DEFAULT_LEDGER, ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.model import Configuration, Factors
 from pytest_greencode.reports.names import configuration_named
 from pytest_greencode.reports.text import escape, shown_path
-from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
-from pytest_greencode.sites import SiteTexts, assumed, factors_of, factors_of_run
+from pytest_greencode.run_account import account_of_run, assumptions_of_run, factors_of_run, findings_of_run
+from pytest_greencode.sites import SiteTexts, assumed, factors_of
 
 _LATEST = 5
 
@@ -91,7 +91,7 @@ class StoredRun:
         return account_of_run(self.ledger, self.run_id, self.factors, attempts_allowed=self.attempts)
 
     def findings(self, options: argparse.Namespace, account: Account) -> Findings:
-        stronger = None if options.stronger is None else _run_id(self.ledger, options.stronger, "--stronger")
+        stronger = None if options.stronger is None else run_named(self.ledger, options.stronger, "--stronger")
         old, new = _change(options, account)
         return findings_of_run(
             self.ledger,
@@ -103,6 +103,12 @@ class StoredRun:
             target=getattr(options, "target", None),
             stronger=stronger,
         )
+
+    def assumptions(self, path: Path | None) -> Assumptions | None:
+        """Those of a file, else the run's; None where it had none."""
+        if path is not None:
+            return read_assumptions(path)
+        return assumptions_of_run(self.facts) if self.facts.get("assumptions") else None
 
     def cautions(self) -> list[str]:
         """Lines on what makes the figures less certain than they look."""
@@ -139,7 +145,7 @@ def _change(options: argparse.Namespace, account: Account) -> tuple[Configuratio
     return old, new
 
 
-def _run_id(ledger: Ledger, asked: str, flag: str) -> str:
+def run_named(ledger: Ledger, asked: str, flag: str) -> str:
     """The run whose id is or begins so. Raises UsageProblem."""
     runs = ledger.runs()
     found = [each for each in runs if asked and each.run_id.startswith(asked)]
@@ -164,7 +170,7 @@ def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
     path = ledger_path(options.ledger)
     ledger = Ledger(path, read_only=True)
     try:
-        run_id = ledger.last_run() if options.run is None else _run_id(ledger, options.run, "--run")
+        run_id = ledger.last_run() if options.run is None else run_named(ledger, options.run, "--run")
         if run_id is None or not ledger.records(run_id):
             raise UsageProblem(f"--ledger {path}: no attempts of any run; run `pytest --greencode FILE...` first")
         facts, sites = ledger.facts(run_id), _sites(options)

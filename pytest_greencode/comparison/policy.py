@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Protocol
 
 from ..accounts import ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_cost, pass_probability
@@ -79,11 +80,26 @@ class Terms:
         )
 
 
-def configuration_of(account: ConfigurationAccount) -> Configuration:
+class HasTasks(Protocol):
+    """What a policy needs of a configuration's account: of this run, or of what a baseline has kept of one."""
+
+    @property
+    def suite(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def settings(self) -> str: ...
+    @property
+    def chain(self) -> bool: ...
+    @property
+    def task_rows(self) -> Sequence[TaskRow]: ...
+
+
+def configuration_of(account: HasTasks) -> Configuration:
     return Configuration(model=account.model, settings=account.settings)
 
 
-def retrying(account: ConfigurationAccount, k: int) -> Terms:
+def retrying(account: HasTasks, k: int) -> Terms:
     """Attempts of one configuration until one is accepted, at most `k`.
 
     Attempts of a chain cannot be redrawn: it counts as logged, whatever `k`, and its step says how many attempts were

@@ -2,7 +2,7 @@
 
 A line says what a run found, with its interval, so that a later run can be set beside the last one without its ledger.
 Two runs are not paired here: a change counts as one only where their intervals do not overlap, which asks for more than
-a paired comparison would. To judge a merge, compare ledgers. Pure but for the file.
+a paired comparison would. A merge is judged by the gate. Pure but for the file.
 """
 
 from __future__ import annotations
