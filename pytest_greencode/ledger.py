@@ -242,6 +242,11 @@ class Ledger:
                 "UPDATE run SET finished_at = ?, facts = ? WHERE run_id = ?", (finished_at, facts, run_id)
             )
 
+    def add_facts(self, run_id: str, **more: Any) -> None:
+        facts = json.dumps({**self.facts(run_id), **more})
+        with self._writing() as connection:
+            connection.execute("UPDATE run SET facts = ? WHERE run_id = ?", (facts, run_id))
+
     def last_run(self) -> str | None:
         """The latest run in which anything finished."""
         rows = self._rows(

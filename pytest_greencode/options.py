@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_greencode.gate.rules import Rule
     from pytest_greencode.sites import SiteTexts
 
 # Kept free of imports from this package: it is loaded in every pytest run, with --greencode or without.
@@ -75,6 +76,13 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         "the same for the generation site, where a record does not include it (default: 1.0)",
     ),
     ("assumptions", None, "", "TOML file of prices, human work and usage, for reports about money (default: none)"),
+    ("baseline", None, "", "file of `greencode baseline save` that relative rules compare with (default: none)"),
+    (
+        "differences",
+        ("refuse", "accept"),
+        "refuse",
+        "compare with a baseline of another CPU, meter, image, suite, grid or number of attempts (default: refuse)",
+    ),
     ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
     ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
 )
@@ -86,6 +94,14 @@ _LIST_OPTIONS = (
         "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)",
     ),
     (
+        "fail",
+        "FIELD:LIMIT",
+        (
+            "fail the session (exit code 8) beyond a limit: co2e_per_accepted_g:0.40, or against the baseline "
+            "pass_at_1:-2pp; FIELD[PATTERN] for some configurations (repeatable)"
+        ),
+    ),
+    (
         "report",
         "TYPE[:PATH]",
         "write a report: json, html, markdown, github, csv, csv-tasks, badge, badge-json (repeatable)",
@@ -95,6 +111,7 @@ _FLAGS = (
     ("stop-at-accepted", "stop a task's attempts at the first accepted one"),
     ("green-capacity", "run each task's canonical solution too, and compare accepted samples with it"),
     ("resume", "continue the ledger's last run: run only what is missing"),
+    ("strict", "an inconclusive gate, or one that cannot be evaluated, fails too"),
     ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
 )
 
@@ -139,6 +156,10 @@ class Options:
     attempts: int | None
     sites: SiteTexts
     assumptions: Path | None
+    rules: tuple[Rule, ...]
+    baseline: Path | None
+    accept_differences: bool
+    strict: bool
     fail_rejected: bool
     ledger: Path
     suites: tuple[tuple[str, Path], ...]
@@ -191,6 +212,10 @@ class Options:
                 generation_pue=_pue("generation-pue", texts["generation-pue"]),
             ),
             assumptions=_path(config, "assumptions", texts["assumptions"]) if texts["assumptions"] else None,
+            rules=_rules(lists["fail"], texts["baseline"]),
+            baseline=_path(config, "baseline", texts["baseline"]) if texts["baseline"] else None,
+            accept_differences=texts["differences"] == "accept",
+            strict=flags["strict"],
             fail_rejected=texts["rejected"] == "fail",
             ledger=_ledger(config, texts["ledger"]),
             suites=tuple(_suite(base, text) for text in lists["suite"]),
@@ -200,6 +225,26 @@ class Options:
             resume=flags["resume"],
             trusted=flags["i-trust-this-code"],
         )
+
+
+def _rules(texts: list[str], baseline: str) -> tuple[Rule, ...]:
+    if not texts and not baseline:
+        return ()
+    from pytest_greencode.gate.rules import parse_rules
+
+    rules = parse_rules(texts, flag="--greencode-fail")
+    relative = next((rule for rule in rules if rule.relative), None)
+    if relative is not None and not baseline:
+        raise pytest.UsageError(
+            f"--greencode-fail {relative.text}: compares with a baseline; say which: --greencode-baseline PATH "
+            "(`greencode baseline save PATH` makes one from the last run)"
+        )
+    if baseline and relative is None:
+        raise pytest.UsageError(
+            f"--greencode-baseline {baseline}: no rule compares with it; give one, such as --greencode-fail "
+            "co2e_per_accepted_g:+10%"
+        )
+    return rules
 
 
 def _check_exclusive(config: pytest.Config, texts: dict[str, str]) -> None:

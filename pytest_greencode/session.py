@@ -52,7 +52,9 @@ from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
 if TYPE_CHECKING:
+    from pytest_greencode.baseline import Baseline
     from pytest_greencode.findings import Findings
+    from pytest_greencode.gate.decisions import Decision
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
@@ -113,6 +115,8 @@ class GreencodeSession:
         self.factors = factors_of(options.sites, ask=self._ask) if worker is None else None
         # Read before anything runs: a slip in it should not show at the end.
         self._assumptions = _assumptions(options.assumptions)
+        self._baseline = _baseline(options.baseline) if worker is None else None
+        self.decision: Decision | None = None
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
@@ -237,6 +241,7 @@ class GreencodeSession:
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
                 "weights": self.options.weights,
+                "fail": [rule.text for rule in self.options.rules],
             },
             "factors": None if self.factors is None else asdict(self.factors),
             "assumptions": self._assumptions,
@@ -463,6 +468,12 @@ class GreencodeSession:
             self._finish(exitstatus)
 
     def _finish(self, exitstatus: int) -> None:
+        try:
+            self._account(exitstatus)
+        finally:
+            self._set_exit_code(exitstatus)
+
+    def _account(self, exitstatus: int) -> None:
         if self._ledger is None:
             self._metering.close()
             return
@@ -475,8 +486,22 @@ class GreencodeSession:
                 self._settle(self._ledger)
         except GreencodeError as error:
             self._failure = error
-        if self._failure is not None and self._session is not None and exitstatus == pytest.ExitCode.OK:
+
+    def _set_exit_code(self, exitstatus: int) -> None:
+        is_judged = bool(self.options.rules) and not self._is_worker and not self._only_collects
+        if is_judged and self.decision is None and self._failure is None:
+            from pytest_greencode.gate.decisions import decide
+
+            # Nothing was attempted, and who asked for a gate should not take that for a pass.
+            self.decision = decide(self.options.rules, (), strict=self.options.strict)
+        if self._session is None or exitstatus != pytest.ExitCode.OK:
+            return
+        if self._failure is not None:
             self._session.exitstatus = HARNESS_EXIT_CODE
+        elif self.decision is not None and self.decision.failed:
+            from pytest_greencode.gate.rules import EXIT_CODE
+
+            self._session.exitstatus = EXIT_CODE
 
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
@@ -488,7 +513,30 @@ class GreencodeSession:
             attempts_allowed=self.options.attempts,
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
+        if self.options.rules:
+            self.decision = self._decide(ledger, self.account)
         self._add_totals_to_junit(self.account)
+
+    def _decide(self, ledger: Ledger, account: Account) -> Decision:
+        from pytest_greencode.gate.decisions import plain
+        from pytest_greencode.run_gate import gate_of_run
+
+        base = self.config.invocation_params.dir
+        decision = gate_of_run(
+            ledger,
+            self.run_id,
+            self.options.rules,
+            factors=account.factors,
+            attempts_allowed=self.options.attempts,
+            account=account,
+            baseline=self._baseline,
+            baseline_name=None if self.options.baseline is None else shown_path(self.options.baseline, base),
+            accept_differences=self.options.accept_differences,
+            strict=self.options.strict,
+            assumptions=assumptions_of_run(ledger.facts(self.run_id)) if self._assumptions else None,
+        )
+        ledger.add_facts(self.run_id, gate=plain(decision))
+        return decision
 
     def _add_totals_to_junit(self, account: Account) -> None:
         """JUnit's file is written before the last idle power is measured, so there is no account yet: written again."""
@@ -497,7 +545,7 @@ class GreencodeSession:
             return
         from pytest_greencode.reports.junit import junit_properties
 
-        for name, value in junit_properties(account):
+        for name, value in junit_properties(account, self.decision):
             xml.add_global_property(name, value)
         try:
             xml.pytest_sessionfinish()
@@ -527,6 +575,7 @@ class GreencodeSession:
         if self._failure is not None:
             terminalreporter.line(_lines(self._failure), red=True)
         if self.account is None or not self.account.configurations or self._ledger is None:
+            self._show_decision(terminalreporter)
             return
         verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
         facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
@@ -551,10 +600,24 @@ class GreencodeSession:
             terminalreporter.line(f"{'run':<13}{self._shown_again(base)}")
             for key, path in places:
                 terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
+        self._show_decision(terminalreporter)
         for problem in problems:
             terminalreporter.line("\n".join(message(problem)), red=True)
         if verbosity >= -1:
             terminalreporter.line("")
+
+    def _show_decision(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.decision is None:
+            return
+        from pytest_greencode.reports.gate import gate_lines, tone
+
+        width = min(80, terminalreporter._tw.fullwidth)
+        configurations = () if self.account is None else self.account.configurations
+        rules, sentence = gate_lines(self.decision, configurations, width=width, verbosity=terminalreporter.verbosity)
+        for line in rules:
+            terminalreporter.line(line)
+        for line in sentence:
+            terminalreporter.line(line, **{tone(self.decision): True})
 
     def _shown_again(self, base: Path) -> str:
         """The run's id, in the command that shows the run again."""
@@ -611,6 +674,14 @@ def _assumptions(path: Path | None) -> dict[str, str] | None:
         read_usage(found.log_path)
         kept["log"] = found.log_path.read_text(encoding="utf-8", errors="replace")
     return kept
+
+
+def _baseline(path: Path | None) -> Baseline | None:
+    if path is None:
+        return None
+    from pytest_greencode.baseline import read_baseline
+
+    return read_baseline(path, flag="--greencode-baseline")
 
 
 def _now() -> str:

@@ -19,7 +19,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS = ("report", "compare", "forecast", "history", "export", "runs", "doctor")
+COMMANDS = ("report", "compare", "forecast", "history", "check", "baseline", "export", "runs", "doctor")
 
 
 def command(name: str) -> Command:

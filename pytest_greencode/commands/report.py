@@ -38,9 +38,14 @@ def run(options: argparse.Namespace) -> int:
         if options.explain is not None:
             text = "\n".join([*unfinished(account), *_explained(run, account, options.explain), *run.cautions()]) + "\n"
         elif kind == TERMINAL:
+            from pytest_greencode.reports.gate import decision_in, gate_lines
             from pytest_greencode.reports.terminal import cautions, render_terminal
 
-            text = "\n".join([*render_terminal(account, notes=cautions(run.facts)), *run.places()]) + "\n"
+            decision = decision_in(run.facts)
+            lines = [*render_terminal(account, notes=cautions(run.facts)), *run.places()]
+            for part in () if decision is None else gate_lines(decision, account.configurations):
+                lines += part
+            text = "\n".join(lines) + "\n"
         else:
             findings = run.findings(options, account) if REPORTS[kind].with_findings else None
             if not REPORTS[kind].with_cautions:

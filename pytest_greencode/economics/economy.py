@@ -297,7 +297,7 @@ def _resolved_interval(spent: Sequence[float], values: Sequence[float], fallback
     """L with a task added that was solved, or was left to the person, at the mean cost of the attempts.
 
     A few tasks that nobody solved are most of L, and a small sample may have none of them: without the added task the
-    interval holds in as few as 42 % of runs (benchmarks/interval_coverage.md). Never below what the attempts take.
+    interval holds in as few as 7 % of runs (benchmarks/interval_coverage.md). Never below what the attempts take.
     """
     attempts = ratio_interval(spent, [1.0] * len(spent))
     mean = math.fsum(spent) / len(spent)

@@ -27,11 +27,12 @@ _RENAMED = {"pass_probability": "pass", "task_rows": "tasks", "tasks": "task_cou
 def render_json(account: Account, run_facts: Mapping[str, object], findings: Findings | None = None) -> str:
     """The report as ASCII JSON text: no NaN or infinity (null instead), lone surrogates as escapes.
 
-    `run_facts` becomes `run`: versions, host, sandbox, meter and so on; what JSON has no word for is written as text.
+    `run_facts` becomes `run`, but for its `gate`: versions, host, sandbox, meter and so on. What JSON has no word for
+    is written as text.
     """
     report = {
         "schema": SCHEMA,
-        "run": _plain(run_facts),
+        "run": _plain({name: value for name, value in run_facts.items() if name != "gate"}),
         "factors": _plain(account.factors),
         "quarantined": _plain(account.quarantined),
         "energy_balance": _balance(account.balance),
@@ -39,7 +40,7 @@ def render_json(account: Account, run_facts: Mapping[str, object], findings: Fin
         "measured_alone": [_measured(row) for row in account.measured],
         "comparisons": [] if findings is None else [_plain(c) for suite in findings.suites for c in suite.comparisons],
         "findings": None if findings is None else _findings(findings),
-        "gate": None,
+        "gate": _plain(run_facts.get("gate")),
     }
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
 

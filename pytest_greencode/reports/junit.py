@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ..accounts import Account
+from ..gate.decisions import Decision
 from . import tables
 from .text import escape
 
 
-def junit_properties(account: Account) -> list[tuple[str, str]]:
+def junit_properties(account: Account, decision: Decision | None = None) -> list[tuple[str, str]]:
     """(name, value): how many configurations there are, then all that is known of each, `greencode.1.model` and on.
+
+    Where there is a gate, `greencode.gate` has its decision.
 
     Names and numbers are those of the table of configurations; what is not known has no property. Text is escaped.
     """
@@ -16,6 +19,7 @@ def junit_properties(account: Account) -> list[tuple[str, str]]:
     rows = list(table.rows)
     return [
         ("greencode.configurations", str(len(rows))),
+        *([] if decision is None else [("greencode.gate", decision.decision.value)]),
         *(
             (f"greencode.{number}.{name}", escape(cell) if isinstance(cell, str) else str(cell))
             for number, row in enumerate(rows, 1)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..accounts import Account, ConfigurationAccount
+from ..gate.decisions import Outcome
+from .gate import decision_in, gate_notes, gate_sentence
 from .names import Row
 from .terminal import (
     GREEN_CAPACITY,
@@ -51,6 +53,11 @@ def render_markdown(
     page = _Page(max(limit_bytes, 1000) - _RESERVE_BYTES)
     tables = list(suite_tables(account))
     page.add(_Part(opening=[marker, "### CO2e per accepted solution", ""]))
+    if (decision := decision_in(run_facts)) is not None:
+        sentence = f"gate: {gate_sentence(decision, account.configurations)}"
+        mark = "\u274c" if decision.failed else "\u2705" if decision.decision is Outcome.PASS else "\u26a0\ufe0f"
+        page.add(_Part(opening=[f"{mark} **{prose(sentence)}**", ""]))
+        page.add(_notes("rules of the gate", gate_notes(decision, account.configurations)))
     if not tables:
         page.add(_Part(opening=["no attempts", ""]))
     for table in tables:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from ..accounts import Account
 from ..comparison import Comparison, Effect, Selection
 from ..comparison.policy import configuration_of
 from ..economics.economy import CO2E, Economy
 from ..economics.payback import ClaimKind, Payback
 from ..findings import Decision, Findings, SuiteFindings
+from ..gate.decisions import Outcome
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
 from .compare import level_text, names_of
@@ -24,6 +27,7 @@ from .extras import (
     RegionRow,
     Sentence,
 )
+from .gate import decision_in, gate_rows, gate_sentence
 from .sentences import claim_sentence, payback_sentence
 from .text import percent, significant
 from .texts import Bilingual, plain, reason
@@ -45,6 +49,29 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
         explanations=tuple(_explanations(findings)),
         assumptions=(*_factors(factors), *(_assumption(entry) for entry in findings.assumptions.entries)),
     )
+
+
+_GATE = Bilingual("Gate: {sentence}", "ゲート判定：{word}（{sentence}）")
+_GATE_WORDS = {
+    Outcome.PASS: "合格",
+    Outcome.FAIL: "不合格",
+    Outcome.INCONCLUSIVE: "判定不能",
+    Outcome.NOT_EVALUATED: "未評価",
+}
+
+
+def with_gate(extras: Extras, account: Account, run_facts: Mapping[str, Any]) -> Extras:
+    """With the gate's decision, where the run had one."""
+    decision = decision_in(run_facts)
+    if decision is None:
+        return extras
+    sentence = gate_sentence(decision, account.configurations)
+    shown = Sentence(
+        text=_GATE.filled(sentence=sentence, word=_GATE_WORDS[decision.decision]),
+        tone="bad" if decision.failed else "good" if decision.decision is Outcome.PASS else "neutral",
+    )
+    rows = tuple(gate_rows(decision, account.configurations))
+    return replace(extras, gate=rows, sentences=(shown, *extras.sentences))
 
 
 _INCOMPLETE = Bilingual(

@@ -36,9 +36,10 @@ def _lazy(module: str, function: str) -> Callable[..., str]:
 def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> str:
     from .extras import NOTHING
     from .html import render_html  # brings jinja2, which the other reports do not need
-    from .page_extras import extras_of
+    from .page_extras import extras_of, with_gate
 
     extras = NOTHING if findings is None else extras_of(findings, account.factors)
+    extras = with_gate(extras, account, run_facts)
     return render_html(account, run_facts, extras=extras)
 
 
