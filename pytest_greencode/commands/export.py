@@ -51,5 +51,5 @@ def _key_figures(run: StoredRun, options: argparse.Namespace) -> bytes:
 
     account = run.account()
     run.refuse_unfinished(account, "and a part of a run is not to be tracked")
-    lines = key_figures(run.economies(options, account), at=str(run.facts.get("started_at", "")))
+    lines = key_figures(run.economies(account, run.assumptions(options)), at=str(run.facts.get("started_at", "")))
     return TRACKERS[options.format](lines).encode("ascii")

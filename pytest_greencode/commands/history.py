@@ -23,6 +23,7 @@ from pytest_greencode.reports.text import escape
 
 if TYPE_CHECKING:
     from pytest_greencode.accounts import Account
+    from pytest_greencode.economics.assumptions import Assumptions
     from pytest_greencode.economics.history import KeyFigures
     from pytest_greencode.economics.trend import Logged
 
@@ -109,14 +110,15 @@ def _with_file(
 
     account = run.account()
     run.refuse_unfinished(account, "and what is in the history stays")
-    figures = [each.line for each in _logged(run, account, options, options.revision)]
+    figures = [each.line for each in _logged(run, account, run.assumptions(options), options.revision)]
     before = read_history(options.file)
     lines = history_lines(figures, changes(before.lines, figures, margin=margin), before.broken, before=before.lines)
     return lines, [Logged(line=line) for line in (*before.lines, *figures)], figures
 
 
 def _of_ledger(run: StoredRun, options: argparse.Namespace) -> tuple[list[Logged], list[str]]:
-    """The ledger's runs up to the one asked for, all by its factors, so that a change is one of the runs."""
+    """The ledger's runs up to the one asked for, all by its factors and prices, so that a change is one of the runs."""
+    assumptions = run.assumptions(options)
     rows = [row for row in run.ledger.runs() if row.attempts][::-1]
     at = next(position for position, row in enumerate(rows) if row.run_id == run.run_id)
     logged: list[Logged] = []
@@ -127,15 +129,15 @@ def _of_ledger(run: StoredRun, options: argparse.Namespace) -> tuple[list[Logged
             missing = row.attempts - row.finished
             notes.append(f"left out: run {escape(row.run_id[:ID_LENGTH])}, {missing} attempts have not finished")
             continue
-        logged += _logged(each, each.account(), options, row.run_id[:ID_LENGTH])
+        logged += _logged(each, each.account(), assumptions, row.run_id[:ID_LENGTH])
     return logged, notes
 
 
-def _logged(run: StoredRun, account: Account, options: argparse.Namespace, revision: str | None) -> Iterator[Logged]:
+def _logged(run: StoredRun, account: Account, assumptions: Assumptions, revision: str | None) -> Iterator[Logged]:
     from pytest_greencode.economics.history import factors_digest, key_figures
     from pytest_greencode.economics.trend import Logged
 
-    economies = run.economies(options, account)
+    economies = run.economies(account, assumptions)
     at, factors = str(run.facts.get("started_at", "")), factors_digest(account.factors)
     lines = key_figures(economies, at=at, revision=revision, factors=factors)
     for line, economy in zip(lines, economies, strict=True):

@@ -100,8 +100,8 @@ class StoredRun:
     def assumptions(self, options: argparse.Namespace) -> Assumptions:
         return assumptions_of_run(self.facts) if options.assumptions is None else read_assumptions(options.assumptions)
 
-    def economies(self, options: argparse.Namespace, account: Account) -> Sequence[Economy]:
-        return economies_of_run(self.ledger, self.run_id, account, self.assumptions(options))
+    def economies(self, account: Account, assumptions: Assumptions) -> Sequence[Economy]:
+        return economies_of_run(self.ledger, self.run_id, account, assumptions)
 
     def findings(self, options: argparse.Namespace, account: Account) -> Findings:
         stronger = None if options.stronger is None else _run_id(self.ledger, options.stronger, "--stronger")
