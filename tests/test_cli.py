@@ -1,16 +1,20 @@
 """The command line: names, runs, slips and files that are none, each told in a line and with exit code 4."""
 
+import json
 import os
+import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import FACTORS
+from builders import FACTORS, fill_ledger
 from test_findings import HOSTILE, RUN, found_in, greencode, ledger, of_model  # noqa: F401
 
 from pytest_greencode.accounting import account
 from pytest_greencode.commands import stored_run
-from pytest_greencode.economics.history import KeyFigures, changes, factors_digest, read_history
+from pytest_greencode.economics.history import KeyFigures, factors_digest, read_history
+from pytest_greencode.economics.trend import changes
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import Configuration, Sample
@@ -78,8 +82,6 @@ def test_long_namesakes_stay_apart():
 
 
 def test_embodied_carbon_by_use_names_settings_and_suite():
-    from dataclasses import replace
-
     _, found = found_in([*TWO, *(replace(each, suite="mbpp") for each in TWO)])
     text = flat(" ".join(outlook_lines(found)))
     assert "my-7b (temperature=0.8) on humaneval: by time" in text
@@ -202,12 +204,56 @@ def test_a_history_is_a_regular_file_and_its_lines_stay_whole(ledger, capsys, tm
     assert (len(found.lines), found.broken) == (6, ())
     assert len({line.factors for line in found.lines}) == 2
     assert all(isinstance(line, KeyFigures) for line in found.lines)
-    assert len(changes(found, found.lines[3:])) == 3
+    assert len(changes(found.lines, found.lines[3:])) == 3
 
 
 def test_other_sources_are_no_other_factors():
-    from dataclasses import replace
-
     same = replace(FACTORS, execution=replace(FACTORS.execution, source="elsewhere"))
     other = replace(FACTORS, execution=replace(FACTORS.execution, g_per_kwh=1.0))
     assert factors_digest(same) == factors_digest(FACTORS) != factors_digest(other)
+
+
+def test_the_ledger_s_runs_have_a_trend(ledger, capsys):  # noqa: F811
+    """A second run of the same, in which one model needs twice as much, and a third that was broken off."""
+    for run_id, at, factor in (("1" * 32, "2026-11-23T00:00:00Z", 2.0), ("2" * 32, "2026-11-24T00:00:00Z", 2.0)):
+        records = []
+        for record in [*of_model("small", 2, 10.0), *of_model("big", 1, 100.0)]:
+            if record.configuration.model == "small":
+                more = replace(record.generation, energy_j=factor * record.generation.energy_j)
+                record = replace(record, generation=more)
+            unfinished = run_id[0] == "2" and record.task_id == "HumanEval/3"
+            records.append(replace(record, verdict=None) if unfinished else record)
+        fill_ledger(ledger, run_id, records, {"started_at": at})
+    code, out, err = greencode(capsys, "history", "--run", "2", "--html", "trend.html")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert "left out: run 22222222, 4 attempts have not finished" in out
+    blocks = {block.split(" on ")[0]: block for block in re.split(r"^(?=\w+ on humaneval)", out, flags=re.MULTILINE)}
+    small, big, wasteful = (blocks[name] for name in ("small", "big", "wasteful"))
+    assert "2026-11-22 00:00 00000000" in small
+    assert "step CO2e x 1." in flat(small)
+    assert "paired by task, in 2026-11-23T00:00:00Z 11111111 since 2026-11-22T00:00:00Z 00000000" in flat(small)
+    assert "step" not in big.split("A step")[0]
+    assert "2026-11-23" not in wasteful
+    assert "x 1." in Path("trend.html").read_text("utf-8")
+    # Up to the run that is asked for; the file has no run twice where the page cannot be written.
+    code, out, _ = greencode(capsys, "history", "--run", RUN)
+    assert "2026-11-23" not in out
+    code, _, err = greencode(capsys, "history", "h.jsonl", "--run", RUN, "--html", "/dev/full")
+    assert (code, Path("h.jsonl").exists()) == (4, False)
+    assert "--html /dev/full" in err
+    for arguments, told in (
+        (["history", "--revision", "x"], "`greencode history FILE --revision REV`"),
+        (["history", "--margin", "2"], "--margin: expected a share"),
+        (["export", "--format", "bencher", "--table", "tasks"], "has key figures and no table"),
+        (["export", "--format", "bencher", "--run", "2"], "4 attempts have not finished"),
+    ):
+        code, _, err = greencode(capsys, *arguments)
+        assert code == 4
+        assert told in flat(err)
+    code, _, _ = greencode(capsys, "export", "--format", "bencher", "--run", RUN, "--output", "bmf.json")
+    assert {name.split(": ")[1] for name in json.loads(Path("bmf.json").read_text())} == {
+        "small k=2",
+        "big k=2",
+        "wasteful k=2",
+    }

@@ -444,7 +444,11 @@ def test_every_text_is_used():
             "provenance.py",
             "charts.py",
             "plots.py",
+            "history_page.py",
+            "templates/frame.html",
+            "templates/parts.html",
             "templates/report.html",
+            "templates/history.html",
         )
     )
     families = (
@@ -461,6 +465,7 @@ def test_every_text_is_used():
         "why_",
         "criterion_",
         "payback_",
+        "measure_",
     )
     unused = [
         key for key in TEXTS if not key.startswith(families) and f'"{key}"' not in sources and f"'{key}'" not in sources

@@ -6,16 +6,22 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser
 from conftest import skip_or_fail
 from real_accounts import example_records
+from test_findings import RECORDS, found_in
+from test_history import line
 from test_html import FACTORS, HOSTILE, A, R, hostile_page, records
 
 from pytest_greencode.accounting import account
+from pytest_greencode.economics.trend import Logged, series_of
+from pytest_greencode.reports.history_page import render_history
 from pytest_greencode.reports.html import render_html
+from pytest_greencode.reports.page_extras import extras_of
 from pytest_greencode.reports.texts import TEXTS
 
 pytestmark = pytest.mark.chromium
@@ -72,6 +78,44 @@ def test_it_opens_without_complaint_and_fits(browser: Browser, example: Path, wi
     )
     assert len(pictures) >= 4
     assert min(left for left, _ in pictures) >= 0
+    assert max(right for _, right in pictures) <= width
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with all that findings add to it."""
+    path = tmp_path_factory.mktemp("html") / "decided.html"
+    accounted, found = found_in(RECORDS)
+    extras = extras_of(found, accounted.factors)
+    path.write_text(render_html(accounted, {}, extras=extras, interactive=False), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("html") / "history.html"
+    lines = [line(v, 0.9 * v, 1.1 * v, f"2026-11-0{day + 1}T00:00:00Z") for day, v in enumerate((1.0, 1.1, 2.0))]
+    hostile = [replace(each, model=HOSTILE[0], suite=HOSTILE[1], revision=HOSTILE[2]) for each in lines]
+    found = series_of([Logged(line=each) for each in [*lines, *hostile]])
+    path.write_text(render_history(found, margin=0.01), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("page", ["decided", "history"])
+def test_what_to_do_and_the_trend_fit_too(
+    browser: Browser, request: pytest.FixtureRequest, page: str, width: int
+) -> None:
+    browser.media()
+    browser.open(request.getfixturevalue(page), width=width)
+    assert browser.trouble == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    shown = seen(browser, "section h2")
+    assert all(shown)
+    # Payback is drawn in grams and in money; a trend for the grams of each series.
+    drawn = "Array.from(document.querySelectorAll('figure svg'), e => e.getBoundingClientRect()).filter(r => r.width)"
+    pictures = browser.evaluate(f"{drawn}.map(r => [r.left, r.right])")
+    assert len(pictures) >= 2
     assert max(right for _, right in pictures) <= width
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_greencode.commands.output import warn, writing
 from pytest_greencode.commands.stored_run import StoredRun, add_assumptions_file, add_run_options, stored_run
+from pytest_greencode.economics.assumptions import Assumptions
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.reports.export import FORMATS, TABLES, encoded, run_table
 from pytest_greencode.reports.registry import write_whole
@@ -52,5 +53,8 @@ def _key_figures(run: StoredRun, options: argparse.Namespace) -> bytes:
 
     account = run.account()
     run.refuse_unfinished(account, "and a part of a run is not to be tracked")
-    lines = key_figures(run.economies(options, account), at=str(run.facts.get("started_at", "")))
+    lines = key_figures(
+        run.economies(account, run.assumptions(options.assumptions) or Assumptions()),
+        at=str(run.facts.get("started_at", "")),
+    )
     return TRACKERS[options.format](lines).encode("ascii")

@@ -17,12 +17,15 @@ from pytest_greencode.commands.stored_run import (
     count,
     stored_run,
 )
+from pytest_greencode.economics.assumptions import Assumptions
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.ledger import ID_LENGTH
 from pytest_greencode.reports.text import escape
 
 if TYPE_CHECKING:
     from pytest_greencode.accounts import Account
+    from pytest_greencode.economics.assumptions import Assumptions
+    from pytest_greencode.economics.history import KeyFigures
     from pytest_greencode.economics.trend import Logged
 
 HELP = "the trend of key figures over a ledger's runs, or in a file that each run adds to"
@@ -55,6 +58,7 @@ def _margin(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
+    from pytest_greencode.economics.history import append_history
     from pytest_greencode.economics.trend import MARGIN, series_of
 
     margin = MARGIN if options.margin is None else options.margin
@@ -65,8 +69,7 @@ def run(options: argparse.Namespace) -> int:
             logged, notes = _of_ledger(run, options)
             lines = _trend_lines(logged, margin)
         else:
-            lines, logged = _into_file(run, options, margin)
-            notes = []
+            lines, logged, added = _with_file(run, options, margin)
         if options.html is not None:
             from pytest_greencode.reports.history_page import render_history
             from pytest_greencode.reports.registry import write_whole
@@ -76,6 +79,10 @@ def run(options: argparse.Namespace) -> int:
                 write_whole(options.html, [render_history(found, margin=margin).encode("utf-8", "backslashreplace")])
         if options.file is None:
             lines += ["", *notes, *run.places()[1:]]
+        else:
+            # Last, so that whoever has to do it again does not find the run there twice.
+            with writing(options.file, "FILE"):
+                append_history(options.file, added)
         lines += run.cautions()
     for line in lines:
         say(line)
@@ -95,24 +102,28 @@ def _latest(logged: Sequence[Logged], runs: int) -> list[Logged]:
     return [each for each in logged if (each.line.at, each.line.revision) in moments]
 
 
-def _into_file(run: StoredRun, options: argparse.Namespace, margin: float) -> tuple[list[str], list[Logged]]:
-    """The run's key figures added to the file: what changed, and all that stands there now."""
-    from pytest_greencode.economics.history import append_history, read_history
+def _with_file(
+    run: StoredRun, options: argparse.Namespace, margin: float
+) -> tuple[list[str], list[Logged], list[KeyFigures]]:
+    """What changed since the file's last lines; these and the run's; and what is to be added."""
+    from pytest_greencode.economics.history import read_history
     from pytest_greencode.economics.trend import Logged, changes
     from pytest_greencode.reports.history import history_lines
 
     account = run.account()
     run.refuse_unfinished(account, "and what is in the history stays")
-    figures = [each.line for each in _logged(run, account, options, options.revision)]
+    figures = [
+        each.line
+        for each in _logged(run, account, run.assumptions(options.assumptions) or Assumptions(), options.revision)
+    ]
     before = read_history(options.file)
     lines = history_lines(figures, changes(before.lines, figures, margin=margin), before.broken, before=before.lines)
-    with writing(options.file, "FILE"):
-        append_history(options.file, figures)
-    return lines, [Logged(line=line) for line in (*before.lines, *figures)]
+    return lines, [Logged(line=line) for line in (*before.lines, *figures)], figures
 
 
 def _of_ledger(run: StoredRun, options: argparse.Namespace) -> tuple[list[Logged], list[str]]:
-    """The ledger's runs up to the one asked for, all by its factors, so that a change is one of the runs."""
+    """The ledger's runs up to the one asked for, all by its factors and prices, so that a change is one of the runs."""
+    assumptions = run.assumptions(options.assumptions) or Assumptions()
     rows = [row for row in run.ledger.runs() if row.attempts][::-1]
     at = next(position for position, row in enumerate(rows) if row.run_id == run.run_id)
     logged: list[Logged] = []
@@ -123,15 +134,15 @@ def _of_ledger(run: StoredRun, options: argparse.Namespace) -> tuple[list[Logged
             missing = row.attempts - row.finished
             notes.append(f"left out: run {escape(row.run_id[:ID_LENGTH])}, {missing} attempts have not finished")
             continue
-        logged += _logged(each, each.account(), options, row.run_id[:ID_LENGTH])
+        logged += _logged(each, each.account(), assumptions, row.run_id[:ID_LENGTH])
     return logged, notes
 
 
-def _logged(run: StoredRun, account: Account, options: argparse.Namespace, revision: str | None) -> Iterator[Logged]:
+def _logged(run: StoredRun, account: Account, assumptions: Assumptions, revision: str | None) -> Iterator[Logged]:
     from pytest_greencode.economics.history import factors_digest, key_figures
     from pytest_greencode.economics.trend import Logged
 
-    economies = run.economies(options, account)
+    economies = run.economies(account, assumptions)
     at, factors = str(run.facts.get("started_at", "")), factors_digest(account.factors)
     lines = key_figures(economies, at=at, revision=revision, factors=factors)
     for line, economy in zip(lines, economies, strict=True):

@@ -105,10 +105,8 @@ class StoredRun:
     def account(self) -> Account:
         return account_of_run(self.ledger, self.run_id, self.factors, attempts_allowed=self.attempts)
 
-    def economies(self, options: argparse.Namespace, account: Account) -> Sequence[Economy]:
-        return economies_of_run(
-            self.ledger, self.run_id, account, self.assumptions(options.assumptions) or Assumptions()
-        )
+    def economies(self, account: Account, assumptions: Assumptions) -> Sequence[Economy]:
+        return economies_of_run(self.ledger, self.run_id, account, assumptions)
 
     def findings(self, options: argparse.Namespace, account: Account) -> Findings:
         stronger = None if options.stronger is None else run_named(self.ledger, options.stronger, "--stronger")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from .economy import Economy
 SCHEMA = 1
 
 _LATER = frozenset({"factors", "pass_interval", "energy_j_per_accepted", "energy_interval", "money_interval"})
+_MOST = 1e30  # of any figure: beyond it another unit would overflow
 _NUMBERS = ("pass_at_k", "co2e_g_per_accepted", "energy_j_per_accepted", "money_per_accepted", "waste_share")
 _INTERVALS = ("interval", "pass_interval", "energy_interval", "money_interval")
 
@@ -181,6 +181,6 @@ def _key_figures(record: Mapping[str, Any]) -> KeyFigures:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _MOST:
         raise TypeError(value)
     return float(value)

@@ -364,7 +364,7 @@ def is_log(values: Sequence[float]) -> bool:
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten, about `most` of them at most."""
     span = high - low
-    if not (span > 0 and math.isfinite(span)):
+    if not (span > 1e-300 and math.isfinite(span)):  # of less, a power of ten would be 0
         return [low]
     power = 10.0 ** math.floor(math.log10(span / most))
     step = next(step * power for step in (1, 2, 5, 10, 20) if span / (step * power) <= most)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..economics.economy import CO2E
 from ..economics.expectation import Direction, Figure
 from ..economics.history import KeyFigures
+from ..economics.trend import CO2E as CO2E_PER_ACCEPTED
 from ..economics.trend import Change, Point, Series, Trend
 from .economics import by_suite, figure_text
 from .terminal import keyed
@@ -92,7 +93,7 @@ def trend_lines(found: Sequence[Series], *, margin: float, width: int = 80) -> l
 
 def _rule(margin: float) -> str:
     return (
-        f"A step is a change from the run before whose 95 % interval lies wholly beyond {significant(100 * margin)} %; "
+        f"A step is a change from the run before whose 95 % interval lies wholly beyond {100 * margin:g}%; "
         "that two runs of the same differ with the machine's state is in no interval."
     )
 
@@ -130,9 +131,9 @@ def run_name(line: KeyFigures) -> str:
 
 
 def _column(trend: Trend) -> tuple[str, list[str]]:
-    """Values with intervals; a step is marked by a sign behind it."""
+    """Values, of grams with their intervals; a step is marked by a sign behind it."""
     head, show = _unit(trend)
-    return head, [_marked(point, show) for point in trend.points]
+    return head, [_marked(point, show, interval=trend.measure is CO2E_PER_ACCEPTED) for point in trend.points]
 
 
 def _unit(trend: Trend) -> tuple[str, Callable[[float], str]]:
@@ -147,9 +148,9 @@ def _unit(trend: Trend) -> tuple[str, Callable[[float], str]]:
     return _TITLES[name], significant
 
 
-def _marked(point: Point, show: Callable[[float], str]) -> str:
+def _marked(point: Point, show: Callable[[float], str], *, interval: bool) -> str:
     value = _UNKNOWN if point.value is None else show(point.value)
-    ends = "" if point.interval is None else f" [{', '.join(map(show, point.interval))}]"
+    ends = "" if point.interval is None or not interval else f" [{', '.join(map(show, point.interval))}]"
     step = point.change is not None and point.change.is_step
     return f"{value}{ends} {_sign(point.change) if step else ' '}"
 

@@ -97,7 +97,7 @@ def _page(found: Sequence[Series], margin: float) -> HistoryPage:
     sentences.sort(key=lambda each: each[0], reverse=True)
     return HistoryPage(
         runs=len({(line.at, line.revision) for series in found for line in series.lines}),
-        margin=significant(100 * margin),
+        margin=f"{100 * margin:g}",
         sentences=tuple((tone, text) for _, tone, text in sentences),
         series=tuple(parts),
     )

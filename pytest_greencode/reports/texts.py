@@ -367,7 +367,7 @@ TEXTS: Mapping[str, Bilingual] = {
         "計算機の状態による実行間の違いはどの区間にも含まれません。実行は等間隔に並べています。"
         "電力系統、k、課題数が変わると別の系列になります。",
     ),
-    "history_runs": Bilingual("{count} runs", "実行 {count} 回"),
+    "history_runs": Bilingual("Runs: {count}", "実行 {count} 回"),
     "history_of": Bilingual("{suite}, k = {k}, {tasks} tasks", "{suite}、k = {k}、課題 {tasks} 件"),
     "column_run": Bilingual("Run", "実行"),
     "measure_co2e": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
