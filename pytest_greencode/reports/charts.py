@@ -260,9 +260,13 @@ def domain_of(values: Iterable[float]) -> Interval:
         return 0.0, 1.0
     low, high = min(known), max(known)
     if is_log(known):
-        return low / 1.15, high * 1.15
+        return _around(low, high)
     low, high = min(0.0, low), max(0.0, high)
     return (low - 0.04 * (high - low) if low < 0 else 0.0), (high + 0.04 * (high - low)) or 1.0
+
+
+def _around(low: float, high: float) -> Interval:
+    return low / 1.15, high * 1.15
 
 
 # -- shapes ---------------------------------------------------------------------------------------------------------
@@ -425,8 +429,9 @@ def _cost_domain(values: Sequence[float], intervals: Iterable[Interval | None]) 
     else:
         reach = max(map(abs, values), default=1.0)
         least, most = min(0.0, *values, 0.0), 2 * reach or 1.0
-    ends = [min(max(end, least), most) for end in ends]
-    return (*domain_of([*values, *ends]), log)
+    shown = [*values, *(min(max(end, least), most) for end in ends)]
+    # The values alone say whether it is logarithmic: with their intervals they may spread farther than that allows.
+    return (*(_around(min(shown), max(shown)) if log else domain_of(shown)), log)
 
 
 # -- charts ---------------------------------------------------------------------------------------------------------
