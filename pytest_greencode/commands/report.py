@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
 
             text = "\n".join([*render_terminal(account, notes=cautions(run.facts)), *run.places()]) + "\n"
         else:
-            findings = run.findings(options, account) if REPORTS[kind].with_findings else None
+            follows = REPORTS[kind].with_findings and bool(account.configurations)
+            findings = run.findings(options, account) if follows else None
             if output is not None:
                 with writing(output):
                     write_report(kind, output, account, run.facts, findings)

@@ -8,15 +8,16 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
-from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
 from .project import project_lines, project_notes
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
+    from ..accounts import ConfigurationAccount, MeasuredRow
+    from ..attribution import Balance
     from ..green_capacity import Scalar
+    from ..report_account import Account
 
 _UNKNOWN = "?"
 _NARROWEST_NAME = 12
@@ -241,6 +242,8 @@ def _interval(configuration: ConfigurationAccount, grams: float) -> str:
 
 
 def _has_too_few(configuration: ConfigurationAccount) -> bool:
+    from ..accounts import MIN_TASKS  # the account is there, so this is too
+
     return configuration.per_accepted.co2e_g is not None and configuration.tasks < MIN_TASKS
 
 
