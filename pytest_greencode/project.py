@@ -233,7 +233,7 @@ class Project:
         self._reported: dict[str, str] = {}
         self._overheads: list[Overhead] = []
         self._background_s = 0.0
-        self._properties = hasattr(config, "workerinput") or config.stash.get(xml_key, None) is not None
+        self._properties = False
         self._measurements: dict[str, Measurement] = {}
         self._notes: dict[str, list[str]] = {}
         self._started_at = time.time()
@@ -341,6 +341,7 @@ class Project:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         ordinary = [item for item in session.items if not isinstance(item, TaskItem)]
         self.selected = len(ordinary)
+        self._properties = bool(self._worker) or self._config.stash.get(xml_key, None) is not None
         for item in ordinary:
             # `keywords` is much faster than looking for the marker, and has it among others.
             if MARKER in item.keywords and (terms := terms_of(item)) is not None:

@@ -202,7 +202,9 @@ def test_what_drowns_in_noise_keeps_its_share_by_cpu_time() -> None:
 
 def test_a_block_has_its_part_of_its_test_where_energy_was_not_known_at_once() -> None:
     block = Block(test_id="t::a", name="x", started_at=100.0, finished_at=100.5, cpu_s=0.25)
-    late, other = of(run(), blocks=[block, Block(test_id="gone", name="y", started_at=0, finished_at=1, cpu_s=1)]).blocks
+    late, other = of(
+        run(), blocks=[block, Block(test_id="gone", name="y", started_at=0, finished_at=1, cpu_s=1)]
+    ).blocks
     assert (late.energy_j, late.energy_method) == (0.25 * W, Method.ESTIMATED)
     assert other.energy_j is None
 
