@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .attribution import Balance
-from .model import Factors, Measured, Verdict
+from .model import Measured, Verdict
 from .provenance import Provenance
+from .report_account import Account as Account
 from .statistics import Interval
 from .uncertainty import Band
 
 if TYPE_CHECKING:
     from .green_capacity import GreenCapacity
-    from .project_account import ProjectAccount
 
 # With fewer tasks an interval often does not exist, as none was solved, and promises nothing for those that do; and it
 # commonly spans a factor of ten and more, with 2 or 3 tasks of many thousands.
@@ -213,19 +212,3 @@ class MeasuredRow:
     samples: tuple[tuple[str, str, int], ...]
     reference: bool
     measured: Measured
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """All configurations, sorted by suite, model and settings; never summed over suites.
-
-    `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.
-    `measured`: the programs that were measured alone. `project`: an ordinary test suite that ran in the same session.
-    """
-
-    configurations: tuple[ConfigurationAccount, ...]
-    factors: Factors
-    quarantined: Mapping[str, str]
-    balance: Balance | None = None
-    measured: tuple[MeasuredRow, ...] = ()
-    project: ProjectAccount | None = None

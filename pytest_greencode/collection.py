@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from pytest_greencode.ledger import Finished
 from pytest_greencode.model import Configuration, Verdict
 from pytest_greencode.reports.text import escape, message
-from pytest_greencode.runner import Unit, UnitResult
+
+if TYPE_CHECKING:
+    from pytest_greencode.runner import Unit, UnitResult
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json")
 MARKER = "greencode"
@@ -32,7 +34,7 @@ class Attempts(Protocol):
 
 
 ATTEMPTS = pytest.StashKey[Attempts]()
-RESULT = pytest.StashKey[UnitResult]()
+RESULT: pytest.StashKey[UnitResult] = pytest.StashKey()
 
 
 def is_samples_file(path: Path) -> bool:

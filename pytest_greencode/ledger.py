@@ -13,7 +13,7 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,10 @@ _WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "
 _MEASURED = ("energy_j", "low_j", "high_j", "confidence", "noise_floor_j", "harness_energy_j", "cpu_s",
              "peak_memory_bytes", "windows", "runs", "discarded", "stopped_by", "instructions", "flops")  # fmt: skip
 
+# The energy of a piece of work, J, and how it is known, from its key and its CPU seconds.
+Price = Callable[[str, float], tuple[float | None, Method]]
+
+# As the fields of `ItemRun` begin.
 _TEST = ("test_id", "attempt", "repetition", "outcome", "started_at", "finished_at", "setup_cpu_s", "call_cpu_s",
          "teardown_cpu_s", "worker")  # fmt: skip
 _BLOCK = ("test_id", "name", "started_at", "finished_at", "cpu_s", "energy_j", "energy_method")
@@ -475,21 +479,39 @@ class Ledger:
                 "INSERT INTO overhead (run_id, kind, started_at, finished_at, cpu_s) VALUES (?, ?, ?, ?, ?)",
                 [(run_id, each.kind, each.started_at, each.finished_at, each.cpu_s) for each in overheads],
             )
-            for table, names, rows in (("test", _TEST, tests), ("block", _BLOCK, blocks)):
-                connection.executemany(
-                    f"INSERT INTO {table} (run_id, {', '.join(names)}) VALUES ({', '.join('?' * (1 + len(names)))})",  # noqa: S608
-                    [(run_id, *(_cell(getattr(row, name)) for name in names)) for row in rows],
-                )
+            connection.executemany(
+                f"INSERT INTO test (run_id, {', '.join(_TEST)}) VALUES ({', '.join('?' * (1 + len(_TEST)))})",  # noqa: S608
+                [(run_id, _text(run.test_id), *run[1 : len(_TEST)]) for run in tests],
+            )
+            connection.executemany(
+                f"INSERT INTO block (run_id, {', '.join(_BLOCK)}) VALUES ({', '.join('?' * (1 + len(_BLOCK)))})",  # noqa: S608
+                [(run_id, *(_cell(getattr(block, name)) for name in _BLOCK)) for block in blocks],
+            )
 
-    def tests(self, run_id: str) -> list[ItemRun]:
-        """The runs of the tests of an ordinary suite, in the order in which they were written. Without energies."""
+    def tests(self, run_id: str, price: Price | None = None) -> list[ItemRun]:
+        """The runs of the tests of an ordinary suite, in the order in which they were written.
+
+        `price` gives energies: it is asked with the key of a run's work and its CPU seconds.
+        """
         if not self._has_tests():
             return []
-        rows = self._rows(f"SELECT rowid, {', '.join(_TEST)} FROM test WHERE run_id = ? ORDER BY rowid", run_id)  # noqa: S608
-        return [
-            ItemRun(**dict(zip(_TEST, values, strict=True)), work_key=f"{_TEST_KEY}{number}")
-            for number, *values in rows
-        ]
+        rows = self._rows(
+            f"SELECT {', '.join(_TEST)}, setup_cpu_s + call_cpu_s + teardown_cpu_s, rowid FROM test"  # noqa: S608
+            " WHERE run_id = ? ORDER BY rowid",
+            run_id,
+        )
+        found = []
+        for *values, cpu_s, number in rows:
+            key = f"{_TEST_KEY}{number}"
+            energy_j, method = (None, Method.MISSING) if price is None or cpu_s is None else price(key, cpu_s)
+            found.append(ItemRun._make((*values, key, energy_j, method)))
+        return found
+
+    def test_ids(self, run_id: str) -> set[str]:
+        """Tests of an ordinary suite of which there is a run."""
+        if not self._has_tests():
+            return set()
+        return {test_id for (test_id,) in self._rows("SELECT DISTINCT test_id FROM test WHERE run_id = ?", run_id)}
 
     def blocks(self, run_id: str) -> list[Block]:
         if not self._has_tests():

@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from _pytest.junitxml import xml_key
 from _pytest.runner import runtestprotocol
@@ -166,21 +165,29 @@ def greencode_fixture(request: pytest.FixtureRequest) -> Greencode:
 # -- the session --------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
 class _Running:
     """A run of a test under way."""
 
-    node_id: str
-    test_id: str
-    attempt: int
-    repetition: int
-    started_at: float
-    finished_at: float = 0.0
-    setup_cpu_s: float = 0.0
-    call_cpu_s: float = 0.0
-    teardown_cpu_s: float = 0.0
-    outcome: str | None = None
-    energy_j: float | None = None
+    __slots__ = (
+        "attempt",
+        "call_cpu_s",
+        "energy_j",
+        "finished_at",
+        "node_id",
+        "outcome",
+        "repetition",
+        "setup_cpu_s",
+        "started_at",
+        "teardown_cpu_s",
+        "test_id",
+    )
+
+    def __init__(self, node_id: str, test_id: str, attempt: int, repetition: int) -> None:
+        self.node_id, self.test_id, self.attempt, self.repetition = node_id, test_id, attempt, repetition
+        self.started_at = time.time()
+        self.setup_cpu_s = self.call_cpu_s = self.teardown_cpu_s = self.finished_at = 0.0
+        self.outcome: str | None = None
+        self.energy_j: float | None = None
 
     @property
     def cpu_s(self) -> float:
@@ -226,7 +233,7 @@ class Project:
         self._reported: dict[str, str] = {}
         self._overheads: list[Overhead] = []
         self._background_s = 0.0
-        self._properties = hasattr(config, "workerinput") or config.stash.get(xml_key, None) is not None
+        self._properties = False
         self._measurements: dict[str, Measurement] = {}
         self._notes: dict[str, list[str]] = {}
         self._started_at = time.time()
@@ -237,11 +244,7 @@ class Project:
         self.clock.sampler = metering.sampler
         if not self._only_reports:
             now, cpu_s = time.time(), time.process_time()
-            self._overheads.append(
-                Overhead(
-                    kind=STARTUP, started_at=min(psutil.Process().create_time(), now), finished_at=now, cpu_s=cpu_s
-                )
-            )
+            self._overheads.append(Overhead(kind=STARTUP, started_at=now - cpu_s, finished_at=now, cpu_s=cpu_s))
 
     # -- to the ledger -------------------------------------------------------------------------------------------------
 
@@ -264,16 +267,16 @@ class Project:
 
     def _row(self, run: _Running) -> ItemRun:
         return ItemRun(
-            test_id=run.test_id,
-            attempt=run.attempt,
-            repetition=run.repetition,
-            outcome=run.outcome,
-            started_at=run.started_at,
-            finished_at=run.finished_at,
-            setup_cpu_s=run.setup_cpu_s,
-            call_cpu_s=run.call_cpu_s,
-            teardown_cpu_s=run.teardown_cpu_s,
-            worker=self._worker,
+            run.test_id,
+            run.attempt,
+            run.repetition,
+            run.outcome,
+            run.started_at,
+            run.finished_at,
+            run.setup_cpu_s,
+            run.call_cpu_s,
+            run.teardown_cpu_s,
+            self._worker,
         )
 
     def finish(self) -> None:
@@ -314,7 +317,7 @@ class Project:
                 for test, each in self._measurements.items()
             }
             ledger.remember_measured(run_id, measured)
-        known = {run.test_id for run in ledger.tests(run_id)}
+        known = ledger.test_ids(run_id) if self._reported else set()
         lost = [
             ItemRun(
                 test_id=test,
@@ -338,6 +341,7 @@ class Project:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         ordinary = [item for item in session.items if not isinstance(item, TaskItem)]
         self.selected = len(ordinary)
+        self._properties = bool(self._worker) or self._config.stash.get(xml_key, None) is not None
         for item in ordinary:
             # `keywords` is much faster than looking for the marker, and has it among others.
             if MARKER in item.keywords and (terms := terms_of(item)) is not None:
@@ -428,7 +432,7 @@ class Project:
         if not self._repetition:
             self._attempts[name] = attempt
         self.clock.begin()
-        self._run = run = _Running(item.nodeid, name, attempt, self._repetition, time.time())
+        self._run = run = _Running(item.nodeid, name, attempt, self._repetition)
         return run
 
     def _close_run(self) -> None:

@@ -13,17 +13,18 @@ call; the suite's is the sum over tests, which are the given ones (no claim is m
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
-from typing import Any
+from typing import Any, NamedTuple
 
 from .model import Block, Factors, ItemRun, Measured, Method
 from .pricing import Pricing
 from .statistics import CONFIDENCE, Interval, noise_interval, student_t_quantile
 
 PASSED = "passed"
+_WEAKEST_LAST = list(Method)
 # In the order in which a reader wants them.
 OUTCOMES = ("passed", "failed", "error", "rerun", "xfailed", "xpassed", "skipped", "interrupted")
 
@@ -38,9 +39,8 @@ class Figure:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemAccount:
-    """One test, with all its runs. CPU time in s, energy in J; None where not known.
+class ItemAccount(NamedTuple):
+    """One test, with all its runs. CPU time in s, energy in J; None where not known. A tuple, as there are thousands.
 
     `outcome` is that of the run that decided. `attempts` runs were paid for, all but the last of them for nothing;
     `repetitions` more were made to measure it. The phases are sums over the paid runs. `unsteady`: a repetition did
@@ -145,47 +145,66 @@ class ProjectRecords:
 
 def project_account(records: ProjectRecords, factors: Factors) -> ProjectAccount | None:
     """The account of a suite's runs, in the order in which its tests first ran; None where there are none."""
-    by_test: defaultdict[str, list[ItemRun]] = defaultdict(list)
+    by_test: dict[str, list[ItemRun]] = {}
     for run in records.runs:
-        by_test[run.test_id].append(run)
+        by_test.setdefault(run.test_id, []).append(run)
     if not by_test:
         return None
-    items = [_Item(runs, records.measured.get(test_id)) for test_id, runs in by_test.items()]
-    tests = tuple(item.account() for item in items)
-    paid = [part for item in items for part in item.paid]
-    passing = sum(item.outcome == PASSED for item in items)
-    lost = tuple(item.test_id for item in items if any(run.cpu_s is None for run in item.runs))
-    cost = _sum([*(Spent(cpu_s=run.cpu_s, energy_j=run.energy_j) for run in paid), records.background])
-    by_outcome = {
-        outcome: _sum(Spent(cpu_s=run.cpu_s, energy_j=run.energy_j) for run in paid if _outcome(run) == outcome)
-        for outcome in OUTCOMES
-        if any(_outcome(run) == outcome for run in paid)
-    }
-    methods = Counter(run.energy_method for run in paid)
-    energy = _figure(cost.energy_j, passing, lost, [item.energy_variance for item in items], items)
+    tests: list[ItemAccount] = []
+    paid: dict[str, list[ItemRun]] = {outcome: [] for outcome in OUTCOMES}
+    variances: list[_Variances] = []
+    reruns = 0
+    for test_id, runs in by_test.items():
+        if len(runs) == 1 and test_id not in records.measured:
+            # Nearly all tests run once, and there may be many.
+            tests.append(test := _once(runs[0]))
+            paid[test.outcome].append(runs[0])
+            continue
+        item = _Item(runs, records.measured.get(test_id))
+        tests.append(item.account())
+        reruns += len(item.paid) - 1
+        for run in item.paid:
+            paid[_outcome(run)].append(run)
+        if item.outcome == PASSED:
+            variances.append(item.variances)
+    spent = {outcome: _spent(runs) for outcome, runs in paid.items() if runs}
+    cost = _sum([*spent.values(), records.background])
+    outcomes = Counter(test.outcome for test in tests)
+    passing = outcomes[PASSED]
+    lost = tuple(dict.fromkeys(run.test_id for run in records.runs if run.setup_cpu_s is None))
+    energy = _figure(cost.energy_j, passing, lost, [each.energy for each in variances])
     return ProjectAccount(
         selected=records.selected,
         passing=passing,
-        outcomes={outcome: count for outcome in OUTCOMES if (count := sum(item.outcome == outcome for item in items))},
+        outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES if outcomes[outcome]},
         tests_cost=cost,
-        by_outcome=by_outcome,
+        by_outcome=spent,
         background=records.background,
         left_behind=tuple(records.left_behind),
-        repetitions=_sum(Spent(cpu_s=run.cpu_s, energy_j=run.energy_j) for run in records.runs if run.repetition),
+        repetitions=_spent([run for run in records.runs if run.repetition]),
         harness=records.harness,
         energy_per_passing_test_j=energy,
-        cpu_seconds_per_passing_test=_figure(cost.cpu_s, passing, lost, [item.cpu_variance for item in items], items),
-        **_carbon(energy, passing, _total(test.wall_s for test in tests), factors),
-        wasted_share=_wasted(by_outcome),
-        reruns=sum(len(item.paid) - 1 for item in items),
-        unsteady=tuple(item.test_id for item in items if item.unsteady),
+        cpu_seconds_per_passing_test=_figure(cost.cpu_s, passing, lost, [each.cpu for each in variances]),
+        **_carbon(energy, passing, _total([test.wall_s for test in tests]), factors),
+        wasted_share=_wasted(spent),
+        reruns=reruns,
+        unsteady=tuple(test.test_id for test in tests if test.unsteady),
         lost=lost,
-        method=max(methods, key=list(Method).index, default=Method.MISSING),
+        method=_weakest({test.energy_method for test in tests}),
         source=records.source,
-        tests=tests,
-        blocks=tuple(_priced(block, by_test[block.test_id]) for block in records.blocks),
-        notes=tuple(records.notes),
+        tests=tuple(tests),
+        blocks=tuple(_priced(block, by_test.get(block.test_id, ())) for block in records.blocks),
+        notes=(*_alone(tests, records.measured), *records.notes),
     )
+
+
+def _alone(tests: Sequence[ItemAccount], measured: Mapping[str, Measured]) -> Iterator[str]:
+    """What became of measuring tests alone."""
+    found = [measured[test.test_id] for test in tests if test.test_id in measured]
+    if found:
+        below = sum(not each.above_noise for each in found)
+        keep = f"; {below} are below the noise of the idle machine and keep their share by CPU time" if below else ""
+        yield f"{_tests(len(found))} measured alone and repeated{keep}"
 
 
 def _outcome(run: ItemRun) -> str:
@@ -195,75 +214,113 @@ def _outcome(run: ItemRun) -> str:
 # One test.
 
 
+class _Variances(NamedTuple):
+    """Of a test's CPU time and of its energy, each with its degrees of freedom; None where they are not known."""
+
+    cpu: tuple[float, int] | None
+    energy: tuple[float, int] | None
+
+
 class _Item:
     """The runs of one test, and what is paid for them."""
 
     def __init__(self, runs: Sequence[ItemRun], measured: Measured | None) -> None:
-        self.runs = runs
         self.test_id = runs[0].test_id
+        self.measured = measured if measured is not None and measured.above_noise else None
+        self.calls: list[ItemRun] = []
+        self.unsteady, self.repetitions = False, 0
+        self.paid = list(runs)
+        if len(runs) > 1:
+            self._choose(runs)
+        self.outcome = _outcome(self.paid[-1])
+        if self.measured is not None:
+            self.paid[-1] = _with_measured(self.paid[-1], self.measured)
+
+    def _choose(self, runs: Sequence[ItemRun]) -> None:
+        """Of several runs those that are paid for."""
         attempts: dict[int, list[ItemRun]] = {}
         for run in runs:
             attempts.setdefault(run.attempt, []).append(run)
         # A session that was broken off may have repetitions alone.
-        deciding = [
+        self.paid = [
             next((run for run in group if not run.repetition), group[-1]) for _, group in sorted(attempts.items())
         ]
-        self.outcome = _outcome(deciding[-1])
-        self.repeated = [run for run in runs if run.repetition and run.outcome == PASSED]
-        self.unsteady = self.outcome == PASSED and any(run.repetition and run.outcome != PASSED for run in runs)
-        self.calls = [deciding[-1], *self.repeated] if self.outcome == PASSED and self.repeated else []
-        first = min((run for run in runs if run.repetition), key=lambda run: run.repetition, default=None)
-        self.paid = [*deciding[:-1], _averaged(deciding[-1], first, self.calls)]
-        self.measured = measured if measured is not None and measured.above_noise else None
-        if self.measured is not None:
-            self.paid[-1] = _with_measured(self.paid[-1], self.measured)
+        repeated = [run for run in runs if run.repetition]
+        self.repetitions = len(repeated)
+        if repeated:
+            last = self.paid[-1]
+            passed = [run for run in repeated if run.outcome == PASSED]
+            if last.outcome == PASSED:
+                self.unsteady = len(passed) < len(repeated)
+                self.calls = [last, *passed] if passed else []
+            self.paid[-1] = _averaged(last, min(repeated, key=lambda run: run.repetition), self.calls)
 
     @property
-    def cpu_variance(self) -> tuple[float, int] | None:
-        """Of the test's CPU time, with its degrees of freedom; None where it was not repeated."""
-        return _variance_of_mean([run.call_cpu_s for run in self.calls])
-
-    @property
-    def energy_variance(self) -> tuple[float, int] | None:
+    def variances(self) -> _Variances:
+        cpu = _variance_of_mean([run.call_cpu_s for run in self.calls])
         if self.measured is not None:
-            return _variance_of_interval(self.measured)
-        return _variance_of_mean([_call_j(run) for run in self.calls])
+            return _Variances(cpu, _variance_of_interval(self.measured))
+        return _Variances(cpu, _variance_of_mean([_call_j(run) for run in self.calls]))
 
     def account(self) -> ItemAccount:
-        cost = _sum(Spent(cpu_s=run.cpu_s, energy_j=run.energy_j) for run in self.paid)
-        walls = [
-            run.finished_at - run.started_at
-            for run in self.paid
-            if run.started_at is not None and run.finished_at is not None
-        ]
-        methods = [run.energy_method for run in self.paid]
+        paid, cost, variances = self.paid, _spent(self.paid), self.variances
         return ItemAccount(
             test_id=self.test_id,
             outcome=self.outcome,
-            attempts=len(self.paid),
-            repetitions=sum(bool(run.repetition) for run in self.runs),
+            attempts=len(paid),
+            repetitions=self.repetitions,
             unsteady=self.unsteady,
             cpu_s=cost.cpu_s,
-            setup_cpu_s=_total(run.setup_cpu_s for run in self.paid),
-            call_cpu_s=_total(run.call_cpu_s for run in self.paid),
-            teardown_cpu_s=_total(run.teardown_cpu_s for run in self.paid),
-            cpu_interval=_around(cost.cpu_s, self.cpu_variance),
+            setup_cpu_s=_total([run.setup_cpu_s for run in paid]),
+            call_cpu_s=_total([run.call_cpu_s for run in paid]),
+            teardown_cpu_s=_total([run.teardown_cpu_s for run in paid]),
+            cpu_interval=_around(cost.cpu_s, variances.cpu),
             energy_j=cost.energy_j,
-            energy_interval=_around(cost.energy_j, self.energy_variance),
-            energy_method=max(methods, key=list(Method).index),
-            wall_s=math.fsum(walls) if len(walls) == len(self.paid) else None,
+            energy_interval=_around(cost.energy_j, variances.energy),
+            energy_method=_weakest(run.energy_method for run in paid),
+            wall_s=_total([_wall_s(run) for run in paid]),
         )
 
 
-def _averaged(last: ItemRun, first: ItemRun | None, calls: Sequence[ItemRun]) -> ItemRun:
+def _once(run: ItemRun) -> ItemAccount:
+    """A test that ran once."""
+    return ItemAccount(
+        test_id=run.test_id,
+        outcome=_outcome(run),
+        attempts=1,
+        repetitions=0,
+        unsteady=False,
+        cpu_s=run.cpu_s,
+        setup_cpu_s=run.setup_cpu_s,
+        call_cpu_s=run.call_cpu_s,
+        teardown_cpu_s=run.teardown_cpu_s,
+        cpu_interval=None,
+        energy_j=run.energy_j,
+        energy_interval=None,
+        energy_method=run.energy_method,
+        wall_s=_wall_s(run),
+    )
+
+
+def _weakest(methods: Iterable[Method]) -> Method:
+    return max(methods, key=_WEAKEST_LAST.index)
+
+
+def _wall_s(run: ItemRun) -> float | None:
+    if run.started_at is None or run.finished_at is None:
+        return None
+    return max(0.0, run.finished_at - run.started_at)
+
+
+def _averaged(last: ItemRun, first: ItemRun, calls: Sequence[ItemRun]) -> ItemRun:
     """The run that decided, as it is paid for: see the module."""
-    if first is None or last.cpu_s is None or first.cpu_s is None:
+    if last.cpu_s is None or first.cpu_s is None:
         return last
     call_s = fmean(run.call_cpu_s or 0.0 for run in calls) if calls else last.call_cpu_s
-    paid = replace(last, setup_cpu_s=first.setup_cpu_s, call_cpu_s=call_s)
+    paid = last._replace(setup_cpu_s=first.setup_cpu_s, call_cpu_s=call_s)
     parts = [_phase_j(first, first.setup_cpu_s), _phase_j(last, last.teardown_cpu_s)]
     parts += [_mean([_call_j(run) for run in calls])] if calls else [_call_j(last)]
-    return replace(paid, energy_j=_total(parts))
+    return paid._replace(energy_j=_total(parts))
 
 
 def _with_measured(paid: ItemRun, measured: Measured) -> ItemRun:
@@ -271,7 +328,7 @@ def _with_measured(paid: ItemRun, measured: Measured) -> ItemRun:
     beyond_s = max(0.0, (paid.cpu_s or 0.0) - (measured.cpu_s or 0.0))
     beyond_j = beyond_s * paid.energy_j / paid.cpu_s if paid.energy_j is not None and paid.cpu_s else 0.0
     energy_j = None if measured.energy_j is None else measured.energy_j + beyond_j
-    return replace(paid, energy_j=energy_j, energy_method=Method.MEASURED)
+    return paid._replace(energy_j=energy_j, energy_method=Method.MEASURED)
 
 
 def _phase_j(run: ItemRun, part_s: float | None) -> float | None:
@@ -311,26 +368,23 @@ def _around(value: float | None, found: tuple[float, int] | None) -> Interval | 
 
 
 def _figure(
-    cost: float | None,
-    passing: int,
-    lost: Sequence[str],
-    variances: Sequence[tuple[float, int] | None],
-    items: Sequence[_Item],
+    cost: float | None, passing: int, lost: Sequence[str], variances: Sequence[tuple[float, int] | None]
 ) -> Figure:
-    """A cost over the passing tests. The interval asks for the noise of repeated runs, of these very tests."""
+    """A cost over the passing tests, given each one's variance. The interval is of the noise of repeated calls.
+
+    What did not pass was not repeated, and is taken as it is.
+    """
     if lost:
         return Figure(value=None, reason=f"{_tests(len(lost))} died with their process: what they used is not known")
     if cost is None:
         return Figure(value=None, reason="no energy is known of some runs")
     if not passing:
         return Figure(value=None, reason="no test passed")
-    # What did not pass, or used nothing, was not repeated, and is taken as it is.
-    known = [each for each, item in zip(variances, items, strict=True) if item.outcome == PASSED]
-    once = sum(each is None for each in known)
-    if once:
+    known = [each for each in variances if each is not None]
+    if len(known) < passing:
+        once = passing - len(known)
         return Figure(value=cost / passing, reason=f"{_tests(once)} of {passing} passing ran only once")
-    degrees = [each[1] for each in known if each is not None]
-    interval = noise_interval(cost, passing, [each[0] for each in known if each is not None], degrees)
+    interval = noise_interval(cost, passing, [each[0] for each in known], [each[1] for each in known])
     return Figure(value=cost / passing, interval=interval, reason=None if interval else "nothing varied")
 
 
@@ -355,7 +409,7 @@ def _carbon(energy: Figure, passing: int, wall_s: float | None, factors: Factors
 def _wasted(by_outcome: Mapping[str, Spent]) -> float | None:
     for unit in ("energy_j", "cpu_s"):
         costs: dict[str, float | None] = {outcome: getattr(spent, unit) for outcome, spent in by_outcome.items()}
-        whole = _total(costs.values())
+        whole = _total([*costs.values()])
         if whole:
             return 1 - (costs.get(PASSED) or 0.0) / whole
     return None
@@ -374,14 +428,18 @@ def _priced(block: Block, runs: Iterable[ItemRun]) -> Block:
     return block
 
 
-def _sum(parts: Iterable[Spent]) -> Spent:
-    found = list(parts)
-    return Spent(cpu_s=_total(part.cpu_s for part in found), energy_j=_total(part.energy_j for part in found))
+def _spent(runs: Sequence[ItemRun]) -> Spent:
+    return Spent(cpu_s=_total([run.cpu_s for run in runs]), energy_j=_total([run.energy_j for run in runs]))
 
 
-def _total(values: Iterable[float | None]) -> float | None:
-    found = list(values)
-    return None if None in found else math.fsum(value or 0.0 for value in found)
+def _sum(parts: Sequence[Spent]) -> Spent:
+    return Spent(cpu_s=_total([part.cpu_s for part in parts]), energy_j=_total([part.energy_j for part in parts]))
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    if len(values) == 1:
+        return values[0]
+    return None if None in values else math.fsum(value or 0.0 for value in values)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

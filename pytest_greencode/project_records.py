@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from .attribution import Attribution
 from .ledger import BACKGROUND, STARTUP, Ledger
-from .model import ItemRun, Method
+from .model import Method
 from .project_account import LeftBehind, ProjectRecords, Spent
 
 # Kinds of overhead that are neither tests' nor the harness's, but the price of measuring.
@@ -34,7 +33,7 @@ def project_records(ledger: Ledger, run_id: str, attribution: Attribution | None
     background_j, _ = prices.of_work(BACKGROUND, background_s)
     suite = facts.get("tests") or {}
     return ProjectRecords(
-        runs=[prices.priced(run) for run in ledger.tests(run_id)],
+        runs=ledger.tests(run_id, prices.of_work),
         harness=Spent(cpu_s=harness_s, energy_j=harness_j),
         background=Spent(cpu_s=background_s, energy_j=background_j),
         source=prices.source,
@@ -70,9 +69,3 @@ class _Prices:
             return share.solution_uj * 1e-6, Method.ATTRIBUTED
         energy_j = 0.0 if cpu_s == 0 else self.of(cpu_s)
         return energy_j, Method.MISSING if energy_j is None else Method.ESTIMATED
-
-    def priced(self, run: ItemRun) -> ItemRun:
-        if run.cpu_s is None:
-            return run
-        energy_j, method = self.of_work(run.work_key, run.cpu_s)
-        return replace(run, energy_j=energy_j, energy_method=method)

@@ -8,8 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import carbon
-from .accounting import account
-from .accounts import Account
 from .attribution import Attribution, attribute, with_energy, with_measured
 from .errors import LedgerError, UsageProblem
 from .ledger import Ledger
@@ -17,6 +15,7 @@ from .model import AttemptRecord, Configuration, Factors, Intensity, Machine, Me
 from .pricing import Pricing
 from .project_account import project_account
 from .project_records import project_records
+from .report_account import Account
 
 if TYPE_CHECKING:
     from .economics.assumptions import Assumptions
@@ -40,13 +39,14 @@ def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
     records, references = ledger.records(run_id), ledger.references(run_id)
     windows, meter = ledger.windows(run_id), ledger.facts(run_id).get("meter")
     measured = ledger.measured(run_id)
+    attribution = None
     if any(window.meter is not None for window in windows):
         attribution = attribute(windows, ledger.work(run_id))
         if attribution is not None:
             name = attribution.balance.meter
             records = with_measured(with_energy(records, attribution), measured, name)
             references = with_measured(with_energy(references, attribution), measured, name)
-    else:
+    elif records:
         attribution = attribute(_modelled(windows, meter), ledger.work(run_id), counted=False)
     return RunRecords(
         attempts=records,
@@ -71,17 +71,23 @@ def account_of_run(
     """
     facts = ledger.facts(run_id)
     found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts, regions)
+    project = project_account(project_records(ledger, run_id, found.attribution), factors)
+    balance = None if found.attribution is None else found.attribution.balance
+    if not found.attempts and project is not None:
+        return Account(configurations=(), factors=factors, quarantined={}, balance=balance, project=project)
+    from .accounting import account
+
     attempts = account(
         found.attempts,
         pricing,
         attempts_allowed=attempts_allowed,
         quarantined=ledger.quarantined(run_id),
-        balance=None if found.attribution is None else found.attribution.balance,
+        balance=balance,
         references=found.references,
         measured=found.measured,
         weights=weights or facts.get("options", {}).get("weights"),
     )
-    return replace(attempts, project=project_account(project_records(ledger, run_id, found.attribution), factors))
+    return replace(attempts, project=project)
 
 
 def assumptions_of_run(facts: Mapping[str, Any]) -> Assumptions:

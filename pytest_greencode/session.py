@@ -22,13 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from _pytest.junitxml import xml_key
 from _pytest.runner import collect_one_node
 
 import pytest_greencode
-from pytest_greencode.accounts import Account
 from pytest_greencode.collection import (
     ATTEMPTS,
     RESULT,
@@ -45,13 +43,11 @@ from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample, Suite, Window
 from pytest_greencode.options import Options
 from pytest_greencode.project import PROJECT, SENT, Project
+from pytest_greencode.report_account import Account
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
 from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
-from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
-from pytest_greencode.sandboxes.base import SandboxKind
-from pytest_greencode.sandboxes.choice import choose_sandbox
 from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
@@ -61,6 +57,10 @@ if TYPE_CHECKING:
     from pytest_greencode.gate.decisions import Decision
     from pytest_greencode.live import Live, LiveOptions
     from pytest_greencode.meters.alone import Alone
+    from pytest_greencode.runner import Runner, Unit, UnitResult
+    from pytest_greencode.sandboxes.base import SandboxKind
+
+# What belongs to sandboxes is imported with the first one: ordinary tests need none.
 
 HARNESS_EXIT_CODE = 3
 # Waiting for longer than this wants a word.
@@ -124,7 +124,9 @@ class GreencodeSession:
         if options.live is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
             config.args[:] = []  # tests that happen to be here are not what was asked for
         expand_globs(config)
-        ordinary = not self._only_collects and not all(map(looks_like_samples, named_paths(config)))
+        samples = [looks_like_samples(path) for path in named_paths(config)]
+        ordinary = not self._only_collects and not all(samples)
+        self._one_at_a_time = options.exclusive or not (any(samples) or options.live)
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
@@ -151,10 +153,13 @@ class GreencodeSession:
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
         try:
-            if options.live is not None or any(map(looks_like_samples, named_paths(config))):
+            if options.live is not None or any(samples):
                 self._open()  # sandboxes start while suites and samples are read and pytest collects
             self.workload = Workload(config, options)
-            if self.workload:
+            sampled = bool(self.workload) or options.live is not None
+            self._one_at_a_time = options.exclusive or not sampled
+            if sampled:
+                config.pluginmanager.register(_TaskReports(), "greencode-task-reports")
                 self._open()
             if options.live is not None:
                 self._live = self._opened_live(options.live, self.workload)
@@ -202,6 +207,8 @@ class GreencodeSession:
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
         chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
+        from pytest_greencode.sandboxes.choice import choose_sandbox
+
         self._kind = choose_sandbox(
             chosen.sandbox,
             memory_bytes=chosen.memory_bytes,
@@ -289,7 +296,7 @@ class GreencodeSession:
             self._kind.close()
 
     def _facts(self) -> dict[str, Any]:
-        memory = psutil.virtual_memory()
+        system = os.uname()  # not platform.platform(), which starts a program
         return {
             "run_id": self.run_id,
             "versions": {
@@ -297,11 +304,11 @@ class GreencodeSession:
                 "pytest": pytest.__version__,
                 "python": platform.python_version(),
             },
-            "host": platform.node(),
-            "platform": platform.platform(),
+            "host": system.nodename,
+            "platform": f"{system.sysname}-{system.release}-{system.machine}",
             "cpu": self._metering.cpu,
             "cpu_count": os.cpu_count(),
-            "memory_bytes": memory.total,
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "sandbox": self._kind.describe() if self._kind is not None else None,
             "meter": self._metering.describe(),
             "suites": [
@@ -352,16 +359,20 @@ class GreencodeSession:
     def _jobs(self) -> int:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) if self._is_worker else 1
-        return 1 if self.options.exclusive else self.options.jobs or max(1, cores // workers)
+        return 1 if self._one_at_a_time else self.options.jobs or max(1, cores // workers)
 
     def _reserved_cores(self) -> int:
         if not self._has_workers:
             return self._jobs()
         workers = getattr(self.config.option, "numprocesses", None) or len(getattr(self.config.option, "tx", ())) or 1
+        if self._one_at_a_time:
+            return int(workers)
         return int(workers) * self.options.jobs if self.options.jobs else self._jobs()
 
     def _start_runner(self) -> Runner:
         if self._runner is None:
+            from pytest_greencode.runner import Policy, Runner
+
             assert self._kind is not None
             assert self._ledger is not None
             self._runner = Runner(
@@ -393,6 +404,8 @@ class GreencodeSession:
         return self._live.units() if self._live is not None else ()
 
     def result(self, unit: Unit) -> UnitResult:
+        from pytest_greencode.runner import Stopped
+
         try:
             return self._start_runner().result(unit)
         except Stopped:
@@ -523,41 +536,6 @@ class GreencodeSession:
             units = [each.unit for each in (item, nextitem) if isinstance(each, TaskItem)]
             if units:
                 self._start_runner().submit(units)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-        result = item.stash.get(RESULT, None)
-        if result is not None and call.when == "call":
-            # On the item, as JUnit XML takes the properties of the teardown's report.
-            item.user_properties[:] = [
-                (name, value) for name, value in item.user_properties if not str(name).startswith("greencode.")
-            ] + [
-                ("greencode.attempts", len(result.outcomes)),
-                ("greencode.accepted", accepted(result.outcomes)),
-                ("greencode.verdicts", " ".join(outcome.verdict.value for outcome in result.outcomes)),
-            ]
-        report = yield
-        if result is not None and call.when == "call":
-            # Plain values only: reports cross to the controller under xdist.
-            report.greencode = {
-                "attempts": len(result.outcomes),
-                "accepted": accepted(result.outcomes),
-                "verdicts": [outcome.verdict.value for outcome in result.outcomes],
-            }
-            if result.quarantined is not None and isinstance(report.longrepr, tuple):
-                # Skipped where the task stands, not where this package says so.
-                path, line, _ = item.reportinfo()
-                report.longrepr = (os.fspath(path), (line or 0) + 1, report.longrepr[2])
-        return report
-
-    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        facts = getattr(report, "greencode", None)
-        if facts is None or report.when != "call" or not report.passed:
-            return None
-        if facts["accepted"]:
-            word = "ACCEPTED" if facts["attempts"] == 1 else f"ACCEPTED {facts['accepted']}/{facts['attempts']}"
-            return "passed", ".", (word, {"green": True})
-        return "rejected", "r", ("REJECTED", {"yellow": True})
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -777,7 +755,8 @@ class GreencodeSession:
 
     def _findings(self, ledger: Ledger, facts: dict[str, Any]) -> tuple[Findings | None, str | None]:
         """What follows from the account, where a report shows it; and what is wrong with the files it takes."""
-        if self.account is None or not any(REPORTS[kind].with_findings for kind, _ in self.options.reports):
+        asked = any(REPORTS[kind].with_findings for kind, _ in self.options.reports)
+        if self.account is None or not self.account.configurations or not asked:
             return None, None
         try:
             found = findings_of_run(ledger, self.run_id, self.account, assumptions_of_run(facts))
@@ -799,6 +778,45 @@ class GreencodeSession:
     def pytest_unconfigure(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
+
+
+class _TaskReports:
+    """What becomes of a task's report; registered where there are samples, as other tests should not pay for it."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        result = item.stash.get(RESULT, None)
+        if result is not None and call.when == "call":
+            # On the item, as JUnit XML takes the properties of the teardown's report.
+            item.user_properties[:] = [
+                (name, value) for name, value in item.user_properties if not str(name).startswith("greencode.")
+            ] + [
+                ("greencode.attempts", len(result.outcomes)),
+                ("greencode.accepted", accepted(result.outcomes)),
+                ("greencode.verdicts", " ".join(outcome.verdict.value for outcome in result.outcomes)),
+            ]
+        report = yield
+        if result is not None and call.when == "call":
+            # Plain values only: reports cross to the controller under xdist.
+            report.greencode = {
+                "attempts": len(result.outcomes),
+                "accepted": accepted(result.outcomes),
+                "verdicts": [outcome.verdict.value for outcome in result.outcomes],
+            }
+            if result.quarantined is not None and isinstance(report.longrepr, tuple):
+                # Skipped where the task stands, not where this package says so.
+                path, line, _ = item.reportinfo()
+                report.longrepr = (os.fspath(path), (line or 0) + 1, report.longrepr[2])
+        return report
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        facts = getattr(report, "greencode", None)
+        if facts is None or report.when != "call" or not report.passed:
+            return None
+        if facts["accepted"]:
+            word = "ACCEPTED" if facts["attempts"] == 1 else f"ACCEPTED {facts['accepted']}/{facts['attempts']}"
+            return "passed", ".", (word, {"green": True})
+        return "rejected", "r", ("REJECTED", {"yellow": True})
 
 
 def _neighbours(items: Sequence[pytest.Item]) -> dict[pytest.Item, list[TaskItem]]:

@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +15,9 @@ from pytest_greencode.errors import UsageProblem
 from pytest_greencode.model import Configuration, Sample, Suite, Task
 from pytest_greencode.options import Options
 from pytest_greencode.reports.text import escape
-from pytest_greencode.runner import Unit
-from pytest_greencode.samples import read_samples, refuse_duplicates
-from pytest_greencode.suites.catalogue import load_suites
+
+if TYPE_CHECKING:
+    from pytest_greencode.runner import Unit
 
 
 def expand_globs(config: pytest.Config) -> None:
@@ -50,15 +51,30 @@ class Workload:
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self._config = config
-        suites = load_suites(config, options)
-        self._suites = suites
+        self._suites: list[Suite] = []
+        self._suite_of: dict[str, Suite] = {}
+        self._tasks: dict[str, Task] = {}
+        self._samples: dict[Path, list[Sample]] = {}
+        self._units: dict[Path, tuple[Unit, ...]] = {}
+        others = config.hook.pytest_greencode_load_samples.get_hookimpls()
+        named = any(map(looks_like_samples, named_paths(config)))
+        if others or options.suites or options.overrides or options.live is not None or named:
+            self._load(options)
+
+    def _load(self, options: Options) -> None:
+        """Suites and samples; a session of ordinary tests has none, and need not wait for them."""
+        from pytest_greencode.samples import refuse_duplicates
+        from pytest_greencode.suites.catalogue import load_suites
+
+        suites = self._suites = load_suites(self._config, options)
         self._suite_of = {task_id: suite for suite in suites for task_id in suite.tasks}
-        self._tasks: dict[str, Task] = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}
+        self._tasks = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}
         self._samples = dict(self._read())
         refuse_duplicates(sample for samples in self._samples.values() for sample in samples)
-        self._units: dict[Path, tuple[Unit, ...]] = {}
 
     def _read(self) -> Iterator[tuple[Path, list[Sample]]]:
+        from pytest_greencode.samples import read_samples
+
         base = self._config.invocation_params.dir
         for path in named_paths(self._config):
             samples = self._config.hook.pytest_greencode_load_samples(config=self._config, path=path)
@@ -94,6 +110,8 @@ class Workload:
 
     def units(self, path: Path) -> Sequence[Unit]:
         """The tasks of a file, each with its attempts in the order in which they count."""
+        from pytest_greencode.runner import Unit
+
         if path not in self._units:
             attempts: dict[str, list[Sample]] = {}
             for sample in self._samples[path]:

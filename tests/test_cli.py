@@ -133,7 +133,7 @@ def test_a_slip_is_one_message(capsys, arguments, expected):
 def test_runs_and_their_beginnings(ledger, capsys):  # noqa: F811
     code, out, _ = greencode(capsys, "runs")
     assert code == 0
-    assert out.splitlines()[1].split() == [RUN[:8], "2026-11-22T00:00:00Z", "144", "144"]
+    assert out.splitlines()[1].split() == [RUN[:8], "2026-11-22T00:00:00Z", "144", "144", "0"]
     code, out, _ = greencode(capsys, "report", "--run", "000")
     assert code == 0
     assert f"run          {RUN[:8]}, started 2026-11-22T00:00:00Z" in out

@@ -29,6 +29,7 @@ FLOORS = {
         "ledger",
         "project_account",
         "project_records",
+        "report_account",
         "run_account",
         "gate",
         "baseline",

@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
                 lines += part
             text = "\n".join(lines) + "\n"
         else:
-            findings = run.findings(options, account) if REPORTS[kind].with_findings else None
+            follows = REPORTS[kind].with_findings and bool(account.configurations)
+            findings = run.findings(options, account) if follows else None
             if not REPORTS[kind].with_cautions:
                 warn(run.cautions())
             if output is not None:

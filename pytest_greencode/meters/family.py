@@ -19,8 +19,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 PROC = Path("/proc")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # Set by pytest around each phase of a test, and inherited by what the test starts.
@@ -86,12 +84,11 @@ class Family:
             relative.cpu_s = max(relative.cpu_s, cpu_s or 0.0)
         if gone:
             self.look()
-        waited = resource.getrusage(resource.RUSAGE_CHILDREN)
         living_s, aside_s = 0.0, self._aside_s
         for relative in self.living.values():
             living_s += relative.total_s
             aside_s += relative.total_s if relative.aside else 0.0
-        return waited.ru_utime + waited.ru_stime + living_s + self._buried_s, aside_s
+        return waited_s() + living_s + self._buried_s, aside_s
 
     def look(self) -> None:
         """Find out who lives."""
@@ -126,11 +123,19 @@ class Family:
                     self.set_aside(child)
 
 
+def waited_s() -> float:
+    """CPU seconds of the children that this process has waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def strays(tests: Collection[str], since: float, known: Collection[int]) -> Iterator[tuple[str, Relative]]:
     """Processes that a test started and that left this process's tree, each with the test.
 
     They inherited the environment in which pytest names the test. `since`: no older ones, seconds since the epoch.
     """
+    import psutil
+
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) in known:
             continue
@@ -199,6 +204,8 @@ def _children(pid: int) -> list[int]:
             with contextlib.suppress(ProcessLookupError):
                 children += map(int, (task / "children").read_bytes().split())
     except FileNotFoundError:
+        import psutil
+
         with contextlib.suppress(psutil.Error):
             return [child.pid for child in psutil.Process(pid).children()]
     return children

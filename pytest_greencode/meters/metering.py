@@ -10,8 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from ..errors import MeterUnavailable
 from ..ledger import Overhead
 from ..model import Method, Window
@@ -268,6 +266,8 @@ def busy_cpu_s() -> float | None:
     known = machine_busy_cpu_s()
     if known is not None:
         return known
+    import psutil
+
     try:
         times = psutil.cpu_times()
     except (OSError, RuntimeError):

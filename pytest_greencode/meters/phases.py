@@ -14,13 +14,14 @@ import time
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from .family import Family, Relative, strays
+from .family import Family, Relative, strays, waited_s
 
 if TYPE_CHECKING:
     from .sampler import Sampler
 
-# No process is started and waited for in less: a fork alone takes longer.
-SHORTEST_S = 100e-6
+# A phase that used less CPU time itself has waited for no child that it started, and one below the other bound started
+# none that lives on: to make a process takes longer. Should one be missed, the next look finds it.
+WAITS_S, STARTS_S = 50e-6, 200e-6
 
 
 class PhaseClock:
@@ -37,7 +38,7 @@ class PhaseClock:
         self._turns, self._sampler_s = 0, 0.0
         self._inside_s = 0.0
         self._outside_s: float | None = None
-        self._own_s_at_start = self._wall_s_at_start = 0.0
+        self._own_s_at_start = self._waited_s = 0.0
         self._serving = True
         self._guests: list[Relative] = []
         self._tests_s = 0.0
@@ -58,6 +59,8 @@ class PhaseClock:
 
     def begin(self) -> None:
         """Before the first phase of a test."""
+        if not self._family.living and not self._guests and waited_s() == self._waited_s:
+            return  # nothing has happened since the last phase
         self._guests = []
         with self._lock:
             self._taken()
@@ -68,7 +71,6 @@ class PhaseClock:
     def start(self, *, serving: bool) -> None:
         """A phase begins; `serving`: what it starts may serve other tests too, as it is for fixtures."""
         self._serving = serving
-        self._wall_s_at_start = time.perf_counter()
         self._own_s_at_start = own_s = self._own_s()
         self._outside_s = own_s - self._inside_s
 
@@ -77,11 +79,10 @@ class PhaseClock:
         used_s = self._own_s() - self._own_s_at_start
         self._inside_s += used_s
         self._outside_s = None
-        short = time.perf_counter() - self._wall_s_at_start < SHORTEST_S
-        if short and not self._family.living:
+        if used_s < WAITS_S and not self._family.living:
             return used_s
         with self._lock:
-            if not short:
+            if used_s > STARTS_S or self._family.living:
                 self._look()
             tests_s = self._of_tests_s()
             new = self._taken()
@@ -146,6 +147,7 @@ class PhaseClock:
     def _of_tests_s(self) -> float:
         """What the family has used, but for those who are set aside."""
         all_s, aside_s = self._family.read()
+        self._waited_s = waited_s()
         return all_s - aside_s
 
     def _own_s(self) -> float:

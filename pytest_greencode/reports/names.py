@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ..accounts import ConfigurationAccount
 from ..errors import UsageProblem
 from ..model import Configuration, canonical_settings
 from .text import escape, shorten
+
+if TYPE_CHECKING:
+    from ..accounts import ConfigurationAccount
 
 LABEL_WIDTH = 36
 _MOST_LISTED = 10

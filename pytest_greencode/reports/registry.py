@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..accounts import Account
 from ..errors import UsageProblem
 
 if TYPE_CHECKING:
     from ..findings import Findings
+    from ..report_account import Account
 
 RunFacts = Mapping[str, Any]
 

@@ -8,8 +8,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
-from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
 from .project import project_lines, project_notes
@@ -18,7 +16,10 @@ from .text import columns, escape, left, mass_unit, percent, right, shorten, sig
 from .trust import trust_cautions
 
 if TYPE_CHECKING:
+    from ..accounts import ConfigurationAccount, MeasuredRow
+    from ..attribution import Balance
     from ..green_capacity import Scalar
+    from ..report_account import Account
 
 _UNKNOWN = "?"
 _NARROWEST_NAME = 12
@@ -245,6 +246,8 @@ def _interval(configuration: ConfigurationAccount, grams: float) -> str:
 
 
 def _has_too_few(configuration: ConfigurationAccount) -> bool:
+    from ..accounts import MIN_TASKS  # the account is there, so this is too
+
     return configuration.per_accepted.co2e_g is not None and configuration.tasks < MIN_TASKS
 
 
