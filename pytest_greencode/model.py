@@ -10,7 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_greencode.repository import Repository
 
 
 class Verdict(str, enum.Enum):
@@ -43,6 +46,8 @@ class Task:
     `prompt` is trusted text that stands before a completion. `tests` is the oracle's program: it is executed after
     `prelude` in a fresh namespace in which every name of `entry_points` is bound to the solution's function.
     `call` is executed last ("" where `tests` already runs by itself).
+    `repository`: the task is to change a repository, whose own tests judge; `prompt` is then all that is said of it.
+    `same_process`: solution and tests share a process, so a verdict can be forged.
     """
 
     suite: str
@@ -56,6 +61,8 @@ class Task:
     canonical_is_program: bool = False
     preload: tuple[str, ...] = ()
     timeout_s: float = 3.0
+    repository: Repository | None = None
+    same_process: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +125,8 @@ class Configuration:
 class Sample:
     """One text that a model wrote for one task.
 
-    `completion` follows the task's prompt; `solution` is a whole program. Exactly one of them is not None.
+    `completion` follows the task's prompt; `solution` is a whole program, or a repository's entry file; `patch` is a
+    unified diff over a repository. Exactly one of them is not None.
     `path` and `line` say where it was read.
     """
 
@@ -127,9 +135,33 @@ class Sample:
     sample_id: int
     completion: str | None = None
     solution: str | None = None
+    patch: str | None = None
     generation: Generation | None = None
     path: str = ""
     line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestOutcome:
+    """What became of one test of a repository: "failed", "error", "missing", "skipped" ...; why, as the candidate's
+    process says."""
+
+    __test__ = False  # for whoever's pytest meets it
+
+    test: str
+    outcome: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestOutcomes:
+    """The tests of one execution: how many had to pass, how many did, and the others (bounded: the first of them)."""
+
+    __test__ = False
+
+    expected: int
+    passed: int
+    others: tuple[TestOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,7 @@ class SampleRecord(BaseModel):
     task_id: Annotated[Name, BeforeValidator(_task_id)]
     completion: str | None = None
     solution: str | None = None
+    patch: str | None = None
     model: Name | None = None
     sample_id: Count | None = None
     settings: Annotated[str, BeforeValidator(_settings)] = "{}"
@@ -118,7 +119,8 @@ class SampleRecord(BaseModel):
 
     @model_validator(mode="after")
     def _one_text(self) -> SampleRecord:
-        if (self.completion is None) == (self.solution is None):
-            found = "neither" if self.completion is None else "both"
-            raise format_problem("exactly one of 'completion' and 'solution'", found)
+        given = [name for name in ("completion", "solution", "patch") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = "neither" if not given else " and ".join(given)
+            raise format_problem("exactly one of 'completion', 'solution' and 'patch'", found)
         return self

@@ -43,6 +43,7 @@ from pytest_greencode.options import Options
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
+from pytest_greencode.repository import Environment
 from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
 from pytest_greencode.runner import Policy, Runner, Stopped, Unit, UnitResult
 from pytest_greencode.sandboxes.base import SandboxKind
@@ -121,6 +122,7 @@ class GreencodeSession:
         self.workload: Workload | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
+        self._environments: dict[Environment, SandboxKind] = {}
         self._runner: Runner | None = None
         self._ledger: Ledger | None = None
         self._failure: GreencodeError | None = None
@@ -137,6 +139,7 @@ class GreencodeSession:
             self.workload = Workload(config, options)
             if self.workload:
                 self._open()
+                self._open_environments(self.workload)
             if self._ledger is not None and not self._is_worker:
                 self._ledger.begin(self.run_id, _now(), self._facts())
         except BaseException:
@@ -179,6 +182,18 @@ class GreencodeSession:
         else:
             self._start_runner()
 
+    def _open_environments(self, workload: Workload) -> None:
+        """Kinds of sandboxes for repositories' own tests: what cannot be had is said before the first attempt."""
+        if self._kind is None:
+            return
+        for environment in workload.environments:
+            self._environments[environment] = kind = self._kind.for_repository(environment)
+            if self._is_worker:
+                continue
+            kind.start().close()
+        if self._runner is not None:
+            self._runner.use(self._environments)
+
     def _regions(self) -> dict[str, Any]:
         """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
         named = {sample.generation.region for sample, _ in self._declared if sample.generation is not None}
@@ -202,7 +217,8 @@ class GreencodeSession:
         if self._runner is not None:
             self._runner.stop()
         elif self._kind is not None:
-            self._kind.close()
+            for kind in (self._kind, *self._environments.values()):
+                kind.close()
 
     def _facts(self) -> dict[str, Any]:
         memory = psutil.virtual_memory()
@@ -221,7 +237,12 @@ class GreencodeSession:
             "sandbox": self._kind.describe() if self._kind is not None else None,
             "meter": self._metering.describe(),
             "suites": [
-                {"name": suite.name, "version": suite.version, "sha256": suite.sha256}
+                {
+                    "name": suite.name,
+                    "version": suite.version,
+                    "sha256": suite.sha256,
+                    "same_process": self.workload.same_process(suite) if self.workload is not None else 0,
+                }
                 for suite in (self.workload.suites if self.workload is not None else ())
             ],
             "options": {
@@ -279,6 +300,7 @@ class GreencodeSession:
                 ),
                 meter=self._metering.estimated,
             )
+            self._runner.use(self._environments)
         return self._runner
 
     # -- what items ask for --------------------------------------------------------------------------------------------

@@ -20,8 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
+from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
-from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime
+from pytest_greencode.sandboxes.repositories import (
+    REPOSITORY_WORK_BYTES,
+    WORK_BYTES,
+    preload_variables,
+    runtime_for,
+)
+from pytest_greencode.sandboxes.runtime import PACKAGES, REQUIREMENTS, Runtime, host_runtime
 
 REMEDY = (
     "install it (`sudo apt-get install bubblewrap`, or `pip install pytest-greencode[bubblewrap]`); where the kernel "
@@ -113,16 +120,21 @@ class BubblewrapKind:
     name = "bubblewrap"
     tier = "namespaces: own user, PID, network and file system, Landlock, seccomp, one user"
 
-    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = ()) -> None:
+    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = (), environment: Environment | None = None) -> None:
         path = find_bwrap()
         if path is None:
             raise SandboxUnavailable(f"bubblewrap (`bwrap`) is not installed: {REMEDY}")
         self._bwrap = path
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
-        self._runtime = host_runtime()
+        self._allowed_cores, self._environment = cores, environment
+        self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._worker = worker_for(host_runtime().version)
         self.identity = digest("bubblewrap", self._runtime.label, *worker_texts().values())
+
+    def for_repository(self, environment: Environment) -> BubblewrapKind:
+        memory_bytes = environment.memory_bytes or self._memory_bytes
+        return BubblewrapKind(memory_bytes=memory_bytes, cores=self._allowed_cores, environment=environment)
 
     def describe(self) -> dict[str, Any]:
         version = subprocess.run([self._bwrap, "--version"], capture_output=True, text=True, check=False).stdout.strip()
@@ -154,13 +166,16 @@ class BubblewrapKind:
         command = [
             self._bwrap,
             *("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--as-pid-1"),
-            *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", PACKAGES),
+            *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", runtime.module_paths),
             *("--setenv", "GREENCODE_MEMORY_BYTES", str(self._memory_bytes)),
             *("--setenv", "GREENCODE_CORE", self._cores.next()),
         ]
+        for name, value in preload_variables(self._environment).items():
+            command += ["--setenv", name, value]
+        work_bytes = WORK_BYTES if self._environment is None else REPOSITORY_WORK_BYTES
         for source, target in bound_paths(runtime):
             command += ["--ro-bind", source, target]
-        command += ["--proc", "/proc", "--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/w"]
+        command += ["--proc", "/proc", "--dev", "/dev", "--size", str(work_bytes), "--tmpfs", "/w"]
         command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/w"]
         return [*command, str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP]
 
@@ -172,6 +187,8 @@ def bound_paths(runtime: Runtime) -> list[tuple[str, str]]:
     paths = [(str(runtime.python), str(runtime.python)), (str(runtime.standard_library), str(runtime.standard_library))]
     paths += [(str(path), name) for name, path in runtime.libraries.items()]
     paths += [(str(package), f"{PACKAGES}/{package.name}") for package in runtime.packages]
+    if runtime.requirements is not None:
+        paths.append((str(runtime.requirements), REQUIREMENTS))
     return paths
 
 
@@ -181,14 +198,21 @@ class UnsandboxedKind:
     name = "none"
     tier = "NOT SANDBOXED: no namespaces; resource limits, seccomp and Landlock only"
 
-    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = ()) -> None:
+    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = (), environment: Environment | None = None) -> None:
         if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
             raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
+        self._allowed_cores, self._environment = cores, environment
+        self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._worker = worker_for(host_runtime().version)
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
-        self.identity = digest("none", sys.version, *worker_texts().values())
+        label = "" if environment is None else self._runtime.label
+        self.identity = digest("none", sys.version, label, *worker_texts().values())
+
+    def for_repository(self, environment: Environment) -> UnsandboxedKind:
+        memory_bytes = environment.memory_bytes or self._memory_bytes
+        return UnsandboxedKind(memory_bytes=memory_bytes, cores=self._allowed_cores, environment=environment)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -201,15 +225,17 @@ class UnsandboxedKind:
     def start(self) -> WorkerSandbox:
         directory = tempfile.TemporaryDirectory(prefix="greencode-")
         self._directories.append(directory)
-        runtime = host_runtime()
+        runtime = self._runtime
         environment = {
+            **preload_variables(self._environment),
             "PYTHONHASHSEED": "0",
             "GREENCODE_WORK_DIRECTORY": directory.name,
             "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
             "GREENCODE_CORE": self._cores.next(),
         }
-        if runtime.packages:
-            environment["GREENCODE_PACKAGES"] = str(runtime.packages[0].parent)
+        directories = [runtime.requirements, *(package.parent for package in runtime.packages[:1])]
+        if any(directories):
+            environment["GREENCODE_PACKAGES"] = ":".join(str(path) for path in directories if path is not None)
         try:
             return WorkerSandbox(
                 ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP], environment), self._worker

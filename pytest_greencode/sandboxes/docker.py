@@ -17,8 +17,10 @@ import requests
 from docker.types import Ulimit
 
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
+from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
-from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
+from pytest_greencode.sandboxes.repositories import REPOSITORY_WORK_BYTES, WORK_BYTES, preload_variables, runtime_for
+from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime, image_tar
 
 REPOSITORY = "greencode-worker"
 LABEL = "greencode.session"
@@ -94,20 +96,27 @@ class DockerKind:
         cores: Sequence[int] = (),
         image: str | None = None,
         notify: Callable[[str], None] = lambda text: None,
+        environment: Environment | None = None,
     ) -> None:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
+        self._allowed_cores, self._given_image, self._notify = cores, image, notify
+        self._environment = environment
         self._session = uuid.uuid4().hex
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
         self._worker = worker_for(host_runtime().version if image is None else None)
+        self._runtime = None
+        if image is None:
+            self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._python, self._image = self._find_image(image, notify)
         self.identity = digest("docker", self._image, *worker_texts().values())
 
     def _find_image(self, image: str | None, notify: Callable[[str], None]) -> tuple[str, str]:
         try:
             if image is None:
-                return str(host_runtime().python), build_image(self._client, notify=notify)
+                assert self._runtime is not None
+                return str(self._runtime.python), build_image(self._client, runtime=self._runtime, notify=notify)
             try:
                 found = self._client.images.get(image)
             except docker.errors.ImageNotFound:
@@ -118,6 +127,15 @@ class DockerKind:
             raise SandboxUnavailable(
                 f"--greencode-image {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
             ) from error
+
+    def for_repository(self, environment: Environment) -> DockerKind:
+        return DockerKind(
+            memory_bytes=environment.memory_bytes or self._memory_bytes,
+            cores=self._allowed_cores,
+            image=environment.image or (None if environment.requirements else self._given_image),
+            notify=self._notify,
+            environment=environment,
+        )
 
     @property
     def remote(self) -> str | None:
@@ -186,7 +204,8 @@ class DockerKind:
 
     def _create(self) -> dict[str, Any]:
         api = self._client.api
-        tmpfs = "size=64m,nr_inodes=4096,mode=1777,noexec,nosuid,nodev"
+        work_bytes, inodes = (WORK_BYTES, 4096) if self._environment is None else (REPOSITORY_WORK_BYTES, 65536)
+        tmpfs = f"size={work_bytes},nr_inodes={inodes},mode=1777,noexec,nosuid,nodev"
         memory_bytes = self._memory_bytes + HARNESS_MEMORY_BYTES
         arguments: dict[str, Any] = {
             "image": self._image,
@@ -197,7 +216,8 @@ class DockerKind:
             "working_dir": "/",
             "environment": {
                 "PYTHONHASHSEED": "0",
-                "GREENCODE_PACKAGES": PACKAGES,
+                "GREENCODE_PACKAGES": PACKAGES if self._runtime is None else self._runtime.module_paths,
+                **preload_variables(self._environment),
                 "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
                 "GREENCODE_CORE": self._cores.next(),
             },
@@ -256,10 +276,14 @@ def _reason(error: BaseException) -> str:
 
 
 def build_image(
-    client: docker.DockerClient, *, notify: Callable[[str], None] = lambda text: None, rebuild: bool = False
+    client: docker.DockerClient,
+    *,
+    runtime: Runtime | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+    rebuild: bool = False,
 ) -> str:
     """The id of the image made from the host's Python; built through the daemon alone, no registry."""
-    runtime = host_runtime()
+    runtime = runtime or host_runtime()
     tag = digest(runtime.label, str(runtime.python))[:16]
     if not rebuild:
         with contextlib.suppress(docker.errors.ImageNotFound):
