@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .attribution import Balance
+from .candidate_tests import CandidateTests
 from .model import Factors, Measured, Verdict
 from .provenance import Provenance
 from .statistics import Interval
@@ -219,7 +220,7 @@ class Account:
     """All configurations, sorted by suite, model and settings; never summed over suites.
 
     `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.
-    `measured`: the programs that were measured alone.
+    `measured`: the programs that were measured alone. `tests`: which of a repository's tests its candidates failed.
     """
 
     configurations: tuple[ConfigurationAccount, ...]
@@ -227,3 +228,4 @@ class Account:
     quarantined: Mapping[str, str]
     balance: Balance | None = None
     measured: tuple[MeasuredRow, ...] = ()
+    tests: tuple[CandidateTests, ...] = ()

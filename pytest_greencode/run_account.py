@@ -10,6 +10,7 @@ from . import carbon
 from .accounting import account
 from .accounts import Account
 from .attribution import Balance, attribute, with_energy, with_measured
+from .candidate_tests import candidate_tests
 from .errors import UsageProblem
 from .ledger import Ledger
 from .model import AttemptRecord, Configuration, Factors, Intensity, Measured, Window
@@ -66,7 +67,7 @@ def account_of_run(
     """
     facts = ledger.facts(run_id)
     found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts)
-    return account(
+    accounted = account(
         found.attempts,
         pricing,
         attempts_allowed=attempts_allowed,
@@ -76,6 +77,7 @@ def account_of_run(
         measured=found.measured,
         weights=weights or facts.get("options", {}).get("weights"),
     )
+    return replace(accounted, tests=candidate_tests(found.attempts, ledger.test_outcomes(run_id)))
 
 
 def assumptions_of_run(facts: Mapping[str, Any]) -> Assumptions:

@@ -21,6 +21,7 @@ FLOORS = {
         "provenance",
         "uncertainty",
         "accounts",
+        "candidate_tests",
         "accounting",
         "comparison",
         "findings",

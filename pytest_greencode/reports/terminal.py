@@ -12,6 +12,7 @@ from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
+from .tests import failed_tests
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def suite_tables(account: Account) -> Iterator[SuiteTable]:
 
 def run_notes(account: Account) -> list[tuple[str, str]]:
     """(key, text) of what is said once for all suites; all text is escaped."""
-    return [*_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance)]
+    tests = failed_tests(account.tests)
+    return [*tests, *_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance)]
 
 
 def needs_attention(key: str) -> bool:

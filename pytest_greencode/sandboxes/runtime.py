@@ -18,7 +18,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ LAYOUT = 3
 # Parts of the standard library that no solution needs and that are large.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "site-packages",
             "dist-packages", "config", "_pyrepl"}  # fmt: skip
+TESTS = {"test", "tests"}  # of the packages that are carried
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Runtime:
         return {name: Path(path) for name, path in json.loads(listing).items()}
 
     def _find_libraries(self) -> dict[str, str]:
-        objects = [self.python, *_shared_objects(self.standard_library)]
+        objects = [self.python, *_shared_objects(self.standard_library, LEFT_OUT)]
         for package in self._directories:
             objects += _shared_objects(package)
         try:
@@ -106,9 +107,9 @@ def _numpy_version() -> str:
         return "none"
 
 
-def _shared_objects(directory: Path) -> Iterator[Path]:
+def _shared_objects(directory: Path, left_out: Collection[str] = ()) -> Iterator[Path]:
     for path in directory.rglob("*.so*"):
-        if path.is_file() and not LEFT_OUT & set(path.relative_to(directory).parts):
+        if path.is_file() and set(left_out).isdisjoint(path.relative_to(directory).parts):
             yield path
 
 
@@ -169,8 +170,8 @@ def distribution_paths(name: str) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if LEFT_OUT & set(member.name.split("/")) or ".opt-" in member.name or member.name.endswith(".a"):
+def _keep(member: tarfile.TarInfo, left_out: Collection[str] = LEFT_OUT) -> tarfile.TarInfo | None:
+    if not set(left_out).isdisjoint(member.name.split("/")) or ".opt-" in member.name or member.name.endswith(".a"):
         return None
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
@@ -194,9 +195,9 @@ def image_tar(runtime: Runtime) -> bytes:
                     entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                     tar.addfile(entry)
 
-        def add(source: Path, target: str) -> None:
+        def add(source: Path, target: str, left_out: Collection[str] = LEFT_OUT) -> None:
             parents(target)
-            tar.add(source, target.strip("/"), filter=_keep)
+            tar.add(source, target.strip("/"), filter=functools.partial(_keep, left_out=left_out))
 
         for directory in ("/proc/.", "/sys/.", "/dev/.", "/w/.", "/etc/."):
             parents(directory)
@@ -205,9 +206,9 @@ def image_tar(runtime: Runtime) -> bytes:
         for name, path in runtime.libraries.items():
             add(path, name)
         for package in runtime.packages:
-            add(package, f"{PACKAGES}/{package.name}")
+            add(package, f"{PACKAGES}/{package.name}", TESTS)
         if runtime.requirements is not None:
-            add(runtime.requirements, REQUIREMENTS)
+            add(runtime.requirements, REQUIREMENTS, ())
         parents("/usr/local/bin/python3")
         entry = tarfile.TarInfo("usr/local/bin/python3")
         entry.type, entry.linkname = tarfile.SYMTYPE, str(runtime.python)

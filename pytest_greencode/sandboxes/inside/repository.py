@@ -120,7 +120,7 @@ def tests_process(narrow: Filter, separate_users: bool) -> NoReturn:
 def _told(error: BaseException) -> str:
     """An exception in one line; its text may be hostile."""
     try:
-        text = " ".join(plain_text(error).split())
+        text = " ".join(plain_text(error).split()).removesuffix(" Use -v to get more diff")
     except BaseException:
         text = "(its text cannot be made)"
     name = plain_text(type(error).__name__)
@@ -175,8 +175,10 @@ class Witness:
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
-            lines = str(report.longrepr).strip().splitlines()
-            self._say("test", str(report.nodeid), "error", " ".join(lines[-1].split()) if lines else "")
+            lines = [line.removeprefix("E  ").strip() for line in str(report.longrepr).strip().splitlines()]
+            self._say("test", str(report.nodeid), "error", plain_text(lines[-1] if lines else ""))
+        elif report.skipped:
+            self._say("test", str(report.nodeid), "skipped", plain_text(report.longrepr[-1]))
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, Any]:
         report = yield
@@ -204,8 +206,8 @@ class Witness:
         outcome, message = self._states.pop(nodeid, ("", ""))
         self._say("test", nodeid, outcome or "missing", message)
 
-    def pytest_internalerror(self, excrepr: Any) -> None:
-        self._say("trouble", "", "", plain_text(excrepr).strip().splitlines()[-1])
+    def pytest_internalerror(self, excinfo: Any) -> None:
+        self._say("trouble", "", "", _told(excinfo.value))
 
 
 # What `pytest.hookimpl` does, without importing pytest where it is not needed.
@@ -351,7 +353,8 @@ def _judged(heard: Heard, canaries: list[str], expected: list[str] | None) -> di
     amiss = [(n, *found) for n, found in heard.outcomes.items() if found[0] in ("failed", "error", "missing")]
     listed = {name for name, *_ in amiss}
     amiss += [
-        (name, *heard.outcomes.get(name, ("missing", "")))
+        # Of a file that could not be collected, its tests are missing for its reason.
+        (name, *heard.outcomes.get(name, ("missing", heard.outcomes.get(name.partition("::")[0], ("", ""))[1])))
         for name in needed
         if name not in listed and heard.outcomes.get(name, ("",))[0] != "passed"
     ]
@@ -377,7 +380,7 @@ def _judged(heard: Heard, canaries: list[str], expected: list[str] | None) -> di
     else:
         status = "accepted"
     if heard.trouble and status != "accepted":
-        detail = f"{detail}; {heard.trouble}" if detail else heard.trouble
+        detail = f"{heard.trouble}; {detail}" if detail else heard.trouble
     return {"status": status, "detail": plain_text(detail), "tests": tests}
 
 

@@ -29,9 +29,7 @@ def test_the_order_of_taking(titles):
 
 class UnknownTitles(unittest.TestCase):
     def test_borrow(self):
-        with self.assertRaises(LookupError):
-            Shelf([]).borrow("Emma", "Ann")
+        self.assertRaises(LookupError, Shelf([]).borrow, "Emma", "Ann")
 
     def test_give_back(self):
-        with self.assertRaises(LookupError):
-            Shelf(["Emma"]).give_back("Emma")
+        self.assertRaises(LookupError, Shelf(["Emma"]).give_back, "Emma")
