@@ -53,8 +53,8 @@ def apply_patch(patch: str, files: Mapping[str, bytes]) -> dict[str, str | None]
 
 
 def _is_crlf(patch: str, files: Mapping[str, bytes]) -> bool:
-    """Whether the diff alone has CRLF line ends: some clients write all their text so."""
-    return "\r\n" in patch and not any(b"\r\n" in content for content in files.values())
+    """Whether all of the diff, and no file, has CRLF line ends: some clients write all their text so."""
+    return 0 < patch.count("\n") == patch.count("\r\n") and not any(b"\r\n" in content for content in files.values())
 
 
 def _next_section(lines: list[str], position: int) -> tuple[str | None, str | None, int] | None:

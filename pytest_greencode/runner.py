@@ -433,8 +433,8 @@ class Runner:
             return None  # what stands around a diff is passed over anyway
         reply = sample.completion if sample.completion is not None else sample.solution or ""
         with self._extracting:
-            extracted = extract(reply, task.prompt, task.entry_points)
-        if extracted.rule in ("as-is", "none"):
+            extracted = extract(reply, task.prompt if task.repository is None else "", task.entry_points)
+        if extracted.rule in ("as-is", "none") or not (task.repository is None or extracted.is_program):
             return None
         code = extracted.code
         text = program(task, None, code) if extracted.is_program else program(task, code, None)

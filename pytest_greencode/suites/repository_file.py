@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import hashlib
 import json
@@ -216,7 +217,8 @@ class _Reader:
             prelude="",
             tests="",
             call="",
-            entry_points=(),
+            # By these the program in a chat reply is known.
+            entry_points=_defined(canonical.get(given.entry) or files.get(given.entry)) if given.entry else (),
             canonical_solution="",
             timeout_s=said("timeout_s", TIMEOUT_S),
             same_process=True,
@@ -312,6 +314,15 @@ def _walk(root: Path, left_out: tuple[str, ...]) -> Iterator[Path]:
 
         folders[:] = sorted(name for name in folders if stays(name) and not (here / name / "pyvenv.cfg").exists())
         yield from (here / name for name in sorted(names) if stays(name) and (here / name).is_file())
+
+
+def _defined(text: str | bytes | None) -> tuple[str, ...]:
+    """The functions and classes at the top of a module."""
+    try:
+        body = ast.parse(text or "").body
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
 
 
 def _digest(files: Mapping[str, bytes], told: Mapping[str, Any]) -> str:

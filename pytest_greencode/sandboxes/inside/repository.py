@@ -192,8 +192,10 @@ class Witness:
         elif not report.passed:
             now = "failed"
             message = message or plain_text(report.longrepr)
+        elif call.when == "call":
+            now = "xpassed" if hasattr(report, "wasxfail") else "passed"
         else:
-            now = "passed" if call.when == "call" and not hasattr(report, "wasxfail") else ""
+            now = ""
         self._states[item.nodeid] = (before if before not in ("", "passed") else now or before, message)
         return report
 
