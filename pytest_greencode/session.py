@@ -235,6 +235,10 @@ class GreencodeSession:
             "cpu_count": os.cpu_count(),
             "memory_bytes": memory.total,
             "sandbox": self._kind.describe() if self._kind is not None else None,
+            "repositories": [
+                {"requirements": list(environment.requirements), "image": kind.describe()["image"]}
+                for environment, kind in self._environments.items()
+            ],
             "meter": self._metering.describe(),
             "suites": [
                 {

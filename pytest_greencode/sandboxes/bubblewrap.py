@@ -26,6 +26,7 @@ from pytest_greencode.sandboxes.repositories import (
     REPOSITORY_WORK_BYTES,
     WORK_BYTES,
     preload_variables,
+    ready_for_tests,
     runtime_for,
 )
 from pytest_greencode.sandboxes.runtime import PACKAGES, REQUIREMENTS, Runtime, host_runtime
@@ -159,7 +160,7 @@ class BubblewrapKind:
         if broken:
             sandbox.close()
             raise SandboxUnavailable("the bubblewrap sandbox does not keep its promises: " + "; ".join(broken))
-        return sandbox
+        return ready_for_tests(sandbox)
 
     def _command(self) -> list[str]:
         runtime = self._runtime
@@ -233,12 +234,18 @@ class UnsandboxedKind:
             "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
             "GREENCODE_CORE": self._cores.next(),
         }
-        directories = [runtime.requirements, *(package.parent for package in runtime.packages[:1])]
-        if any(directories):
-            environment["GREENCODE_PACKAGES"] = ":".join(str(path) for path in directories if path is not None)
+        # Only what the other sandboxes have: the directory around it may hold plugins of pytest, this one among them.
+        packages = tempfile.TemporaryDirectory(prefix="greencode-")
+        self._directories.append(packages)
+        for package in runtime.packages:
+            Path(packages.name, package.name).symlink_to(package)
+        directories = [*([str(runtime.requirements)] if runtime.requirements is not None else []), packages.name]
+        environment["GREENCODE_PACKAGES"] = ":".join(directories)
         try:
-            return WorkerSandbox(
-                ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP], environment), self._worker
+            return ready_for_tests(
+                WorkerSandbox(
+                    ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP], environment), self._worker
+                )
             )
         except (OSError, SandboxLost) as error:
             raise SandboxError(f"the worker does not start: {error}") from error

@@ -19,7 +19,13 @@ from docker.types import Ulimit
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
-from pytest_greencode.sandboxes.repositories import REPOSITORY_WORK_BYTES, WORK_BYTES, preload_variables, runtime_for
+from pytest_greencode.sandboxes.repositories import (
+    REPOSITORY_WORK_BYTES,
+    WORK_BYTES,
+    preload_variables,
+    ready_for_tests,
+    runtime_for,
+)
 from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime, image_tar
 
 REPOSITORY = "greencode-worker"
@@ -102,6 +108,7 @@ class DockerKind:
         self._cores = Cores(cores)
         self._allowed_cores, self._given_image, self._notify = cores, image, notify
         self._environment = environment
+        self._asked_by = "--greencode-image" if environment is None or environment.image is None else "a suite's image"
         self._session = uuid.uuid4().hex
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
@@ -125,7 +132,7 @@ class DockerKind:
             return "python3", str(found.id)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise SandboxUnavailable(
-                f"--greencode-image {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
+                f"{self._asked_by} {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
             ) from error
 
     def for_repository(self, environment: Environment) -> DockerKind:
@@ -178,14 +185,14 @@ class DockerKind:
         except (docker.errors.DockerException, requests.RequestException) as error:
             remove()
             raise SandboxUnavailable(
-                f"--greencode-image: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
+                f"{self._asked_by}: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
             ) from error
         try:
             sandbox = WorkerSandbox(AttachedStream(attached, remove, host_pid), self._worker)
         except SandboxLost as error:
-            raise SandboxUnavailable(f"--greencode-image: the worker does not start: {error}\n{_NEEDS}") from error
+            raise SandboxUnavailable(f"{self._asked_by}: the worker does not start: {error}\n{_NEEDS}") from error
         self._check_promises(sandbox)
-        return sandbox
+        return ready_for_tests(sandbox)
 
     def _check_promises(self, sandbox: WorkerSandbox) -> None:
         facts = sandbox.facts
@@ -218,6 +225,7 @@ class DockerKind:
                 "PYTHONHASHSEED": "0",
                 "GREENCODE_PACKAGES": PACKAGES if self._runtime is None else self._runtime.module_paths,
                 **preload_variables(self._environment),
+                **({"GREENCODE_SITE": "1"} if self._environment is not None and self._runtime is None else {}),
                 "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
                 "GREENCODE_CORE": self._cores.next(),
             },

@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 
 from pytest_greencode.errors import SandboxUnavailable, UsageProblem
+from pytest_greencode.reports.text import escape
 from pytest_greencode.repository import Environment
-from pytest_greencode.sandboxes.base import digest
+from pytest_greencode.sandboxes.base import WorkerSandbox, digest
 from pytest_greencode.sandboxes.cache import cache_directory
 from pytest_greencode.sandboxes.runtime import Runtime, repository_runtime
 
@@ -34,6 +35,18 @@ def runtime_for(environment: Environment, sandbox: str) -> Runtime:
             "use --greencode-sandbox docker, or `requirements` in place of `image`"
         )
     return repository_runtime(installed(environment.requirements))
+
+
+def ready_for_tests(sandbox: WorkerSandbox) -> WorkerSandbox:
+    """The sandbox, if repositories' tests can be run in it where they shall. Raises UsageProblem, and closes it."""
+    problem = sandbox.facts["tests_problem"]
+    if problem is not None:
+        sandbox.close()
+        raise UsageProblem(
+            f"the suite's tests cannot be run in the sandbox: {escape(problem)}; what they and `preload` need beside "
+            "pytest belongs into the suite's `requirements`, and with `image` all of it into the image"
+        )
+    return sandbox
 
 
 def installed(requirements: tuple[str, ...]) -> Path | None:

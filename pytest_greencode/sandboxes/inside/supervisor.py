@@ -52,7 +52,15 @@ from pytest_greencode.sandboxes.inside.lockdown import (
 from pytest_greencode.sandboxes.inside.oracle import oracle
 from pytest_greencode.sandboxes.inside.repository import tests_process, warm_up_pytest
 from pytest_greencode.sandboxes.inside.solution import CONTROL, PID, bare_libc, zygote
-from pytest_greencode.sandboxes.inside.wire import FRAME, SOLUTION_USER, limit, read_exactly, read_frame, write_all
+from pytest_greencode.sandboxes.inside.wire import (
+    FRAME,
+    SOLUTION_USER,
+    limit,
+    plain_text,
+    read_exactly,
+    read_frame,
+    write_all,
+)
 
 WORK_DIRECTORY = os.environ.get("GREENCODE_WORK_DIRECTORY", "/w")
 PRELOAD = os.environ.get("GREENCODE_PRELOAD")  # modules beside pytest; None where no repository's tests are run
@@ -159,6 +167,7 @@ class Supervisor:
             zygote(other, separate_users, memory_bytes)
         other.close()
         self.tester, self.tester_pid = self.zygote, None
+        self.tester_problem: str | None = None
         if PRELOAD is not None:
             self.start_tester(separate_users, memory_bytes)
         self.oracle, other = socket.socketpair()
@@ -184,27 +193,28 @@ class Supervisor:
         self.spent = self.so_far()
 
     def start_tester(self, separate_users: bool, memory_bytes: int) -> None:
-        """The zygote of repositories' tests; ends the sandbox where pytest is not there."""
+        """The zygote of repositories' tests."""
         self.tester, other = socket.socketpair()
         pid = self.tester_pid = bare_libc.fork()
         if pid == 0:
             self.tester.close()
             null = os.open("/dev/null", os.O_RDWR)
-            for descriptor in (0, 1):
+            for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
 
             def prepare() -> None:
                 try:
                     warm_up_pytest(PRELOAD or "")
                 except BaseException as error:
-                    sys.exit(f"the tests cannot be run in this sandbox: {type(error).__name__}: {error}")
-                os.dup2(1, 2)
-                os.write(CONTROL, b"r")
+                    os.write(CONTROL, plain_text(f"{type(error).__name__}: {error}").encode())
+                    os._exit(1)
+                os.write(CONTROL, b"ready")
 
             zygote(other, separate_users, memory_bytes, prepare, tests_process)
         other.close()
-        if not self.tester.recv(1):
-            sys.exit(os.WEXITSTATUS(os.waitpid(pid, 0)[1]))
+        said = self.tester.recv(4096)
+        if said != b"ready":
+            self.tester_problem = said.decode("utf-8", "replace") or "its process died"
 
     def answer(self, outcome: dict[str, Any]) -> None:
         """Answers wait for each other while there is more to do: on the way to the host each message is dear."""
@@ -542,6 +552,11 @@ def main() -> None:
     packages = os.environ.get("GREENCODE_PACKAGES")
     if packages:
         sys.path.extend(packages.split(":"))
+    if os.environ.get("GREENCODE_SITE"):  # an image of somebody's own has its packages where its Python looks for them
+        import site
+
+        for directory in site.getsitepackages():
+            site.addsitedir(directory)
     os.environ.clear()
     os.environ.update(HOME=WORK_DIRECTORY, TMPDIR=WORK_DIRECTORY, PATH="", LANG="C.UTF-8")
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # one attempt has one core
@@ -567,6 +582,7 @@ def main() -> None:
             "separate_users": separate_users,
             "landlock_abi": landlock_abi() if landlocked else 0,
             "network_interfaces": interfaces,
+            "tests_problem": supervisor.tester_problem,
             "cgroup_cpu": supervisor.counter.descriptor is not None,
             "cpu_s": sum(supervisor.spent[1:]),
         }
