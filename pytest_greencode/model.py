@@ -60,9 +60,9 @@ class Task:
     canonical_solution: str
     canonical_is_program: bool = False
     preload: tuple[str, ...] = ()
+    same_process: bool = False
     timeout_s: float = 3.0
     repository: Repository | None = None
-    same_process: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

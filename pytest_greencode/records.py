@@ -121,6 +121,6 @@ class SampleRecord(BaseModel):
     def _one_text(self) -> SampleRecord:
         given = [name for name in ("completion", "solution", "patch") if getattr(self, name) is not None]
         if len(given) != 1:
-            found = "neither" if not given else " and ".join(given)
+            found = "none of them" if not given else " and ".join(given)
             raise format_problem("exactly one of 'completion', 'solution' and 'patch'", found)
         return self

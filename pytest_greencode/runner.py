@@ -274,7 +274,9 @@ class Runner:
         if slot.operations is None:
             assert slot.sandbox is not None
             init_pid = slot.sandbox.host_pid()
-            slot.operations = OperationCounter(None if init_pid is None else forking_process(init_pid))
+            repositories = slot.kind is not self._kind
+            forker = None if init_pid is None else forking_process(init_pid, of_repositories=repositories)
+            slot.operations = OperationCounter(forker)
         return slot.operations
 
     def stop(self) -> None:
@@ -295,10 +297,8 @@ class Runner:
 
     def _loop(self, slot: _Slot) -> None:
         try:
-            slot.sandbox, slot.kind = (
-                self._started(self._kind),
-                self._kind,
-            )  # ahead of the first unit: collection goes on meanwhile
+            # Ahead of the first unit: collection goes on meanwhile.
+            slot.sandbox, slot.kind = self._started(self._kind), self._kind
             problem: BaseException | None = None
         except BaseException as error:  # a bug of ours must not leave somebody waiting either
             problem = error

@@ -245,7 +245,7 @@ class GreencodeSession:
                     "name": suite.name,
                     "version": suite.version,
                     "sha256": suite.sha256,
-                    "same_process": self.workload.same_process(suite) if self.workload is not None else 0,
+                    "same_process": sum(task.same_process for task in suite.tasks.values()),
                 }
                 for suite in (self.workload.suites if self.workload is not None else ())
             ],

@@ -87,10 +87,6 @@ class Workload:
         repositories = (self._tasks[sample.task_id].repository for sample in self._all())
         return list(dict.fromkeys(each.environment for each in repositories if each is not None))
 
-    def same_process(self, suite: Suite) -> int:
-        """How many of a suite's tasks that have samples share a process with their tests."""
-        return len({each.task_id for each in self._all() if each.task_id in suite.tasks} & _sharing(suite))
-
     def _all(self) -> Iterator[Sample]:
         for samples in self._samples.values():
             yield from samples
@@ -115,10 +111,6 @@ class Workload:
             prefix = node_id(path, self._config)
             found += [unit for unit in self.units(path) if f"{prefix}::{escape(unit.task.task_id)}" in wanted]
         return found
-
-
-def _sharing(suite: Suite) -> set[str]:
-    return {task_id for task_id, task in suite.tasks.items() if task.same_process}
 
 
 def _check_field(sample: Sample, task: Task | None) -> None:

@@ -60,7 +60,10 @@ _WORDS = (
 
 
 def warm_up_pytest(modules: str) -> None:
-    """Import pytest, run it once on a test that passes and one that fails, and import what the suite asks for."""
+    """Import what the suite asks for and pytest, and run that on a test that passes and one that fails.
+
+    What is imported and filled here, no candidate has to pay for.
+    """
     import pytest
 
     for module in filter(None, modules.split(",")):
@@ -373,12 +376,14 @@ def _judged(heard: Heard, canaries: list[str], expected: list[str] | None) -> di
         detail = "not believed: tests that must fail did not"
     elif amiss:
         count = sum(name in needed for name, *_ in amiss)
-        detail = f"{count} of {len(needed)} tests did not pass: " if expected is not None else ""
-        detail += ", ".join(_line(*each) for each in amiss[:SHOWN])
+        detail = f"{count} of {len(needed)} tests" if expected is not None else f"{len(amiss)} tests"
+        detail += " did not pass: " + ", ".join(_line(*each) for each in amiss[:SHOWN])
         if any(message.startswith("MemoryError") for *_, message in amiss):
             status = "memory"
-    elif not needed or len(canaries) != len(_CANARIES):
+    elif not needed or (expected is None and len(canaries) != len(_CANARIES)):
         detail = "no test function in a Python module passed"
+    elif len(canaries) != len(_CANARIES):
+        detail = "not believed: tests that must fail are missing"
     else:
         status = "accepted"
     if heard.trouble and status != "accepted":

@@ -46,6 +46,7 @@ def zygote(
     inherited: socket.socket,
     separate_users: bool,
     memory_bytes: int,
+    *,
     prepare: Callable[[], None] | None = None,
     child: Callable[[Filter, bool], NoReturn] | None = None,
 ) -> NoReturn:

@@ -210,7 +210,7 @@ class Supervisor:
                     os._exit(1)
                 os.write(CONTROL, b"ready")
 
-            zygote(other, separate_users, memory_bytes, prepare, tests_process)
+            zygote(other, separate_users, memory_bytes, prepare=prepare, child=tests_process)
         other.close()
         said = self.tester.recv(4096)
         if said != b"ready":
