@@ -27,6 +27,8 @@ sys.path[:0] = [str(HERE.parent)]
 from pytest_greencode.accounting import account  # noqa: E402
 from pytest_greencode.accounts import ConfigurationAccount  # noqa: E402
 from pytest_greencode.comparison import compare  # noqa: E402
+from pytest_greencode.economics.economy import CO2E, resolved  # noqa: E402
+from pytest_greencode.economics.expectation import Policy, task_costs  # noqa: E402
 from pytest_greencode.estimators import expected_attempts, pass_probability  # noqa: E402
 from pytest_greencode.model import (  # noqa: E402
     J_PER_KWH,
@@ -45,6 +47,8 @@ from pytest_greencode.statistics import mean_interval, ratio_interval, share_int
 TASKS = (10, 20, 50, 164)
 ATTEMPTS = ((1, (1,)), (5, (1, 5)), (10, (1, 5)))
 RESAMPLES = 200
+# What a task that is not solved costs a person, in units of a mean attempt of a task of chance 1/2.
+FALLBACKS = (10.0, 1000.0)
 
 # The truth. A task of chance p costs exp(SLOPE * (1/2 - p) + TASK_SD * normal) per accepted attempt on average, a
 # failed attempt FAILED times that, and single attempts vary by a factor of exp(ATTEMPT_SD * normal), mean 1. The second
@@ -87,6 +91,7 @@ Per cent of {trials} simulated runs in which an interval (nominal 95 %) holds th
 * *R, tasks like these* and *R, this benchmark* (needs n > k): grams per accepted solution of one configuration.
 * *pair's ratio*, *pass@k, pair*: two configurations on the same tasks, the ratio of R and the difference of pass@k.
 * *bound*: the one-sided lower bound of pass@k by which a configuration is selected.
+* *L, H*: cost per task when a person of cost H finishes what k attempts left; an attempt costs about 1.
 * *none*: per cent of runs in which the pair had no ratio, as one of the two solved nothing. These do not count.
 
 The wrong ways:
@@ -254,6 +259,14 @@ def one_trial(rng: np.random.Generator, scenario: Scenario, m: int, n: int, trut
         tally.note("difference, plain t", plain, truth.difference_pp)
         plain = mean_interval(solved[0], 0.9)
         tally.note("bound, plain t", plain and (plain[0], math.inf), truth.passed)
+        rows = [(row.task_id, row.attempts, row.accepted, row.co2e_g) for row in a.task_rows]
+        costs = task_costs(Policy(k, False), rows)
+        for cost in FALLBACKS:
+            rest = truth.ratio * truth.passed + (1 - truth.passed) * cost
+            total = resolved(CO2E, costs, dict.fromkeys(costs, cost)).total
+            tally.note(f"L {cost:g}", total.interval, rest)
+            plain = mean_interval([each.cost + (1 - each.passed) * cost for each in costs.values()])
+            tally.note(f"L {cost:g}, plain t", plain, rest)
         if k == 1:
             pooled = ratio_interval(one.cost.ravel().tolist(), one.accepted.ravel().astype(float).tolist())
             tally.note("independent", pooled, truth.ratio)
@@ -281,14 +294,18 @@ def table(scenario: Scenario, trials: int, rng: np.random.Generator) -> list[str
         f"{truth.paired:.3f}, difference of pass@{k} {truth.difference_pp:.1f} pp"
         for k, truth in truths.items()
     ]
-    lines += ["", *head_of("R, tasks like these", "R, this benchmark", "pair's ratio", "pass@k, pair", "bound", "none")]
-    wrong = head_of("independent", "inside tasks", "shift of R, %", "pass@k, pair, plain t", "bound, plain t")
+    heads = ["R, tasks like these", "R, this benchmark", "pair's ratio", "pass@k, pair", "bound"]
+    lines += ["", *head_of(*heads, *(f"L, H = {cost:g}" for cost in FALLBACKS), "none")]
+    heads = ["independent", "inside tasks", "shift of R, %", "pass@k, pair, plain t", "bound, plain t"]
+    wrong = head_of(*heads, *(f"L, H = {cost:g}, plain t" for cost in FALLBACKS))
     for (m, n, k), tally in tallies.items():
         head = f"| {m} | {n} | {k} | "
         right = [tally.coverage(name) for name in ("tasks", "benchmark", "paired", "difference", "bound")]
+        right += [tally.coverage(f"L {cost:g}") for cost in FALLBACKS]
         lines.append(head + " | ".join([*right, f"{100 * tally.without / trials:.1f}"]) + " |")
         cells = [tally.coverage("independent"), tally.coverage("inside"), tally.mean("shift")]
         cells += [tally.coverage("difference, plain t"), tally.coverage("bound, plain t")]
+        cells += [tally.coverage(f"L {cost:g}, plain t") for cost in FALLBACKS]
         wrong.append(head + " | ".join(cells) + " |")
     return [*lines, "", "The wrong ways:", "", *wrong, ""]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
@@ -47,8 +47,9 @@ from .model import (
 )
 from .pricing import PARTS, Cost, Pricing, known, total
 from .provenance import Provenance, provenance
+from .reasons import Reason
 from .statistics import CONFIDENCE, Interval, noise_interval, ratio_interval
-from .uncertainty import Band, band, systematic_terms
+from .uncertainty import Band, Term, band, systematic_terms
 
 if TYPE_CHECKING:
     from .green_capacity import GreenCapacity
@@ -264,7 +265,7 @@ def _interval(costs: Sequence[float], passes: Sequence[float]) -> Interval | Non
 
 
 def _too_few(tasks: Sequence[_Task]) -> str | None:
-    return f"too few tasks: {len(tasks)}, an interval needs {MIN_TASKS}" if len(tasks) < MIN_TASKS else None
+    return Reason("too_few_tasks", tasks=len(tasks), least=MIN_TASKS) if len(tasks) < MIN_TASKS else None
 
 
 # One configuration on one suite.
@@ -298,17 +299,17 @@ def _configuration(
     origins = provenance(counted, pricing)
     missing = _missing(completeness, len(counted), sum(cost.embodied_g is None for cost in costs))
     cost_j, cost_g = total(cost.solution_j for cost in costs), total(cost.solution_g for cost in costs)
-    reasons = [*([] if counted else ["no finished attempts"]), *missing]
+    reasons = [*([] if counted else [Reason("no_finished")]), *missing]
     if counted and not accepted:
-        reasons.append("none accepted")
+        reasons.append(Reason("none_accepted"))
     pool = Pool(
         energy_j_per_accepted=_ratio(cost_j, accepted),
         co2e_g_per_accepted=_ratio(cost_g, accepted),
-        reason="; ".join(reasons) or None,
+        reason=Reason.several(reasons),
     )
     if not chain and headline_k and headline_k > smallest > 0:
         short = min(tasks, key=lambda task: task.n)
-        reasons.append(f"{headline_k} attempts allowed, but {short.task_id} has {short.n}")
+        reasons.append(Reason("task_too_short", k=headline_k, task=short.task_id, attempts=short.n))
 
     headline = retry.get(headline_k or 0)
     # The lower bound needs attempts that could be redrawn, too.
@@ -424,18 +425,18 @@ def _per_accepted(
     n = sum(task.n for task in tasks)
     bounds = [None if cost is None else lower_bound(cost / n, n) for cost in fruitless]
     shown = None if reasons else row
-    reason = "; ".join(reasons) or None
+    reason = Reason.several(reasons)
     parts_g: dict[str, float] = {}
     if shown and k is not None:
         weights = [_weights(task.n, task.c, k) for task in tasks]
         parts_g = _parts(tasks, weights, math.fsum(accepted for accepted, _ in weights))
-    unknown = None if shown else "no headline"
-    not_positive = "the cost is not positive"
+    unknown = None if shown else Reason("no_headline")
+    not_positive = Reason("not_positive")
     interval = shown.interval if shown else None
     interval_reason = unknown or _too_few(tasks) or not_positive
     this_benchmark = shown.this_benchmark if shown else None
     enough = k is not None and all(task.n > k for task in tasks)
-    this_reason = unknown or (not_positive if enough else "needs more attempts of every task than the k allowed")
+    this_reason = unknown or (not_positive if enough else Reason("needs_more_attempts"))
     return PerAccepted(
         energy_j=shown.energy_j_per_accepted if shown else None,
         co2e_g=shown.co2e_g_per_accepted if shown else None,
@@ -487,6 +488,32 @@ def _of_parts(parts_g: Mapping[str, float]) -> _OfParts:
     }
 
 
+def uncertain_parts(
+    records: Iterable[AttemptRecord], pricing: Pricing, k: int, tasks: Collection[str]
+) -> list[Term] | None:
+    """One configuration's grams per accepted solution, at most `k` attempts on these tasks, with what makes each part
+    uncertain; None where it has no such number. A chain counts as logged."""
+    by_task: defaultdict[str, list[AttemptRecord]] = defaultdict(list)
+    for record in records:
+        if record.task_id in tasks:
+            by_task[record.task_id].append(record)
+    found = [task for task_id, own in by_task.items() if (task := _Task(task_id, own, pricing)).n]
+    chain = any(record.extra.get("chain") is True for own in by_task.values() for record in own)
+    if any(task.co2e_g is None or not (chain or k <= task.n) for task in found):
+        return None
+    weights = [(float(task.c), float(task.n - task.c)) if chain else _weights(task.n, task.c, k) for task in found]
+    if not (accepted := math.fsum(passed for passed, _ in weights)) > 0:
+        return None
+    parts_g = _parts(found, weights, accepted)
+    counted = [record for task in found for record in task.counted]
+    # A counter's noise can make an energy negative: nothing multiplies that into a band.
+    return (
+        systematic_terms(parts_g, counted, pricing, provenance(counted, pricing))
+        if min(parts_g.values()) >= 0
+        else None
+    )
+
+
 def _systematic(
     tasks: Sequence[_Task], parts_g: Mapping[str, float], pricing: Pricing, origins: Mapping[str, Provenance]
 ) -> Band | None:
@@ -511,8 +538,8 @@ def _pooled(
         made = [(float(task.c), float(task.n - task.c)) for task in tasks]
         parts_g = _parts(tasks, made, math.fsum(accepted for accepted, _ in made))
     interval = _interval(totals, [float(task.c) for task in tasks]) if totals else None
-    reason = "; ".join(reasons) or None
-    why = None if interval else ("no headline" if reasons else _too_few(tasks) or "the cost is not positive")
+    reason = Reason.several(reasons)
+    why = None if interval else (Reason("no_headline") if reasons else _too_few(tasks) or Reason("not_positive"))
     return PerAccepted(
         energy_j=None if reasons else pool.energy_j_per_accepted,
         co2e_g=None if reasons else pool.co2e_g_per_accepted,
@@ -521,7 +548,7 @@ def _pooled(
         interval=interval,
         interval_reason=why,
         this_benchmark=None,
-        this_benchmark_reason="the attempts of a chain cannot be redrawn",
+        this_benchmark_reason=Reason("chain"),
         confidence=CONFIDENCE,
         attempts=k,
         reason=reason,
@@ -592,12 +619,14 @@ def _completeness(records: Sequence[AttemptRecord], planned: Sequence[_Task], co
     )
 
 
-def _missing(completeness: Completeness, attempts: int, embodied_missing: int) -> list[str]:
+def _missing(completeness: Completeness, attempts: int, embodied_missing: int) -> list[Reason]:
     parts = {"generation": completeness.generation_missing, "execution": completeness.execution_missing}
-    reasons = [f"{part} energy missing for {count} of {attempts} attempts" for part, count in parts.items() if count]
+    reasons = [
+        Reason("energy_missing", part=part, count=count, attempts=attempts) for part, count in parts.items() if count
+    ]
     # Where the energy is missing, the embodied carbon mostly is for the same reason.
     if embodied_missing and not reasons:
-        reasons.append(f"embodied carbon missing for {embodied_missing} of {attempts} attempts")
+        reasons.append(Reason("embodied_missing", count=embodied_missing, attempts=attempts))
     return reasons
 
 

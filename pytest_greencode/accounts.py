@@ -15,6 +15,7 @@ from .uncertainty import Band
 
 if TYPE_CHECKING:
     from .green_capacity import GreenCapacity
+    from .project_account import ProjectAccount
 
 # With fewer tasks an interval often does not exist, as none was solved, and promises nothing for those that do; and it
 # commonly spans a factor of ten and more, with 2 or 3 tasks of many thousands.
@@ -221,6 +222,7 @@ class Account:
 
     `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.
     `measured`: the programs that were measured alone. `tests`: which of a repository's tests its candidates failed.
+    `project`: an ordinary test suite that ran in the same session.
     """
 
     configurations: tuple[ConfigurationAccount, ...]
@@ -229,3 +231,4 @@ class Account:
     balance: Balance | None = None
     measured: tuple[MeasuredRow, ...] = ()
     tests: tuple[CandidateTests, ...] = ()
+    project: ProjectAccount | None = None

@@ -27,6 +27,7 @@ class Attempts(Protocol):
     @property
     def attempts_allowed(self) -> int | None: ...
     def units(self, path: Path) -> Sequence[Unit]: ...
+    def generated_units(self) -> Sequence[Unit]: ...
     def result(self, unit: Unit) -> UnitResult: ...
 
 
@@ -72,6 +73,14 @@ class SamplesDirectory(_Samples, pytest.Directory):
     """The same for a directory in EvalPlus's layout."""
 
 
+class Generated(pytest.Collector):
+    """Tasks whose samples are generated while they are tested; named as their model."""
+
+    def collect(self) -> Iterator[TaskItem]:
+        for unit in self.config.stash[ATTEMPTS].generated_units():
+            yield TaskItem.from_parent(self, name=escape(unit.task.task_id), unit=unit)
+
+
 class TaskItem(pytest.Item):
     """One task of a samples file. Passes when its attempts were made, whatever became of them (by default)."""
 
@@ -108,7 +117,8 @@ class TaskItem(pytest.Item):
 
 def first_attempts(unit: Unit, outcomes: Sequence[Finished], allowed: int | None) -> tuple[Finished, ...]:
     """Of each configuration's outcomes the first `allowed`."""
-    if allowed is None or len(outcomes) < len(unit.attempts):  # fewer where the runner itself stopped in time
+    # Fewer where the runner itself stopped in time; those that were made one by one are all allowed.
+    if allowed is None or unit.following is not None or len(outcomes) < len(unit.attempts):
         return tuple(outcomes)
     made: Counter[Configuration] = Counter()
     first = []

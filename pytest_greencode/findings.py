@@ -5,10 +5,12 @@ Pure. Reports only show what stands here, so that they cannot disagree.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 
+from .accounting import uncertain_parts
 from .accounts import Account, ConfigurationAccount
 from .carbon import S_PER_YEAR, RegionRow, region_sensitivity
 from .comparison import (
@@ -19,6 +21,7 @@ from .comparison import (
     Front,
     Selection,
     Stopping,
+    Taken,
     cascades,
     common_attempts,
     compare,
@@ -27,7 +30,9 @@ from .comparison import (
     front,
     select,
     stopping,
+    taken,
 )
+from .comparison.pairs import Parts
 from .comparison.policy import configuration_of
 from .economics.assumptions import Assumptions
 from .economics.economy import Economy, economy, unused
@@ -38,9 +43,13 @@ from .economics.resources import key_of, uses
 from .economics.usage import UsageLog
 from .model import J_PER_KWH, AttemptRecord, Configuration, Machine
 from .pricing import Pricing
+from .reasons import Reason
+from .uncertainty import Term
 
 # Among more configurations, each is compared with the cheapest only.
 MOST_PAIRED = 6
+# Cascades are sought among so many: those on the front, then the cheapest.
+MOST_CASCADED = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,7 @@ class SuiteFindings:
     stoppings: tuple[Stopping, ...]
     cascades: Cascades | None
     selection: Selection | None
+    taken: Taken | None
     decision: Decision | None
 
 
@@ -129,11 +139,7 @@ def find(
     same samples on a stronger suite.
     """
     pricing = pricing or Pricing(account.factors)
-    used = uses(records, pricing, quarantined=account.quarantined)
-    economies = tuple(
-        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
-        for configuration in account.configurations
-    )
+    economies = economies_of(account, records, assumptions, pricing)
     by_key = {key_of(each.configuration): each for each in economies}
     stated = stated_demand(assumptions)
     demands = logged_demands(usage) if usage is not None else (stated,) if stated is not None else ()
@@ -142,6 +148,7 @@ def find(
     once = one_off(assumptions, account.factors, run_g=run_g, run_money=run_money)
     wanted = assumptions.target.pass_at_k if target is None else target
     hidden = tuple(hidden)
+    parts = _parts_of(records, pricing, account.quarantined)
 
     def decided(
         members: Sequence[ConfigurationAccount], k: int, unusable: Collection[Configuration]
@@ -149,7 +156,7 @@ def find(
         pair = _decision_pair(members, k, old, new, unusable)
         if pair is None:
             return None
-        return _decision(*pair, k, by_key, once, met, assumptions)
+        return _decision(*pair, k, by_key, once, met, assumptions, parts)
 
     suites = []
     for suite, group in groupby(account.configurations, key=lambda configuration: configuration.suite):
@@ -158,17 +165,23 @@ def find(
         members = sorted(unsorted, key=lambda c: _by_cost(c, k))
         several = len(members) > 1 and k is not None
         best = front(members, k) if several and k else None
+        selection = select(members, wanted, k) if wanted is not None and k else None
         suites.append(
             SuiteFindings(
                 suite=suite,
                 k=k,
                 configurations=tuple(members),
-                comparisons=tuple(compare(a, b, k) for a, b in _pairs(members)) if several and k else (),
+                comparisons=tuple(compare(a, b, k, parts=parts) for a, b in _pairs(members)) if several and k else (),
                 front=best,
-                effects=effects(members, k) if several and k else (),
+                effects=effects(members, k, model=len({c.model for c in members}) <= MOST_PAIRED)
+                if several and k
+                else (),
                 stoppings=tuple(stopping(c, _otherwise_g(by_key[key_of(c)])) for c in members),
-                cascades=cascades(members, 1, k) if several and k else None,
-                selection=select(members, wanted, k) if wanted is not None and k else None,
+                cascades=cascades(_cascaded(members, best), 1, k) if best is not None and k else None,
+                selection=selection,
+                taken=taken(members, k, named=new, selection=selection, unusable=best.unusable)
+                if best is not None and k
+                else None,
                 decision=decided(members, k, best.unusable) if best is not None and k else None,
             )
         )
@@ -187,11 +200,45 @@ def find(
     )
 
 
+def _parts_of(records: Sequence[AttemptRecord], pricing: Pricing, quarantined: Collection[str]) -> Parts:
+    """Looks each up once, as most pairs have the same tasks."""
+    by_key: defaultdict[tuple[str, Configuration], list[AttemptRecord]] = defaultdict(list)
+    for record in records:
+        if record.task_id not in quarantined:
+            by_key[record.suite, record.configuration].append(record)
+    found: dict[tuple[str, Configuration, int, tuple[str, ...]], Sequence[Term] | None] = {}
+
+    def parts(configuration: ConfigurationAccount, k: int, tasks: Sequence[str]) -> Sequence[Term] | None:
+        named = configuration.suite, configuration_of(configuration)
+        key = (*named, k, tuple(sorted(tasks)))
+        if key not in found:
+            found[key] = uncertain_parts(by_key[named], pricing, k, set(tasks))
+        return found[key]
+
+    return parts
+
+
+def economies_of(
+    account: Account, records: Sequence[AttemptRecord], assumptions: Assumptions, pricing: Pricing
+) -> tuple[Economy, ...]:
+    """Each configuration's, in the account's order."""
+    used = uses(records, pricing, quarantined=account.quarantined)
+    return tuple(
+        economy(configuration, used.get(key_of(configuration)), assumptions, account.factors)
+        for configuration in account.configurations
+    )
+
+
 def _by_cost(configuration: ConfigurationAccount, k: int | None) -> tuple[bool, float, str, str]:
     """At the same number of attempts: more of them cost more per accepted solution."""
     row = configuration.retry.get(k or 0)
     grams = configuration.per_accepted.co2e_g if row is None else row.co2e_g_per_accepted
     return grams is None, grams or 0.0, configuration.model, configuration.settings
+
+
+def _cascaded(members: Sequence[ConfigurationAccount], best: Front) -> list[ConfigurationAccount]:
+    on_front = {point.configuration for point in best.points if point.on_front}
+    return sorted(members, key=lambda each: configuration_of(each) not in on_front)[:MOST_CASCADED]
 
 
 def _pairs(
@@ -234,8 +281,9 @@ def _decision(
     once: OneOffCost,
     met: Sequence[Forecast],
     assumptions: Assumptions,
+    parts: Parts,
 ) -> Decision:
-    found = compare(new, old, k)
+    found = compare(new, old, k, parts=parts)
     before, after = economies[key_of(old)], economies[key_of(new)]
     ratio = Figure(value=found.co2e_g.value, interval=found.co2e_g.interval, reason=found.co2e_g.reason)
     points = found.pass_probability
@@ -252,7 +300,7 @@ def _decision(
         old=old,
         new=new,
         comparison=found,
-        claim=claim(ratio, quality, assumptions.target.quality_margin),
+        claim=claim(ratio, quality, assumptions.target.quality_margin, doubt=found.co2e_g.doubt),
         payback_g=payback(once.co2e_g, before_g, ratio, per_month),
         payback_money=payback(once.money, before_money, money, per_month),
     )
@@ -266,7 +314,7 @@ def _money_of_pair(before: Economy, after: Economy, k: int) -> tuple[Figure, Fig
             return Figure(reason=costs), Figure(reason=costs)
     allowed = {each.configuration.per_accepted.attempts for each in (before, after) if not each.configuration.chain}
     if allowed - {k}:
-        reason = Figure(reason=f"money is counted at other numbers of attempts than {k} (--attempts {k})")
+        reason = Figure(reason=Reason("money_at_other_k", k=k))
         return reason, reason
     old, new = ones
     assert not isinstance(old, str)
@@ -279,7 +327,7 @@ def _per_month(old: ConfigurationAccount, new: ConfigurationAccount, met: Sequen
     wanted = [each.solutions_per_month for each in met if each.economy.configuration is old]
     wanted = wanted or [each.solutions_per_month for each in met if each.economy.configuration is new]
     if not wanted:
-        return Figure(reason="no usage of either given" if met else "no usage given")
+        return Figure(reason=Reason("no_usage_of_either" if met else "no_usage"))
     known = [figure.value for figure in wanted if figure.value is not None]
     if len(known) < len(wanted):
         return next(figure for figure in wanted if figure.value is None)

@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_greencode.accounts import Account
+    from pytest_greencode.generation.backend import Backend
     from pytest_greencode.model import Intensity, Sample, Suite
 
 
@@ -60,4 +61,18 @@ def pytest_greencode_intensity(config: pytest.Config, region: str) -> Intensity 
         def pytest_greencode_intensity(config, region):
             if region == "our-site":
                 return Intensity(g_per_kwh=212.0, region=region, year=2026, source="our utility's hourly mean")
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_greencode_generate(config: pytest.Config, url: str, model: str) -> Backend | None:
+    """What answers for `--greencode-generate URL --greencode-model MODEL`; None leaves it to the built-in client.
+
+    A backend of one's own is taken to run on this machine, in this process. Several threads ask it at once.
+
+    Example::
+
+        def pytest_greencode_generate(config, url, model):
+            if url.startswith("transformers:"):
+                return TransformersBackend(url.removeprefix("transformers:"), model=model)
     """

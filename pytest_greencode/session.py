@@ -1,4 +1,4 @@
-"""Wires a pytest session: hooks -> runner -> ledger -> account -> reports. Decides nothing itself.
+"""Wires a pytest session: hooks -> runner, project -> ledger -> account -> reports. Decides nothing itself.
 
 Under pytest-xdist the controller opens the run and makes the reports; every worker runs the attempts of the items that
 it is given and writes them into the same ledger. A serial session does both.
@@ -9,26 +9,30 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from _pytest.junitxml import xml_key
+from _pytest.runner import collect_one_node
 
 import pytest_greencode
 from pytest_greencode.accounts import Account
 from pytest_greencode.collection import (
     ATTEMPTS,
-    MARKER,
     RESULT,
+    Generated,
     HarnessFault,
     SamplesDirectory,
     SamplesFile,
@@ -36,10 +40,11 @@ from pytest_greencode.collection import (
     accepted,
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.ledger import ID_LENGTH, Ledger, Overhead, nearest_ledger
 from pytest_greencode.meters.metering import Metering
-from pytest_greencode.model import OWN_GRID, Sample
+from pytest_greencode.model import OWN_GRID, Sample, Suite, Window
 from pytest_greencode.options import Options
+from pytest_greencode.project import PROJECT, SENT, Project
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
@@ -52,7 +57,10 @@ from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
 if TYPE_CHECKING:
+    from pytest_greencode.baseline import Baseline
     from pytest_greencode.findings import Findings
+    from pytest_greencode.gate.decisions import Decision
+    from pytest_greencode.live import Live, LiveOptions
     from pytest_greencode.meters.alone import Alone
 
 HARNESS_EXIT_CODE = 3
@@ -67,7 +75,6 @@ def start(config: pytest.Config) -> None:
     except (UsageProblem, pytest.UsageError) as error:
         raise _usage_error(error) from None
     config.stash[ATTEMPTS] = session
-    config.addinivalue_line("markers", f"{MARKER}: a task of a samples file (set by pytest-greencode)")
     config.pluginmanager.register(session, "greencode-session")
     _stop_orderly_on_sigterm(config)
 
@@ -100,8 +107,10 @@ class GreencodeSession:
     """The hooks of one session."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
-        self.config, self.options = config, options
         worker = getattr(config, "workerinput", None)
+        if worker is not None:
+            options = replace(options, ledger=Path(worker["greencode_ledger"]))
+        self.config, self.options = config, options
         self._is_worker = worker is not None
         self._only_collects = bool(config.getoption("collectonly", False))
         self._has_workers = not self._is_worker and bool(getattr(config.option, "dist", "no") != "no")
@@ -111,15 +120,23 @@ class GreencodeSession:
         self.factors = factors_of(options.sites, ask=self._ask) if worker is None else None
         # Read before anything runs: a slip in it should not show at the end.
         self._assumptions = _assumptions(options.assumptions)
+        self._baseline = _baseline(options.baseline) if worker is None else None
+        self.decision: Decision | None = None
+        if options.live is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
+            config.args[:] = []  # tests that happen to be here are not what was asked for
+        expand_globs(config)
+        ordinary = not self._only_collects and not all(map(looks_like_samples, named_paths(config)))
         self._metering = Metering(
             options.meter if worker is None else worker["greencode_meter"],
             idle_s=options.idle_s,
             reserved_cores=self._reserved_cores(),
             reads_machine=worker is None,
             exclusive=options.exclusive,
+            own_cpu_s=self._own_cpu_s if ordinary else None,
         )
         self._notices: list[str] = [self._metering.notice] if self._metering.notice else []
         self.workload: Workload | None = None
+        self._live: Live | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
         self._environments: dict[Environment, SandboxKind] = {}
@@ -129,17 +146,23 @@ class GreencodeSession:
         self._session: pytest.Session | None = None
         self._taken_over = 0
         self._alone: Alone | None = None
+        self._project: Project | None = None
+        self._blocks: dict[pytest.Item, list[TaskItem]] = {}
+        self._collected = False
         self._notices_after: list[tuple[str, str]] = []
         self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
-        expand_globs(config)
         try:
-            if any(map(looks_like_samples, named_paths(config))):
+            if options.live is not None or any(map(looks_like_samples, named_paths(config))):
                 self._open()  # sandboxes start while suites and samples are read and pytest collects
             self.workload = Workload(config, options)
             if self.workload:
                 self._open()
                 self._open_environments(self.workload)
+            if options.live is not None:
+                self._live = self._opened_live(options.live, self.workload)
+            if ordinary:
+                self._measure_tests()
             if self._ledger is not None and not self._is_worker:
                 self._ledger.begin(self.run_id, _now(), self._facts())
         except BaseException:
@@ -150,10 +173,8 @@ class GreencodeSession:
 
     # -- before the first attempt --------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        """The ledger and the sandboxes, once."""
-        if self._only_collects or self._ledger is not None:
-            return
+    def _open_ledger(self) -> None:
+        """The ledger and the meter."""
         ledger = self._ledger = Ledger(self.options.ledger)
         if not self._is_worker and self.options.resume:
             last = ledger.last_run()
@@ -165,7 +186,22 @@ class GreencodeSession:
             self.run_id = last or self.run_id
         # Before the first sandbox, while the machine is idle.
         self._tell_idle()
-        self._metering.start(lambda windows, overheads: ledger.note(self.run_id, windows, overheads))
+        self._metering.start(self._note)
+
+    def _note(self, windows: list[Window], overheads: list[Overhead]) -> None:
+        """What the meter has seen, about once a second, and the tests that have ended meanwhile."""
+        assert self._ledger is not None
+        note = partial(self._ledger.note, self.run_id)
+        if self._project is None:
+            note(windows, overheads)
+        else:
+            self._project.write(note, windows, overheads)
+
+    def _open(self) -> None:
+        """The ledger and the sandboxes, once."""
+        if self._only_collects or self._ledger is not None:
+            return
+        self._open_ledger()
         # The controller chooses too, though it starts none: an error is said once, and the workers all do the same.
         worker = getattr(self.config, "workerinput", None)
         chosen = self.options if worker is None else replace(self.options, sandbox=worker["greencode_sandbox"])
@@ -174,6 +210,7 @@ class GreencodeSession:
             memory_bytes=chosen.memory_bytes,
             cores=self._cores(),
             image=chosen.image,
+            runtime=chosen.runtime,
             notify=self._notices.append,
         )
         self._check_meter(self._kind)
@@ -193,6 +230,51 @@ class GreencodeSession:
             kind.start().close()
         if self._runner is not None:
             self._runner.use(self._environments)
+
+    def _opened_live(self, options: LiveOptions, workload: Workload) -> Live:
+        from pytest_greencode.live import Live
+
+        backend = self.config.hook.pytest_greencode_generate(config=self.config, url=options.url, model=options.model)
+        live = Live(options, workload.named_suites(self.options), backend)
+        if self._ledger is not None:
+            known = self._ledger.facts(self.run_id).get("generation") or {}
+            before = known.get("samples") if options.samples is None else None
+            path = Path(before) if before else live.path_beside(self.options.ledger, self.run_id)
+            live.open(self._ledger, self.run_id, path)
+            place = shown_path(path, self.config.invocation_params.dir)
+            self._notices.append(f"generating with {live.name}; samples are kept in {place}")
+            self._notices += [live.notice] if live.notice else []
+        return live
+
+    def _measure_tests(self) -> None:
+        """Project mode: whatever else than samples is collected."""
+        if not self.workload and self.options.resume:
+            raise UsageProblem(
+                "--greencode-resume continues a run of samples files, and there is none among the arguments; "
+                "leave it out: tests always run anew"
+            )
+        plan = None
+        if self.options.exclusive:
+            from pytest_greencode.meters.exclusive import Plan
+
+            plan = Plan(precision=self.options.precision, max_wall_s=self.options.measure_s)
+        paths = self.workload.paths if self.workload is not None else ()
+        project = Project(
+            self.config,
+            repeat=self.options.repeat,
+            plan=plan,
+            only_reports=self._has_workers,
+            samples=frozenset(node_id(path, self.config) for path in paths),
+        )
+        if self._ledger is None:
+            self._open_ledger()
+        project.begin(self._metering)
+        self._project = self.config.stash[PROJECT] = project
+        self.config.pluginmanager.register(project, "greencode-project")
+
+    def _own_cpu_s(self) -> float:
+        """CPU time of this process that no test answers for."""
+        return time.process_time() if self._project is None else self._project.clock.outside_s()
 
     def _regions(self) -> dict[str, Any]:
         """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
@@ -214,6 +296,8 @@ class GreencodeSession:
             )
 
     def _close(self) -> None:
+        if self._live is not None and self._ledger is not None:
+            self._live.cancel()
         if self._runner is not None:
             self._runner.stop()
         elif self._kind is not None:
@@ -247,7 +331,7 @@ class GreencodeSession:
                     "sha256": suite.sha256,
                     "same_process": sum(task.same_process for task in suite.tasks.values()),
                 }
-                for suite in (self.workload.suites if self.workload is not None else ())
+                for suite in self._suites()
             ],
             "options": {
                 "jobs": self._jobs(),
@@ -255,16 +339,28 @@ class GreencodeSession:
                 "memory_bytes": self.options.memory_bytes,
                 "extract": "auto" if self.options.extract else "none",
                 "attempts": self.options.attempts,
+                "isolation": "attempt" if self.options.fresh_sandboxes else "worker",
                 "stop_at_accepted": self.options.stop_at_accepted,
+                "repair": self.options.live is not None and self.options.live.repair,
                 "attribution": "exclusive" if self.options.exclusive else "attributed",
                 "precision": self.options.precision,
                 "weights": self.options.weights,
+                "fail": [rule.text for rule in self.options.rules],
+                "repeat": self.options.repeat,
             },
+            "generation": None if self._live is None else self._live.describe(),
             "factors": None if self.factors is None else asdict(self.factors),
             "assumptions": self._assumptions,
             "command": [escape(argument) for argument in self.config.invocation_params.args],
             "started_at": _now(),
         }
+
+    def _suites(self) -> list[Suite]:
+        found = [
+            *(self.workload.suites if self.workload is not None else ()),
+            *(self._live.suites if self._live else ()),
+        ]
+        return list({suite.name: suite for suite in found}.values())
 
     def _cores(self) -> list[int]:
         """Cores for sandboxes, best first: xdist workers begin at different ones."""
@@ -301,6 +397,7 @@ class GreencodeSession:
                     attempts=self.options.attempts,
                     references=self.options.green_capacity,
                     exclusive=self.options.exclusive,
+                    fresh_sandboxes=self.options.fresh_sandboxes,
                 ),
                 meter=self._metering.estimated,
             )
@@ -312,6 +409,9 @@ class GreencodeSession:
     def units(self, path: Path) -> Sequence[Unit]:
         assert self.workload is not None
         return self.workload.units(path)
+
+    def generated_units(self) -> Sequence[Unit]:
+        return self._live.units() if self._live is not None else ()
 
     def result(self, unit: Unit) -> UnitResult:
         try:
@@ -346,24 +446,37 @@ class GreencodeSession:
     def pytest_report_header(self) -> list[str]:
         if self.factors is None:
             return []  # a worker's header is shown nowhere
-        if not self.workload:
-            return ["greencode: no samples file among the arguments (expected .jsonl, .jsonl.gz, .json)"]
+        if self._only_collects and not self.workload and self._live is None:
+            return []
         sandbox = self._kind.name if self._kind is not None else self.options.sandbox
         meter = {"counters": "RAPL"}.get(self._metering.kind, self._metering.kind)
         grid = self.factors.execution
         region = "" if grid.region == OWN_GRID else f"{grid.region} "
-        facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, grid {region}{grid.g_per_kwh:.4g} g/kWh"
+        grid_fact = f"grid {region}{grid.g_per_kwh:.4g} g/kWh"
+        facts = f"sandbox {sandbox}, meter {meter}, jobs {self._jobs()}, {grid_fact}"
+        if not self.workload and self._live is None:
+            facts = f"no samples file among the arguments: each test is measured, meter {meter}, {grid_fact}"
         return [line for text in (facts, *self._notices) for line in message(text, first="greencode: ", rest=" " * 11)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """No file has these; they come before -k and --lf choose."""
+        if self._live is not None:
+            name = escape(self._live.name)
+            report = collect_one_node(Generated.from_parent(session, name=name, nodeid=name))
+            session.ihook.pytest_collectreport(report=report)  # so that pytest counts them
+            items += [each for each in report.result if isinstance(each, pytest.Item)]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
         ours = [item for item in session.items if isinstance(item, TaskItem)]
+        self._blocks = _neighbours(session.items)
         if not ours or self._only_collects or self._ledger is None:
             return
         self._declared = [(sample, item.unit.task.suite) for item in ours for sample in item.unit.attempts]
         if not self._is_worker:
             self._declare()
-            self._start_runner().submit([item.unit for item in ours])
+            self._start_runner().submit([item.unit for item in self._blocks[ours[0]]])
 
     def _declare(self) -> None:
         assert self._ledger is not None
@@ -420,7 +533,13 @@ class GreencodeSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        if self._is_worker:
+        if not isinstance(item, TaskItem):
+            return
+        if not self._is_worker:
+            # Attempts are not made ahead while an ordinary test is measured: that would be in its energy.
+            if self._runner is not None:
+                self._runner.submit([each.unit for each in self._blocks.get(item, ())])
+        else:
             # A worker learns its items one ahead; that is how far it can run ahead.
             units = [each.unit for each in (item, nextitem) if isinstance(each, TaskItem)]
             if units:
@@ -464,45 +583,90 @@ class GreencodeSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["greencode_run_id"] = self.run_id
+        node.workerinput["greencode_ledger"] = str(self.options.ledger)
         node.workerinput["greencode_meter"] = self._metering.kind
         node.workerinput["greencode_sandbox"] = self.options.sandbox if self._kind is None else self._kind.name
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
         """The controller collects nothing itself: what the workers found is what is to be attempted."""
-        if self._ledger is None or self._declared:
+        if self._ledger is None or self._declared or self._collected:
             return
+        self._collected = True
         units = self.workload.units_of(ids) if self.workload is not None else []
+        if self._project is not None:
+            self._project.selected = len(ids) - len(units)
         self._declared = [(sample, unit.task.suite) for unit in units for sample in unit.attempts]
-        self._declare()
+        if units:
+            self._declare()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
         self._close()
+        try:
+            if self._live is not None and self._ledger is not None:
+                self._live.close()
+        except GreencodeError as error:
+            self._failure = error
         try:
             yield  # here pytest-xdist ends its workers, and only then the machine is idle again
         finally:
             self._finish(exitstatus)
 
     def _finish(self, exitstatus: int) -> None:
+        try:
+            self._account(exitstatus)
+        finally:
+            self._set_exit_code(exitstatus)
+
+    def _account(self, exitstatus: int) -> None:
         if self._ledger is None:
             self._metering.close()
             return
         try:
-            self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and bool(self._declared))
+            if self._project is not None:
+                self._project.finish()
+                if self._is_worker:
+                    self.config.workeroutput[SENT] = self._project.summary()  # type: ignore[attr-defined]
+            self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and self._has_results())
         except GreencodeError as error:
             self._failure = error  # the last window is not written; the account may still be made
         try:
-            if not self._is_worker and self._declared:
+            if not self._is_worker and self._has_results():
                 self._settle(self._ledger)
         except GreencodeError as error:
             self._failure = error
-        if self._failure is not None and self._session is not None and exitstatus == pytest.ExitCode.OK:
+
+    def _set_exit_code(self, exitstatus: int) -> None:
+        is_judged = bool(self.options.rules) and not self._is_worker and not self._only_collects
+        if is_judged and self.decision is None and self._failure is None:
+            from pytest_greencode.gate.decisions import decide
+
+            # Nothing was attempted, and who asked for a gate should not take that for a pass.
+            self.decision = decide(self.options.rules, (), strict=self.options.strict)
+        if self._session is None or exitstatus != pytest.ExitCode.OK:
+            return
+        if self._failure is not None:
             self._session.exitstatus = HARNESS_EXIT_CODE
+        elif self.decision is not None and self.decision.failed:
+            from pytest_greencode.gate.rules import EXIT_CODE
+
+            self._session.exitstatus = EXIT_CODE
+
+    def _has_results(self) -> bool:
+        return bool(self._declared) or (self._project is not None and self._project.selected > 0)
 
     def _settle(self, ledger: Ledger) -> None:
         assert self.factors is not None
-        ledger.end(self.run_id, _now(), self._metering.describe(), regions=self._regions())
+        # Only now it is known what the sandboxes' self-test found.
+        more: dict[str, Any] = {
+            "regions": self._regions(),
+            "sandbox": self._kind.describe() if self._kind is not None else None,
+        }
+        if self._project is not None and self._project.selected:
+            self._project.settle(ledger, self.run_id)
+            more["tests"] = {"selected": self._project.selected, **self._project.summary()}
+        ledger.end(self.run_id, _now(), self._metering.describe(), **more)
         self.account = account_of_run(
             ledger,
             self.run_id,
@@ -510,16 +674,39 @@ class GreencodeSession:
             attempts_allowed=self.options.attempts,
         )
         self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
+        if self.options.rules:
+            self.decision = self._decide(ledger, self.account)
         self._add_totals_to_junit(self.account)
+
+    def _decide(self, ledger: Ledger, account: Account) -> Decision:
+        from pytest_greencode.gate.decisions import plain
+        from pytest_greencode.run_gate import gate_of_run
+
+        base = self.config.invocation_params.dir
+        decision = gate_of_run(
+            ledger,
+            self.run_id,
+            self.options.rules,
+            factors=account.factors,
+            attempts_allowed=self.options.attempts,
+            account=account,
+            baseline=self._baseline,
+            baseline_name=None if self.options.baseline is None else shown_path(self.options.baseline, base),
+            accept_differences=self.options.accept_differences,
+            strict=self.options.strict,
+            assumptions=assumptions_of_run(ledger.facts(self.run_id)) if self._assumptions else None,
+        )
+        ledger.add_facts(self.run_id, gate=plain(decision))
+        return decision
 
     def _add_totals_to_junit(self, account: Account) -> None:
         """JUnit's file is written before the last idle power is measured, so there is no account yet: written again."""
         xml = self.config.stash.get(xml_key, None)
-        if xml is None or not account.configurations:
+        if xml is None or not (account.configurations or account.project):
             return
         from pytest_greencode.reports.junit import junit_properties
 
-        for name, value in junit_properties(account):
+        for name, value in junit_properties(account, self.decision):
             xml.add_global_property(name, value)
         try:
             xml.pytest_sessionfinish()
@@ -548,7 +735,12 @@ class GreencodeSession:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._failure is not None:
             terminalreporter.line(_lines(self._failure), red=True)
-        if self.account is None or not self.account.configurations or self._ledger is None:
+        if (
+            self.account is None
+            or self._ledger is None
+            or (not self.account.configurations and self.account.project is None)
+        ):
+            self._show_decision(terminalreporter)
             return
         verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
         facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
@@ -570,12 +762,34 @@ class GreencodeSession:
         for line in render_terminal(self.account, width=width, verbosity=verbosity, notes=notes):
             terminalreporter.line(line)
         if verbosity >= 0:
+            terminalreporter.line(f"{'run':<13}{self._shown_again(base)}")
             for key, path in places:
                 terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
+        self._show_decision(terminalreporter)
         for problem in problems:
             terminalreporter.line("\n".join(message(problem)), red=True)
         if verbosity >= -1:
             terminalreporter.line("")
+
+    def _show_decision(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.decision is None:
+            return
+        from pytest_greencode.reports.gate import gate_lines, tone
+
+        width = min(80, terminalreporter._tw.fullwidth)
+        configurations = () if self.account is None else self.account.configurations
+        rules, sentence = gate_lines(self.decision, configurations, width=width, verbosity=terminalreporter.verbosity)
+        for line in rules:
+            terminalreporter.line(line)
+        for line in sentence:
+            terminalreporter.line(line, **{tone(self.decision): True})
+
+    def _shown_again(self, base: Path) -> str:
+        """The run's id, in the command that shows the run again."""
+        near = nearest_ledger(base)
+        found = near is not None and near.samefile(self.options.ledger)
+        where = "" if found else f" --ledger {shlex.quote(shown_path(self.options.ledger, base))}"
+        return f"greencode report --run {escape(self.run_id[:ID_LENGTH])}{where}"
 
     def _resumed(self) -> list[tuple[str, str]]:
         count = self._taken_over
@@ -608,6 +822,19 @@ class GreencodeSession:
             self._ledger.close()
 
 
+def _neighbours(items: Sequence[pytest.Item]) -> dict[pytest.Item, list[TaskItem]]:
+    """The tasks that come one after the other, with no test in between, by each of them."""
+    found: dict[pytest.Item, list[TaskItem]] = {}
+    group: list[TaskItem] = []
+    for item in items:
+        if isinstance(item, TaskItem):
+            group.append(item)
+            found[item] = group
+        else:
+            group = []
+    return found
+
+
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
@@ -625,6 +852,14 @@ def _assumptions(path: Path | None) -> dict[str, str] | None:
         read_usage(found.log_path)
         kept["log"] = found.log_path.read_text(encoding="utf-8", errors="replace")
     return kept
+
+
+def _baseline(path: Path | None) -> Baseline | None:
+    if path is None:
+        return None
+    from pytest_greencode.baseline import read_baseline
+
+    return read_baseline(path, flag="--greencode-baseline")
 
 
 def _now() -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import carbon
-from .errors import LedgerError, UsageProblem
+from .errors import UsageProblem
 from .model import Factors, Intensity, Machine
 
 # Asked before any table: region text -> its intensity, or None.
@@ -73,20 +73,28 @@ def factors_of(
     )
 
 
-def factors_of_run(facts: Mapping[str, Any]) -> Factors | None:
-    """The factors with which a run was accounted for; None where its facts have none. Raises LedgerError."""
-    found = facts.get("factors")
-    if found is None:
+# Flags without which a run whose facts have no factors is priced by today's defaults, and what these are.
+_DEFAULTS = (
+    ("region", "the world's grid"),
+    ("machine", "a server for the tests"),
+    ("generation_machine", "a datacentre GPU where a record names none"),
+    ("pue", "PUE 1"),
+)
+
+
+def assumed(texts: SiteTexts, facts: Mapping[str, Any]) -> dict[str, str] | None:
+    """The caution (`what`, `why`, `remedy`) that a run's own factors are not known; None where they are, or are given.
+
+    Runs were once written down without them.
+    """
+    missing = [(name, default) for name, default in _DEFAULTS if getattr(texts, name) is None]
+    if facts.get("factors") is not None or not missing:
         return None
-    try:
-        values = dict(found)
-        for site in ("generation", "execution"):
-            values[site] = Intensity(**values[site])
-            if values.get(f"{site}_machine") is not None:
-                values[f"{site}_machine"] = Machine(**values[f"{site}_machine"])
-        return Factors(**{name: values[name] for name in (f.name for f in fields(Factors)) if name in values})
-    except (TypeError, ValueError, KeyError) as error:
-        raise LedgerError(f"the run's factors are not as this version writes them: {error}") from None
+    return {
+        "what": f"the run does not say its grid, PUE and machines; assumed: {', '.join(each for _, each in missing)}",
+        "why": "it was written by a version that did not keep them, so what it was given is not known",
+        "remedy": f"say them: {', '.join(texts.prefix + name.replace('_', '-') for name, _ in missing)}",
+    }
 
 
 def answered(ask: Ask, region: str, flag: str = "a record's region") -> Intensity | None:

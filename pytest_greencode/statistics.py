@@ -109,6 +109,26 @@ def share_interval(parts: Sequence[float], wholes: Sequence[float], confidence: 
     return max(low, 0.0), min(high, 1.0)
 
 
+def guarded_mean_interval(
+    values: Sequence[float], least: float, most: float, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Confidence interval of the mean of independent values, in their unit, some of which may be rare and large.
+
+    As in `share_interval`, either end is that of the mean with one value added that speaks against it: `least` for the
+    lower, `most` for the upper; Student's t. None where there are no values.
+    """
+    m = len(values)
+    if not m:
+        return None
+    t = student_t_quantile((1 + confidence) / 2, m)
+    ends = []
+    for extra, side in ((least, -1), (most, 1)):
+        mean = (math.fsum(values) + extra) / (m + 1)
+        squares = math.fsum((value - mean) ** 2 for value in (*values, extra))
+        ends.append(mean + side * t * math.sqrt(squares / m / (m + 1)))
+    return ends[0], ends[1]
+
+
 def _shifted(pairs: Sequence[tuple[float, float]], errors: float) -> float:
     """The ratio of sums, moved by `errors` times its standard error."""
     m, weight = len(pairs), math.fsum(whole for _, whole in pairs)

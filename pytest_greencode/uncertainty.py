@@ -1,8 +1,8 @@
 """The systematic band: how far the headline would move with the factors that all attempts have in common.
 
 Grid, PUE, sensor scale and embodied totals are the same for every attempt: more tasks do not narrow this band, and it
-is kept apart from the intervals of sampling. Drawn by Monte Carlo with a fixed seed, every factor by its name, so that
-two configurations that share a factor share its draws, and the factor leaves their ratio.
+is kept apart from the intervals of sampling. Drawn by Monte Carlo with a fixed seed. In a ratio, two configurations
+that share a factor, by name and source, share its draws, and the factor leaves their ratio.
 
 The ranges, as 5th and 95th percentile unless said otherwise:
     grid intensity        log-normal, a tenth more or less
@@ -21,7 +21,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -37,6 +37,8 @@ _GRID = 1.1
 _POWER = 1.5
 _ENERGY = {Method.MEASURED: 1.1}
 _ENERGY_ELSE = 2.0
+# A factor that moves a ratio by less than sums round has left it.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,18 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One uncertain factor as a multiplier of 1: its name, and the multiplier at a quantile between 0 and 1."""
+    """One uncertain factor as a multiplier of 1: its name, and the multiplier at a quantile between 0 and 1.
+
+    `source`: which grid, meter or site it is of. Two of one name and different sources are wrong independently.
+    """
 
     name: str
     at: Callable[[float], float]
+    source: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}\0{self.source}" if self.source else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +89,17 @@ def systematic_terms(
     """
     factors = pricing.factors
     terms = []
-    made_energy = energy("generation", origins["energy_j.generation"].method)
-    run_energy = energy("execution", origins["energy_j.execution"].method)
+    made, ran = origins["energy_j.generation"], origins["energy_j.execution"]
+    # Sensors of two kinds of device are two sensors, by whatever program they are read.
+    devices = sorted({r.generation.gpu_model or "" for r in counted if r.generation is not None})
+    made_energy = energy("generation", made.method, f"{made.source} {devices}")
+    run_energy = energy("execution", ran.method, ran.source)
     included = all(record.generation is not None and record.generation.pue_included for record in counted)
-    overhead = () if included else (pue("generation", factors.generation_pue),)
     site = _commonest(map(pricing.generation_intensity, counted)) or factors.generation
+    overhead = () if included else (pue("generation", factors.generation_pue, site.region),)
     terms.append(Term(parts_g["generation"], (made_energy, grid(site), *overhead)))
-    of_execution = (run_energy, grid(factors.execution), pue("execution", factors.execution_pue))
+    there = factors.execution
+    of_execution = (run_energy, grid(there), pue("execution", factors.execution_pue, there.region))
     terms.append(Term(parts_g["execution"], of_execution))
     device = _commonest(map(pricing.generation_machine, counted))
     if device is not None:
@@ -107,15 +121,15 @@ def _commonest(found: Iterable[Found]) -> Found | None:
 
 
 def grid(intensity: Intensity) -> Factor:
-    return Factor(f"grid {intensity.region}", _log_normal(_GRID))
+    return Factor(f"grid {intensity.region}", _log_normal(_GRID), f"{intensity.g_per_kwh!r}")
 
 
-def pue(site: str, value: float) -> Factor:
-    return Factor(f"PUE of {site}", lambda q: (1 + (value - 1) * (0.5 + q)) / value)
+def pue(site: str, value: float, region: str = "") -> Factor:
+    return Factor(f"PUE of {site}", lambda q: (1 + (value - 1) * (0.5 + q)) / value, region)
 
 
-def energy(site: str, method: Method) -> Factor:
-    return Factor(f"energy of {site} ({method.value})", _log_normal(_ENERGY.get(method, _ENERGY_ELSE)))
+def energy(site: str, method: Method, source: str = "") -> Factor:
+    return Factor(f"energy of {site} ({method.value})", _log_normal(_ENERGY.get(method, _ENERGY_ELSE)), source)
 
 
 def embodied(machine: Machine, site: str) -> tuple[Factor, Factor]:
@@ -140,30 +154,47 @@ def power(machine: Machine, site: str) -> Factor:
 
 
 def band(terms: Sequence[Term]) -> Band:
-    """The band of the sum of the terms."""
-    names = {factor.name: factor for term in terms for factor in term.factors}
-    drawn = {name: _multipliers(factor) for name, factor in names.items()}
-    values = sorted(_values(terms, drawn))
-    spans = {}
-    for name, factor in names.items():
-        low, high = (
-            math.fsum(term.value * (factor.at(q) if name in {f.name for f in term.factors} else 1.0) for term in terms)
-            for q in (0.05, 0.95)
-        )
-        spans[name] = (low, high)
-    widest = sorted(spans.items(), key=lambda item: item[1][0] - item[1][1])
-    p5, p50, p95 = (values[round(q * (len(values) - 1))] for q in (0.05, 0.5, 0.95))
-    return Band(p5=p5, p50=p50, p95=p95, spans=dict(widest))
+    """The band of the sum of the terms. Factors of one name are one factor."""
+    single = [Term(term.value, tuple(replace(factor, source="") for factor in term.factors)) for term in terms]
+    factors = _factors(single)
+    spans = {factor.name: (_moved(single, factor, 0.05), _moved(single, factor, 0.95)) for factor in factors}
+    return _band(_values(single, _drawn(factors)), spans)
 
 
 def ratio_band(numerator: Sequence[Term], denominator: Sequence[Term]) -> Band:
-    """The band of the ratio of two sums; factors of both cancel as far as they are the same."""
-    names = {factor.name: factor for term in (*numerator, *denominator) for factor in term.factors}
-    drawn = {name: _multipliers(factor) for name, factor in names.items()}
+    """The band of the ratio of two sums; factors of both cancel as far as they are the same, and have no span then."""
+    factors = _factors((*numerator, *denominator))
+    drawn = _drawn(factors)
     pairs = zip(_values(numerator, drawn), _values(denominator, drawn), strict=True)
-    ratios = sorted(a / b for a, b in pairs if b > 0)
-    p5, p50, p95 = (ratios[round(q * (len(ratios) - 1))] for q in (0.05, 0.5, 0.95))
-    return Band(p5=p5, p50=p50, p95=p95, spans={})
+    spans: dict[str, tuple[float, float]] = {}
+    for factor in factors:
+        low, high = sorted(_moved(numerator, factor, q) / _moved(denominator, factor, q) for q in (0.05, 0.95))
+        if high > low * (1 + _ROUNDING):
+            earlier = spans.get(factor.name, (low, high))
+            spans[factor.name] = min(low, earlier[0]), max(high, earlier[1])
+    return _band((a / b for a, b in pairs), spans)
+
+
+def _factors(terms: Sequence[Term]) -> list[Factor]:
+    return list({factor.key: factor for term in terms for factor in term.factors}.values())
+
+
+def _drawn(factors: Sequence[Factor]) -> dict[str, list[float]]:
+    """Multipliers by key: the same draws for the same key, whatever else is drawn."""
+    return {factor.key: [factor.at(quantile) for quantile in _quantiles(factor.key)] for factor in factors}
+
+
+def _moved(terms: Sequence[Term], factor: Factor, quantile: float) -> float:
+    """The sum with one factor moved alone."""
+    by = factor.at(quantile)
+    return math.fsum(term.value * (by if any(f.key == factor.key for f in term.factors) else 1.0) for term in terms)
+
+
+def _band(values: Iterable[float], spans: Mapping[str, tuple[float, float]]) -> Band:
+    ordered = sorted(values)
+    p5, p50, p95 = (ordered[round(q * (len(ordered) - 1))] for q in (0.05, 0.5, 0.95))
+    widest = sorted(spans.items(), key=lambda item: item[1][0] - item[1][1])
+    return Band(p5=p5, p50=p50, p95=p95, spans=dict(widest))
 
 
 def _values(terms: Sequence[Term], drawn: Mapping[str, Sequence[float]]) -> Iterable[float]:
@@ -171,20 +202,15 @@ def _values(terms: Sequence[Term], drawn: Mapping[str, Sequence[float]]) -> Iter
     for term in terms:
         column = [term.value] * DRAWS
         for factor in term.factors:
-            column = [value * by for value, by in zip(column, drawn[factor.name], strict=True)]
+            column = [value * by for value, by in zip(column, drawn[factor.key], strict=True)]
         columns.append(column)
     return map(math.fsum, zip(*columns, strict=True))
 
 
-def _multipliers(factor: Factor) -> list[float]:
-    return [factor.at(quantile) for quantile in _quantiles(factor.name)]
-
-
 @lru_cache(maxsize=64)
-def _quantiles(name: str) -> tuple[float, ...]:
-    """The same draws for the same name, whatever else is drawn."""
+def _quantiles(key: str) -> tuple[float, ...]:
     # Not for secrets: a fixed seed is the point.
-    generator = random.Random(f"{SEED}:{name}")  # noqa: S311
+    generator = random.Random(f"{SEED}:{key}")  # noqa: S311
     return tuple(generator.random() for _ in range(DRAWS))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,7 @@ class Workload:
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self._config = config
         suites = load_suites(config, options)
+        self._suites = suites
         self._suite_of = {task_id: suite for suite in suites for task_id in suite.tasks}
         self._tasks: dict[str, Task] = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}
         self._samples = dict(self._read())
@@ -76,6 +77,11 @@ class Workload:
         return bool(self._samples)
 
     @property
+    def paths(self) -> Collection[Path]:
+        """The samples files."""
+        return self._samples.keys()
+
+    @property
     def suites(self) -> list[Suite]:
         """Those that have a sample."""
         used = {self._suite_of[sample.task_id].name: self._suite_of[sample.task_id] for sample in self._all()}
@@ -86,6 +92,10 @@ class Workload:
         """What the repositories of the samples' tasks need, each once."""
         repositories = (self._tasks[sample.task_id].repository for sample in self._all())
         return list(dict.fromkeys(each.environment for each in repositories if each is not None))
+
+    def named_suites(self, options: Options) -> list[Suite]:
+        """Those to generate for: what the user gave, else all there are."""
+        return self._suites[-len(options.suites) :] if options.suites else self._suites
 
     def _all(self) -> Iterator[Sample]:
         for samples in self._samples.values():

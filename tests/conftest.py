@@ -127,6 +127,9 @@ class Ground:
         cpu_s: float = 3.0,
         preload: tuple[str, ...] = (),
         oracle_cpu_s: float = 5.0,
+        classes: tuple[str, ...] = (),
+        attributes: tuple[str, ...] = (),
+        same_process: bool = False,
     ) -> Execution:
         if self._sandbox is None:
             self._sandbox = self.kind.start()
@@ -137,13 +140,18 @@ class Ground:
             prelude="",
             tests=tests,
             call="",
-            entry_points=self._entry_points,
+            entry_points=(*self._entry_points, *classes),
             canonical_solution="",
             preload=preload,
+            classes=classes,
+            attributes=attributes,
+            same_process=same_process,
         )
         limits = Limits(cpu_s=cpu_s, memory_bytes=MEMORY_BYTES)
         try:
-            execution = self._sandbox.run(f"{tests}{preload}", task, program, limits, oracle_cpu_s)
+            execution = self._sandbox.run(
+                f"{tests}{preload}{classes}{attributes}{same_process}", task, program, limits, oracle_cpu_s
+            )
         except BaseException:
             self.replace()
             raise

@@ -8,15 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_greencode.model import (
-    AttemptRecord,
-    Configuration,
-    Generation,
-    Method,
-    Reading,
-    Verdict,
-    canonical_settings,
-)
+from builders import attempt, reading
+
+from pytest_greencode.model import AttemptRecord, Method, Verdict
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("GREENCODE_DATA") or ROOT.parent / "shared" / "data")
@@ -34,23 +28,22 @@ def records(
             verdict = Verdict.ACCEPTED if accepted else Verdict.TIMEOUT if result == "timed out" else Verdict.REJECTED
             task = int(row["task_id"].split("/")[1])
             cpu_s = 3.0 if verdict is Verdict.TIMEOUT else 0.02 + 0.001 * (task % 37)
-            yield AttemptRecord(
-                suite="humaneval",
-                task_id=row["task_id"],
-                configuration=Configuration(model=model, settings=canonical_settings(settings)),
-                sample_id=int(row["sample_idx"]),
+            declared = {
+                "energy_j": generation_j,
+                "energy_method": Method.DECLARED,
+                "energy_scope": "gpu",
+                "source": source or "declared",
+            }
+            yield attempt(
+                row["task_id"],
+                int(row["sample_idx"]),
+                model=model,
+                settings=settings,
+                generation=None if generation_j is None else declared,
+                verdict=verdict,
                 path=verdicts.name,
                 program_key=f"{model}/{row['row']}",
-                generation=None
-                if generation_j is None
-                else Generation(
-                    energy_j=generation_j,
-                    energy_method=Method.DECLARED,
-                    energy_scope="gpu",
-                    source=source or "declared",
-                ),
-                verdict=verdict,
-                reading=Reading(
+                reading=reading(
                     cpu_s=cpu_s,
                     wall_s=cpu_s,
                     peak_memory_bytes=9 << 20,
@@ -58,7 +51,6 @@ def records(
                     harness_cpu_s=0.003,
                     energy_j=6.0 * cpu_s,
                     harness_energy_j=6.0 * 0.007,
-                    energy_method=Method.ESTIMATED,
                     energy_source="CPU power model",
                 ),
             )

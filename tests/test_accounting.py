@@ -8,6 +8,9 @@ from fractions import Fraction
 from itertools import permutations
 
 import pytest
+from builders import UNIT_FACTORS as FACTORS
+from builders import A, R, attempt, grid, reading
+from builders import machine as any_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,72 +18,39 @@ from pytest_greencode.accounting import account
 from pytest_greencode.estimators import expected_attempts, expected_cost, lower_bound, pass_probability
 from pytest_greencode.model import (
     J_PER_KWH,
-    AttemptRecord,
     Configuration,
     Factors,
     Generation,
     Intensity,
-    Machine,
     Method,
-    Reading,
     Verdict,
     canonical_settings,
 )
 from pytest_greencode.pricing import PARTS, Pricing
 from pytest_greencode.statistics import noise_interval, ratio_interval
 
-# At 3.6e6 g/kWh one joule is one gram, so that sums can be read.
-UNIT = Intensity(g_per_kwh=J_PER_KWH, region="unit", year=2024, source="test")
+UNIT = grid(J_PER_KWH, "unit")
 YEAR_S = 365.25 * 86400
 
 
 def machine(kg, power_w=100.0, threads=None, name="machine"):
     """Over a million seconds, so that a gram a second is easily made."""
-    return Machine(
-        name=name,
-        embodied_g=kg * 1e3,
-        embodied_low_g=kg * 500,
-        embodied_high_g=kg * 2e3,
-        lifetime_s=1e6,
-        lifetime_low_s=0.75e6,
-        lifetime_high_s=1.5e6,
-        power_w=power_w,
-        threads=threads,
-        source="test",
-    )
+    lives = {"lifetime_s": 1e6, "lifetime_low_s": 0.75e6, "lifetime_high_s": 1.5e6}
+    return any_machine(name, kg, power_w=power_w, threads=threads, **lives)
 
 
-# Machines that cost nothing to make, so that grams are those of energy.
-FACTORS = Factors(
-    generation=UNIT, execution=UNIT, generation_machine=machine(0), execution_machine=machine(0, name="server")
-)
-A, R = Verdict.ACCEPTED, Verdict.REJECTED
 EXAMPLE = [(3, R), (5, A), (4, R), (8, R), (6, A)]
 
 
 def record(task_id="t", sample_id=0, verdict=A, generation_j=1.0, execution_j=0.0, harness_j=0.25, **changes):
     values = {
         "suite": "suite",
-        "task_id": task_id,
-        "configuration": Configuration(model="model"),
-        "sample_id": sample_id,
-        "path": "samples.jsonl",
+        "model": "model",
         "program_key": f"{task_id}-{sample_id}",
-        "generation": Generation(energy_j=generation_j, energy_method=Method.MEASURED, source="nvml"),
-        "verdict": verdict,
-        "reading": Reading(
-            cpu_s=0.1,
-            wall_s=0.1,
-            peak_memory_bytes=None,
-            oracle_cpu_s=0.0,
-            harness_cpu_s=0.0,
-            energy_j=execution_j,
-            harness_energy_j=harness_j,
-            energy_method=Method.ESTIMATED,
-            energy_source="cpu-tdp",
-        ),
+        "generation": {"energy_j": generation_j},
+        "reading": reading(wall_s=0.1, energy_j=execution_j, harness_energy_j=harness_j),
     }
-    return AttemptRecord(**values | changes)
+    return attempt(task_id, sample_id, verdict=verdict, **values | changes)
 
 
 def records_of(tasks):

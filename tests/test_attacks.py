@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
-from attacks import ADDS, ATTACKS, BOMBS, RAW, Attack
+from attacks import ATTACKS
+from attacks.corpus import ADDS, Attack
+from attacks.replies import BOMBS, RAW
 from conftest import Ground
 
 ENTRY_POINTS = ("add",)
@@ -47,15 +48,22 @@ def untouched(ground: Ground) -> str:
 
 @pytest.mark.parametrize("attack", [pytest.param(attack, id=attack.name) for attack in ATTACKS])
 def test_attack(ground: Ground, untouched: str, attack: Attack, tmp_path: Path) -> None:
-    if attack.name == "thousand-threads" and ground.kind.name == "bubblewrap" and os.geteuid() == 0:
-        pytest.xfail("RLIMIT_NPROC does not bind root: run bubblewrap as an ordinary user")
     sentinel = tmp_path / "sentinel"
     sentinel.write_text("here")
 
     try:
-        execution = ground.run(attack.program, attack.tests, cpu_s=attack.cpu_s, preload=attack.preload)
+        execution = ground.run(
+            attack.program,
+            attack.tests,
+            cpu_s=attack.cpu_s,
+            oracle_cpu_s=attack.oracle_cpu_s,
+            preload=attack.preload,
+            classes=attack.classes,
+            attributes=attack.attributes,
+        )
 
         assert execution.verdict.value in attack.verdicts, execution
+        assert execution.reading.cpu_s >= attack.min_cpu_s
         assert len(execution.detail) <= 4000
         execution.detail.encode()  # any host can print it
         assert ground.run(attack.then or HONEST, ADDS).verdict == "accepted"

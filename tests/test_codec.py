@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from attacks import BOMBS, HOSTILE_PICKLES
+from attacks.replies import BOMBS, HOSTILE_PICKLES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

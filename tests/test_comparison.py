@@ -13,7 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from builders import machine
+from builders import UNIT_FACTORS as FACTORS
+from builders import attempt, machine, reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,55 +35,32 @@ from pytest_greencode.comparison import (
 )
 from pytest_greencode.comparison.pairs import cautions
 from pytest_greencode.model import (
-    J_PER_KWH,
-    AttemptRecord,
     Configuration,
-    Factors,
-    Generation,
     Intensity,
     Method,
-    Reading,
     Verdict,
     canonical_settings,
 )
 from pytest_greencode.reports import compare as report
 
 ROOT = Path(__file__).parent.parent
-# At 3.6e6 g/kWh one joule is one gram, so that sums can be read.
-UNIT = Intensity(g_per_kwh=J_PER_KWH, region="unit", year=2024, source="test")
-# Machines that cost nothing to make, so that grams are joules.
-FACTORS = Factors(
-    generation=UNIT, execution=UNIT, generation_machine=machine(kg=0, power_w=1.0), execution_machine=machine(kg=0)
-)
 EXAMPLE = [(3, 0), (5, 1), (4, 0), (8, 0), (6, 1)]
-READING = Reading(
-    cpu_s=0.1,
-    wall_s=0.1,
-    peak_memory_bytes=None,
-    oracle_cpu_s=0.0,
-    harness_cpu_s=0.0,
-    energy_j=0.0,
-    harness_energy_j=0.0,
-    energy_method=Method.ESTIMATED,
-    energy_source="test",
-)
+READING = reading(energy_j=0.0, harness_energy_j=0.0)
 
 
 def records_of(tasks, model="m", suite="suite", chain=False, **options):
     """`tasks`: by id, or as a list, the attempts of each as (cost in J, accepted); a cost of None is missing."""
     named = tasks if isinstance(tasks, dict) else {f"t/{number}": attempts for number, attempts in enumerate(tasks)}
     return [
-        AttemptRecord(
+        attempt(
+            task_id,
+            number,
+            accepted=accepted,
+            model=model,
+            settings=options,
+            generation={"energy_j": None if cost is None else float(cost)},
             suite=suite,
-            task_id=task_id,
-            configuration=Configuration(model=model, settings=canonical_settings(options)),
-            sample_id=number,
-            path="samples.jsonl",
             program_key=f"{task_id}-{number}",
-            generation=Generation(
-                energy_j=None if cost is None else float(cost), energy_method=Method.MEASURED, source="nvml"
-            ),
-            verdict=Verdict.ACCEPTED if accepted else Verdict.REJECTED,
             reading=READING,
             extra={"chain": True} if chain else {},
         )
@@ -576,7 +554,7 @@ def test_any_level_has_a_place():
 # Slopes.
 
 
-def attempt(task, energy_j, tokens, model="m", batch_size=None):
+def with_tokens(task, energy_j, tokens, model="m", batch_size=None):
     (record,) = records_of({task: [(energy_j, 1)]}, model)
     generation = replace(record.generation, prompt_tokens=tokens[0], completion_tokens=tokens[1], batch_size=batch_size)
     return replace(record, generation=generation)
@@ -592,7 +570,7 @@ def tokens_and_energies(seed, tasks=30, attempts=6, noise=0.0, slopes=(0.3, 1.1)
             completion = rng.randint(20, 500)
             logs = slopes[0] * math.log(prompt) + slopes[1] * math.log(completion)
             energy = math.exp((3 if model == "b" else 0) + logs + common + rng.gauss(0, noise))
-            found.append(attempt(f"t/{task}", energy, (prompt, completion), model))
+            found.append(with_tokens(f"t/{task}", energy, (prompt, completion), model))
     return found
 
 
@@ -644,16 +622,16 @@ def test_slopes_cover_though_attempts_of_a_task_are_alike():
 def test_slopes_that_cannot_be_had():
     records = tokens_and_energies(3)
     assert slope([]).slopes["prompt_tokens"].reason == "no attempt has energy and tokens"
-    same = [attempt(r.task_id, 7.0, (r.generation.prompt_tokens, 5)) for r in records]
+    same = [with_tokens(r.task_id, 7.0, (r.generation.prompt_tokens, 5)) for r in records]
     assert "same for all attempts" in slope(same).slopes["prompt_tokens"].reason
-    constant = [attempt(r.task_id, r.generation.energy_j, (100, r.generation.completion_tokens)) for r in records]
+    constant = [with_tokens(r.task_id, r.generation.energy_j, (100, r.generation.completion_tokens)) for r in records]
     assert slope(constant).slopes["completion_tokens"].reason == "prompt_tokens did not vary"
     assert slope(constant, ["completion_tokens"]).slopes["completion_tokens"].interval is not None
-    collinear = [attempt(r.task_id, r.generation.energy_j, (i + 1, 3 * i + 3)) for i, r in enumerate(records)]
+    collinear = [with_tokens(r.task_id, r.generation.energy_j, (i + 1, 3 * i + 3)) for i, r in enumerate(records)]
     assert "vary together" in slope(collinear).slopes["prompt_tokens"].reason
-    odd = [attempt("t/x", energy, (1, 1), batch_size=8) for energy in (None, 0.0, -1.0, math.inf, math.nan)]
+    odd = [with_tokens("t/x", energy, (1, 1), batch_size=8) for energy in (None, 0.0, -1.0, math.inf, math.nan)]
     assert slope([*records, *odd]).missing == 5
-    assert slope([*records, attempt("t/x", 2.0, (10, 20), batch_size=8)]).batched == 1
+    assert slope([*records, with_tokens("t/x", 2.0, (10, 20), batch_size=8)]).batched == 1
     few = slope(records[:18]).slopes["completion_tokens"]
     assert (few.interval, few.reason) == (None, "too few tasks: 3, an interval needs 10")
 

@@ -9,6 +9,7 @@ import pytest
 
 import pytest_greencode.hookspecs
 from pytest_greencode import options
+from pytest_greencode.importers.formats import FORMATS
 from pytest_greencode.model import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,12 @@ def test_every_option_is_in_the_reference() -> None:
 
 def test_every_verdict_is_in_the_reference() -> None:
     assert [verdict.value for verdict in Verdict if f"`{verdict.value}`" not in REFERENCE] == []
+
+
+def test_every_format_that_can_be_imported_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "import.md").read_text(encoding="utf-8")
+
+    assert [name for name in FORMATS if f"`{name}`" not in page] == []
 
 
 def test_every_hook_is_in_the_reference() -> None:

@@ -72,6 +72,21 @@ def test_the_person_who_finishes_the_rest():
     assert economies(records_of(TWO_TASKS), MONEY)[0].resolved[0].fallback == 0
 
 
+def test_what_a_person_finishes_has_an_interval_within_what_can_be():
+    """A mean minus t errors went below 0, and where all tasks were solved it said that none ever would be left."""
+    [found] = economies(records_of([[(3600.0, A)]] * 12), MONEY)
+    total = found.resolved[0].total
+    assert total.value == pytest.approx(0.5)
+    low, high = total.interval
+    # One task more, left to the person: (12 * 0.5 + 6.5) / 13, and t on 12 degrees times its error.
+    mean, error = 12.5 / 13, math.sqrt((12 * (6 / 13) ** 2 + (72 / 13) ** 2) / 12 / 13)
+    assert (low, high) == (pytest.approx(0.5), pytest.approx(mean + 2.178812829663 * error))
+    [found] = economies(records_of([[(3600.0, A)]] * 11 + [[(3600.0, R)]]), MONEY)
+    total = found.resolved[0].total
+    assert total.interval[0] >= 0.5
+    assert total.interval[0] < total.value < total.interval[1] < 6.5
+
+
 def test_tokens_stand_for_the_generation():
     text = MONEY + "[[money.tokens]]\nmodel = 'm*'\nprompt_per_million = 2\ncompletion_per_million = 10\n"
     [found] = economies(records_of(TWO_TASKS), text)

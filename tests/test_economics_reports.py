@@ -13,6 +13,7 @@ from pytest_greencode.economics.expectation import Figure, unknown
 from pytest_greencode.economics.forecast import Demand, forecast, forecasts, logged_demands
 from pytest_greencode.economics.payback import Claim, ClaimKind, PaybackKind, claim, one_off, payback
 from pytest_greencode.economics.usage import parse_usage
+from pytest_greencode.reasons import Reason
 from pytest_greencode.reports import sentences
 from pytest_greencode.reports.economics import (
     assumption_lines,
@@ -109,12 +110,10 @@ def test_both_languages_say_everything(catalogue):
 @pytest.mark.parametrize(
     "reason",
     [
-        "none accepted",
-        "generation energy missing for 3 of 4 attempts; none accepted",
-        "too few tasks: 3, an interval needs 10",
-        "device_h not recorded for 1 of 2 attempts",
-        "human.minutes_per_task not given",
-        "no one-off cost given",
+        Reason("none_accepted"),
+        Reason.several([Reason("energy_missing", part="generation", count=3, attempts=4), Reason("none_accepted")]),
+        Reason("resource_missing", resource="device_h", count=1, attempts=2),
+        Reason("no_one_off"),
     ],
 )
 def test_reasons_have_their_japanese(reason):
@@ -168,10 +167,11 @@ def joined(lines):
 def test_side_by_side():
     records = [*records_of(TASKS), *records_of([[(j / 2, v) for j, v in task] for task in TASKS], model="thrifty")]
     shown = economics_lines(economies(records, MONEY + "[alternative.tool]\nco2e_g_per_solution = 2\n"))
+    assert "pass@1 %  pass@2 %" in shown[2]
     table = shown[4 : shown.index("", 4)]
     rows = {line.split("  ")[0]: line.split() for line in table}
-    assert rows["thrifty"][1:] == ["75.0", "11.2", "s", "312", "mg", "0.000188"]
-    assert rows["m"][1:] == ["75.0", "11.2", "s", "625", "mg", "0.000375"]
+    assert rows["thrifty"][1:] == ["75.0", "100", "11.2", "s", "312", "mg", "0.000188"]
+    assert rows["m"][1:] == ["75.0", "100", "11.2", "s", "625", "mg", "0.000375"]
     assert rows["a person"][2:] == ["12.0", "min", "6.00", "g", "10.0"]
     assert rows["tool"][1:] == ["?", "2.00", "g", "?"]
     # The best first, a person and other tools last.

@@ -2,13 +2,13 @@
 
 import json
 import math
-from dataclasses import replace
-from importlib import resources
+import re
+import sqlite3
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import jsonschema
 import pytest
-from builders import FACTORS, attempt, machine
+from builders import FACTORS, attempt, fill_ledger, machine, valid_report
 
 from pytest_greencode import cli
 from pytest_greencode.accounting import account
@@ -16,8 +16,8 @@ from pytest_greencode.carbon import S_PER_YEAR
 from pytest_greencode.economics.assumptions import Assumptions, parse_assumptions
 from pytest_greencode.economics.payback import ClaimKind, PaybackKind
 from pytest_greencode.findings import find
-from pytest_greencode.ledger import Finished, Ledger, Started
-from pytest_greencode.model import J_PER_KWH, Configuration, Method, Sample, Verdict
+from pytest_greencode.ledger import Ledger
+from pytest_greencode.model import J_PER_KWH, Configuration, Method, Verdict
 from pytest_greencode.pricing import Pricing
 from pytest_greencode.reports.compare import compare_lines, outlook_lines
 from pytest_greencode.reports.json import render_json
@@ -108,6 +108,51 @@ def test_the_decision_is_between_those_that_are_named():
     assert decision.payback_g.months == pytest.approx(once / each / a_month)
 
 
+def test_a_pair_that_does_not_share_its_grid_has_a_band():
+    """Cheaper by a tenth: told apart on one grid, and not where each has its own of a tenth more or less."""
+    at = {"source": "meter", "pue_included": True}
+    records = [
+        *of_model("here", 1, 100.0, generation=at),
+        *of_model("same", 1, 90.0, generation=at),
+        *of_model("away", 1, 90.0, generation=at | {"region": "AWA"}),
+    ]
+    away = replace(FACTORS.generation, region="AWA")
+    pricing = Pricing(FACTORS, {"AWA": away}.get)
+    found = find(accounted := account(records, pricing), records, MONEY, pricing)
+    ratios = {(c.a.configuration.model, c.b.configuration.model): c.co2e_g for c in found.suites[0].comparisons}
+    shared, apart = ratios["same", "here"], ratios["away", "here"]
+    assert apart.value == pytest.approx(shared.value, rel=1e-12)
+    assert apart.interval == pytest.approx(shared.interval)
+    assert (shared.robust, apart.robust, shared.doubt, apart.doubt) == (True, False, None, "grid AWA")
+    assert shared.systematic.p95 / shared.systematic.p5 < 1.02
+    assert apart.systematic.p95 / apart.systematic.p5 == pytest.approx(1.1 ** (2 * math.sqrt(2)), rel=0.05)
+    assert apart.systematic.p5 < apart.value < apart.systematic.p95
+    text = " ".join("\n".join(compare_lines(found)).split())
+    doubt = "not distinguishable once what is uncertain of grid AWA is counted"
+    assert f"CO2e per accepted solution than here, but {doubt}; pass@2" in text
+    assert "systematic away / here 0.9" in text
+    assert "same / here 0.9" not in text
+    page = render_report("html", accounted, {}, found)
+    assert "not distinguishable once grid, machines and meters are counted" in page
+    loaded = valid_report(render_json(accounted, {}, found))
+    undone = [c for c in loaded["comparisons"] if c["co2e_g"]["distinguishable"] and not c["co2e_g"]["robust"]]
+    assert [(c["a"]["configuration"]["model"], c["b"]["configuration"]["model"]) for c in undone] == [("away", "here")]
+    decided = find(accounted, records, MONEY, pricing, old=Configuration(model="here"), new=Configuration(model="away"))
+    assert decided.suites[0].decision.claim.doubt == "grid AWA"
+    sentence, *_ = extras_of(decided, FACTORS).sentences
+    assert sentence.text.en.endswith(doubt)
+    assert sentence.text.ja.endswith("grid AWAの不確かさを含めると区別できない")
+    assert sentence.tone == "neutral"
+
+
+def test_a_chain_has_its_band_too():
+    records = [replace(each, extra={"chain": True}) for each in (*of_model("a", 1, 10.0), *of_model("b", 1, 90.0))]
+    _, found = found_in(records)
+    (pair,) = found.suites[0].comparisons
+    assert pair.co2e_g.robust
+    assert pair.co2e_g.systematic.p5 < pair.co2e_g.value < pair.co2e_g.systematic.p95
+
+
 def test_what_is_paid_once_has_the_run_itself():
     accounted, found = found_in(RECORDS)
     spent = math.fsum(c.co2e_g.total for c in accounted.configurations)
@@ -171,9 +216,7 @@ def test_every_report_shows_what_there_is(records, assumptions):
         lines = [*compare_lines(found, width=width), *outlook_lines(found, width=width)]
         assert max(map(len, lines)) <= width
         assert all(line == "" or line.isprintable() for line in lines)
-    schema = json.loads(resources.files("pytest_greencode").joinpath("data/report-1.schema.json").read_text("utf-8"))
-    report = json.loads(render_json(accounted, {}, found))
-    jsonschema.Draft202012Validator(schema).validate(report)
+    report = valid_report(render_json(accounted, {}, found))
     assert len(report["findings"]["economy"]) == len(accounted.configurations)
     assert render_report("html", accounted, {}, found)
 
@@ -227,35 +270,11 @@ def test_factors_are_told_one_at_a_time():
 RUN = "0" * 32
 
 
-def sample(record):
-    generation = record.generation
-    return Sample(
-        task_id=record.task_id,
-        configuration=record.configuration,
-        sample_id=record.sample_id,
-        completion="x",
-        generation=generation,
-        path="samples.jsonl",
-    )
-
-
 @pytest.fixture
 def ledger(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = Path(".greencode/ledger.sqlite")
-    path.parent.mkdir()
-    book = Ledger(path)
-    book.begin(RUN, "2026-11-22T00:00:00Z", {"started_at": "2026-11-22T00:00:00Z"})
-    samples = [(sample(record), record.suite) for record in RECORDS]
-    book.declare(RUN, samples)
-    for record, (each, suite) in zip(RECORDS, samples, strict=True):
-        started = Started(
-            program_key=record.program_key, task_id=record.task_id, extraction="as-is", attempt=(each, suite)
-        )
-        book.start(RUN, [started], 0.0)
-        finished = Finished(verdict=record.verdict, detail="", reading=record.reading)
-        book.finish(RUN, [(record.program_key, finished)], 1.0)
-    book.close()
+    fill_ledger(path, RUN, RECORDS, {"started_at": "2026-11-22T00:00:00Z"})
     return path
 
 
@@ -263,6 +282,66 @@ def greencode(capsys, *arguments):
     code = cli.main([str(each) for each in arguments])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def set_facts(path, **facts):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE run SET facts = ?", (json.dumps(facts),))
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report"],
+        ["report", "--explain", "small"],
+        ["report", "--format", "markdown"],
+        ["report", "--format", "html"],
+        ["report", "--json"],
+        ["report", "--format", "csv"],
+        ["report", "--format", "badge"],
+        ["compare"],
+        ["forecast"],
+        ["history", "h.jsonl"],
+        ["export"],
+    ],
+    ids=" ".join,
+)
+def test_a_run_that_kept_no_factors_is_priced_with_a_caution(ledger, capsys, arguments):
+    caution = "the run does not say its grid, PUE and machines; assumed: the world's grid"
+    code, out, err = greencode(capsys, *arguments)
+    assert code == 0
+    said = " ".join((err if arguments[-1] in ("csv", "badge", "export") else out).split())
+    assert caution in re.sub("[`]", "", said.replace("&#39;", "'"))
+    sites = ("--region", "DEU", "--machine", "laptop", "--generation-machine", "H100", "--pue", "1.2")
+    assert "assumed: " not in "".join(greencode(capsys, *arguments, *sites)[1:])
+    set_facts(ledger, factors=asdict(FACTORS))
+    assert "assumed: " not in "".join(greencode(capsys, *arguments)[1:])
+
+
+def test_old_and_new_from_the_ledger_to_every_report(ledger, capsys):
+    """The change that is named is the one judged; no other, and the other way round with the other sign."""
+    code, out, _ = greencode(capsys, "report", "--json", "--old", "wasteful", "--new", "small")
+    assert code == 0
+    report = valid_report(out)
+    (suite,) = report["findings"]["suites"]
+    decision = suite["decision"]
+    assert (decision["old"]["model"], decision["new"]["model"]) == ("wasteful", "small")
+    costs = {each["model"]: each["per_accepted"]["co2e_g"] for each in report["configurations"]}
+    assert decision["claim"]["saved"]["value"] == pytest.approx(1 - costs["small"] / costs["wasteful"], rel=1e-9)
+    share = f"{100 * decision['claim']['saved']['value']:.3g}"
+    for arguments in (["compare"], ["forecast"], ["report", "--format", "html"]):
+        code, out, _ = greencode(capsys, *arguments, "--old", "wasteful", "--new", "small")
+        assert code == 0
+        text = " ".join(out.replace("\u00a0", " ").split())
+        assert f"small: {share} % [" in text, arguments
+        assert "less CO2e per accepted solution than wasteful" in text
+    _, out, _ = greencode(capsys, "compare", "--old", "small", "--new", "wasteful")
+    assert "more CO2e per accepted solution than small, while their quality is not told apart" in " ".join(out.split())
+    _, out, _ = greencode(capsys, "compare", "--old", "small", "--new", "big")
+    assert "more CO2e per accepted solution than small, at better quality" in " ".join(out.split())
+    code, _, err = greencode(capsys, "compare", "--old", "small", "--new", "small")
+    assert (code, "both are small" in err) == (4, True)
 
 
 def test_compare(ledger, capsys):

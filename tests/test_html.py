@@ -14,7 +14,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from builders import machine
+from builders import A, R, attempt, grid, reading, real_factors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_accounts import example_records
@@ -24,19 +24,15 @@ from pytest_greencode.accounting import account
 from pytest_greencode.attribution import Balance
 from pytest_greencode.comparison import front
 from pytest_greencode.model import (
-    AttemptRecord,
     Configuration,
-    Factors,
-    Generation,
-    Intensity,
-    Method,
-    Reading,
     Verdict,
-    canonical_settings,
 )
 from pytest_greencode.reports import charts, figures, plots
 from pytest_greencode.reports.extras import (
+    AlternativeRow,
+    Amount,
     AssumptionRow,
+    CascadeRow,
     ComparisonRow,
     Explanation,
     Extras,
@@ -44,22 +40,20 @@ from pytest_greencode.reports.extras import (
     GateRow,
     Key,
     MoneyRow,
+    MonthRow,
+    OneOffRow,
+    OtherWayRow,
+    PaybackRow,
     RegionRow,
     Sentence,
+    TakenRow,
 )
 from pytest_greencode.reports.html import render_html
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.text import significant
 from pytest_greencode.reports.texts import LANGUAGES, TEXTS, Bilingual, reason
 
-WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
-FACTORS = Factors(
-    generation=WORLD,
-    execution=WORLD,
-    generation_machine=machine("H100", 1019.5, power_w=700.0),
-    execution_machine=machine(threads=96),
-)
-A, R = Verdict.ACCEPTED, Verdict.REJECTED
+FACTORS = real_factors(grid(481.0, "world"))
 HOSTILE = [
     "</script><img src=x onerror=\"document.title='run'\">",
     "<script>document.title='run'</script>",
@@ -81,25 +75,19 @@ HOSTILE = [
 
 def records(model="m", tasks=12, verdicts=(A, R), generation_j=20.0, execution_j=0.5, suite="suite", **parameters):
     return [
-        AttemptRecord(
+        attempt(
+            f"T/{task}",
+            number,
+            model=model,
+            settings=parameters,
+            generation={"energy_j": generation_j},
             suite=suite,
-            task_id=f"T/{task}",
-            configuration=Configuration(model=model, settings=canonical_settings(parameters)),
-            sample_id=number,
-            path="samples.jsonl",
             program_key=f"{task}/{number}",
-            generation=Generation(energy_j=generation_j, energy_method=Method.MEASURED, source="nvml"),
             verdict=verdict,
-            reading=Reading(
-                cpu_s=0.1,
+            reading=reading(
                 wall_s=0.1,
                 peak_memory_bytes=1 << 20,
-                oracle_cpu_s=0.0,
-                harness_cpu_s=0.0,
                 energy_j=None if execution_j is None else execution_j * (1 + task % 3),
-                harness_energy_j=0.1,
-                energy_method=Method.ESTIMATED,
-                energy_source="cpu-tdp",
             ),
         )
         for task in range(tasks)
@@ -450,6 +438,8 @@ def test_every_text_is_used():
         for name in (
             "html.py",
             "page.py",
+            "page_outlook.py",
+            "outlook_extras.py",
             "figures.py",
             "provenance.py",
             "charts.py",
@@ -468,6 +458,9 @@ def test_every_text_is_used():
         "column_",
         "filter_",
         "distinguishable_",
+        "why_",
+        "criterion_",
+        "payback_",
     )
     unused = [
         key for key in TEXTS if not key.startswith(families) and f'"{key}"' not in sources and f"'{key}'" not in sources
@@ -520,6 +513,77 @@ def test_reasons_of_the_account_are_translated():
 # -- hostile --------------------------------------------------------------------------------------------------------
 
 
+def hostile_outlook(key, both, name):
+    some = Amount(value=2.0, interval=(1.0, 4.0))
+    unknown = Amount(reason=both)
+    return {
+        "taken": (TakenRow(key=key, criterion="fewest"),),
+        "alternatives": (
+            AlternativeRow(
+                key=key, ratio=unknown, pass_difference_pp=unknown, tasks=1, why="not_compared", reason=both
+            ),
+        ),
+        "other_ways": (
+            OtherWayRow(
+                key=key,
+                name=both,
+                co2e_g=1.0,
+                co2e_ratio=some,
+                break_even_pass_rate=1.5,
+                money=1.0,
+                money_ratio=unknown,
+                currency=name,
+            ),
+        ),
+        "cascades": (
+            CascadeRow(
+                first=key,
+                first_attempts=1,
+                second=key,
+                second_attempts=2,
+                co2e_g=some,
+                pass_probability=0.5,
+                ratio=some,
+                pass_difference_pp=unknown,
+                on_front=False,
+                behind=(key,),
+            ),
+        ),
+        "months": (
+            MonthRow(
+                key=key,
+                label=name,
+                calls=1000.0,
+                solutions=unknown,
+                by=both,
+                energy_kwh=some,
+                co2e_g=some,
+                money=unknown,
+                currency=name,
+            ),
+        ),
+        "month_notes": (both,),
+        "paybacks": tuple(
+            PaybackRow(
+                old=key,
+                new=key,
+                currency=currency,
+                kind="never",
+                one_off=some,
+                saved=Amount(value=-1.0, interval=(-2.0, 0.5)),
+                solutions=None,
+                solutions_span=(4.0, None),
+                months=None,
+                months_span=None,
+                per_month=None,
+                reason=both,
+            )
+            for currency in ("", name)
+        ),
+        "one_off": (OneOffRow(name=both, co2e_g=unknown, money=some, currency=name),),
+    }
+
+
 def hostile_page(names):
     rows = []
     for number, name in enumerate(names):
@@ -558,6 +622,7 @@ def hostile_page(names):
             ),
         ),
         money=(MoneyRow(key=key, currency=names[0], per_accepted=1.0, reason=both),),
+        **hostile_outlook(key, both, names[0]),
         regions=(RegionRow(region=names[0], g_per_kwh=1.0, year=None, co2e_g={key: 1.0}, source=names[0]),),
         assumptions=(AssumptionRow(name=both, value=names[0], source=names[0], method=names[0]),),
         explanations=(Explanation(figure=both, formula=names[0], substituted=names[0], result=names[0], key=None),),
@@ -643,7 +708,7 @@ def mark(index):
 @st.composite
 def any_chart(draw):
     count = draw(st.integers(1, 9))
-    kind = draw(st.integers(0, 4))
+    kind = draw(st.integers(0, 5))
     if kind == 0:
         points = [
             charts.Point(mark=mark(i), x=draw(signed), y=draw(st.floats(0, 100)), x_interval=draw(intervals))
@@ -673,6 +738,16 @@ def any_chart(draw):
             for i in range(count)
         ]
         return charts.Forest(ranges=tuple(ranges), x_title=TITLE)
+    if kind == 4:
+        return charts.BreakEven(
+            one_off=draw(amounts),
+            saved=(saved := draw(signed)),
+            saved_interval=draw(st.none() | st.tuples(amounts, amounts).map(lambda by: (saved - by[0], saved + by[1]))),
+            until=(until := draw(amounts)),
+            at=draw(st.none() | st.floats(0, 1).map(lambda share: share * until)),
+            x_title=TITLE,
+            y_title=TITLE,
+        )
     tasks = tuple(f"t{i}" for i in range(draw(st.integers(1, 30))))
     lanes = [
         charts.Lane(mark=mark(i), shares=tuple(draw(st.none() | st.floats(0, 1)) for _ in tasks)) for i in range(count)

@@ -50,8 +50,9 @@ def test_a_trial_asks_the_product_for_every_interval():
         simulation.one_trial(rng, scenario, 20, 10, truths, tallies)
     for k in (1, 5):
         held = tallies[20, 10, k].held
-        assert all(len(held[name]) == 20 for name in ("tasks", "benchmark", "paired", "difference", "bound", "inside"))
-        assert all(sum(held[name]) >= 14 for name in ("tasks", "benchmark", "paired", "difference", "bound"))
+        right = ("tasks", "benchmark", "paired", "difference", "bound", "L 10", "L 1000")
+        assert all(len(held[name]) == 20 for name in (*right, "inside", "L 10, plain t", "L 1000, plain t"))
+        assert all(sum(held[name]) >= 14 for name in right)
     # Drawing attempts again inside tasks makes few of them fail all five times, so R comes out too large or too small.
     shifts = tallies[20, 10, 5].values["shift"]
     assert abs(sum(shifts) / len(shifts)) > 2

@@ -13,7 +13,7 @@ import pytest_greencode
 
 ROOT = Path(pytest_greencode.__file__).parent
 FLOORS = {
-    1: ("model", "statistics", "estimators", "errors", "records", "toml_files", "patches", "repository"),
+    1: ("model", "statistics", "estimators", "errors", "reasons", "records", "toml_files", "patches", "repository"),
     2: (
         "carbon",
         "attribution",
@@ -28,13 +28,40 @@ FLOORS = {
         "economics",
         "green_capacity",
         "ledger",
+        "project_account",
+        "project_records",
         "run_account",
+        "gate",
+        "baseline",
+        "run_gate",
         "samples",
         "extraction",
         "data",
     ),
-    3: ("sites", "runner", "sandboxes", "meters", "suites", "reports", "intensity_sources"),
-    4: ("plugin", "options", "collection", "workload", "session", "hookspecs", "cli", "commands", "doctor"),
+    3: (
+        "sites",
+        "runner",
+        "sandboxes",
+        "meters",
+        "generation",
+        "importers",
+        "suites",
+        "reports",
+        "intensity_sources",
+    ),
+    4: (
+        "plugin",
+        "options",
+        "collection",
+        "workload",
+        "live",
+        "session",
+        "project",
+        "hookspecs",
+        "cli",
+        "commands",
+        "doctor",
+    ),
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 FORBIDDEN_BELOW = {"pytest", "_pytest", "pluggy", "docker", "subprocess"}

@@ -14,6 +14,8 @@ from test_reports import FACTORS, HOSTILE, A, R, records
 
 from pytest_greencode.accounting import account
 from pytest_greencode.accounts import Account
+from pytest_greencode.economics.assumptions import parse_assumptions
+from pytest_greencode.findings import Findings, find
 from pytest_greencode.reports.markdown import COMMENT_BYTES, MARKER, code, prose, render_markdown
 from pytest_greencode.reports.text import escape
 
@@ -117,18 +119,30 @@ class Page(HTMLParser):
             self.running += data
 
 
-def hostile_account(payload: str) -> Account:
+def hostile_rows(payload: str) -> list[Any]:
     """The payload wherever a model, a file or a record may put text."""
-    rows = [
+    return [
         *records(payload, [A, R], tasks=10, changes={"suite": payload}, key=payload),
         *records(payload, [A, R], tasks=10, changes={"suite": payload}, key="other"),
         *records("other", [A, A], None, tasks=10, changes={"suite": payload, "extraction": payload}),
         *records("other", [A, A], tasks=10, changes={"suite": payload, "task_id": f"t {payload}"}, other=payload),
     ]
-    return account(rows, FACTORS, quarantined={payload: payload})
+
+
+def hostile(payload: str) -> str:
+    rows = hostile_rows(payload)
+    accounted = account(rows, FACTORS, quarantined={payload: payload})
+    return rendered(accounted, rows, hostile_facts(payload), limit_bytes=1 << 20)
 
 
 FACTS = {"host": "secret-host", "command": ["/home/me/x.jsonl"], "cpu": "Intel(R) Xeon(R) @ 2.20GHz"}
+
+
+ASSUMED = parse_assumptions('[money]\ncurrency = "E|*R"\n[one_off.x]\nco2e_g = 1\nmoney = 1\n[target]\npass_at_k = 0.2')
+
+
+def rendered(accounted: Account, rows: list[Any], facts: dict[str, Any], **options: Any) -> str:
+    return render_markdown(accounted, facts, find(accounted, rows, ASSUMED), **options)
 
 
 def hostile_facts(payload: str) -> dict[str, Any]:
@@ -144,18 +158,18 @@ def hostile_facts(payload: str) -> dict[str, Any]:
 
 @functools.cache
 def calm_tags() -> list[str]:
-    return Page(render_markdown(hostile_account("calm"), hostile_facts("calm"), limit_bytes=1 << 20)).tags
+    return Page(hostile("calm")).tags
 
 
 def check(payload: str) -> None:
-    text = render_markdown(hostile_account(payload), hostile_facts(payload), limit_bytes=1 << 20)
+    text = hostile(payload)
     page = Page(text)
     assert set(page.tags) - {""} <= TAGS
     assert page.within == []
     assert page.comments == ["", MARKER.removeprefix("<!--").removesuffix("-->")]
     for tag in ("table", "tr", "td", "th", "details", "summary", "h3", "h4"):
         assert page.tags.count(tag) == calm_tags().count(tag), tag
-    ours = re.sub(r"\[(95 %|[0-9.]+, [0-9.]+)\]|>(?=[0-9])", "", page.running)
+    ours = re.sub(r"\[(95 %|[+-]?[0-9.]+, [+-]?[0-9.]+)\]|>(?=[0-9])", "", page.running)
     assert not re.search(r"[@#<>\[\]|*_~`\\$&]|://|www\.|GH-|\b[0-9a-f]{7,40}\b", ours)
     assert all(character.isprintable() or character == "\n" for character in text)
 
@@ -186,6 +200,11 @@ def test_hostile_text_is_shown_whole(payload: str) -> None:
         ("two @a @b", "two `@a @b`"),
         ("Intel(R) x", "`Intel(R)` x"),
         ("(> is", "(`>` is"),
+        (
+            "38 % [25, 49] less, +1.5 points [-7.9, +7.9].",
+            "38 % &#91;25, 49&#93; less, +1.5 points &#91;-7.9, +7.9&#93;.",
+        ),
+        ("[1, 2](x) [x, y] a[1, 2]", "`[1`, `2](x) [x`, `y] a[1`, `2]`"),
         ("", ""),
         ("a  b", "a  b"),
     ],
@@ -225,6 +244,29 @@ def test_the_page() -> None:
     assert text.endswith("</details>\n")
 
 
+def test_what_to_take_comes_first_and_pairs_with_their_reading() -> None:
+    rows = [*records("dear", [A, R], 40.0, tasks=12), *records("cheap", [A, R], 20.0, tasks=12)]
+    rows += records("twin", [A, R], 20.0, tasks=12)
+    text = rendered(account(rows, FACTORS), rows, FACTS)
+    lines = text.splitlines()
+    head = lines[: lines.index("#### humaneval: 12 tasks, up to 2 attempts per task")]
+    assert [re.match(r"- \*\*(.*?)\*\*", line)[1] for line in head if line.startswith("-")] == [
+        "decision",
+        "payback",
+        "payback",
+        "select",
+        "stop at",
+    ]
+    pairs = [line.split(" | ") for line in lines if re.match(r"\| `.*` / `", line)]
+    assert [(pair[0], pair[2]) for pair in pairs] == [
+        ("| `cheap` / `twin`", "not distinguishable"),
+        ("| `cheap` / `dear`", "first needs less"),
+        ("| `twin` / `dear`", "first needs less"),
+    ]
+    few = [*records("a", [A], tasks=3), *records("b", [A], tasks=3)]
+    assert "| not known: too few tasks: 3, an interval needs 10 |" in rendered(account(few, FACTORS), few, FACTS)
+
+
 def test_a_comment_tells_neither_the_host_nor_its_paths() -> None:
     text = render_markdown(account(records("m", [A]), FACTORS), FACTS)
     assert "Xeon" in text
@@ -243,27 +285,44 @@ def tasks_listed(text: str) -> int:
     return sum(line.startswith("| `HumanEval/") for line in text.splitlines())
 
 
+def pairs_listed(text: str) -> int:
+    return sum(bool(re.match(r"\| `.*` / `", line)) for line in text.splitlines())
+
+
 def left_out(text: str, what: str) -> int:
     found = re.search(rf"^\*Left out, as GitHub takes no more: .*?([0-9]+) {what}", text, re.MULTILINE)
     return int(found[1]) if found else 0
 
 
+@functools.cache
+def three() -> tuple[Account, Findings]:
+    rows = [row for model in "abc" for row in records(f"{model} é", [A, R], tasks=100)]
+    accounted = account(rows, FACTORS)
+    return accounted, find(accounted, rows, ASSUMED)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1000, 30_000))
 def test_what_does_not_fit_is_left_out_and_counted(limit_bytes: int) -> None:
-    rows = [row for model in "abc" for row in records(f"{model} é", [A, R], tasks=100)]
-    text = render_markdown(account(rows, FACTORS), FACTS, limit_bytes=limit_bytes)
+    accounted, found = three()
+    text = render_markdown(accounted, FACTS, found, limit_bytes=limit_bytes)
     assert len(text.encode()) <= limit_bytes
     assert text.count("<details>") == text.count("</details>")
     assert tasks_listed(text) + left_out(text, "tasks") == 300
-    assert ("Left out" in text) == (text != render_markdown(account(rows, FACTORS), FACTS))
+    assert pairs_listed(text) + left_out(text, "pairs") == 3
+    assert ("Left out" in text) == (text != render_markdown(accounted, FACTS, found))
+    # Where something was cut within, it says so there too.
+    for count, what in re.findall(r"^\*and ([0-9]+) more ([a-z ]+)\*$", text, re.MULTILINE):
+        assert left_out(text, what) >= int(count)
 
 
 @pytest.mark.parametrize("name", ["m", "模型" * 100, "x" * 3000])
 def test_hundreds_of_configurations_fit_into_a_comment(name: str) -> None:
+    rows = [row for number in range(40) for row in records(f"{number}{name}", [A], tasks=1)]
+    assert len(rendered(account(rows, FACTORS), rows, FACTS, limit_bytes=4_000).encode()) <= 4_000
     rows = [row for number in range(700) for row in records(f"{number}{name}", [A], tasks=1)]
     text = render_markdown(account(rows, FACTORS), FACTS)
     assert len(text.encode()) <= COMMENT_BYTES
-    shown = sum(bool(re.match(r"\| `[0-9]", line)) for line in text.splitlines())
+    shown = sum(bool(re.match(r"\| `[0-9]", line)) for line in text.splitlines()) - pairs_listed(text)
     assert shown + left_out(text, "configurations") == 700
     assert shown > 100

@@ -351,9 +351,35 @@ def test_reports_are_named_as_who_asked_for_them_would(
     capsys.readouterr()
     assert greencode(["report"]) == 0  # finds the ledger above
     assert capsys.readouterr().out.splitlines()[-1] == f"ledger       {ledger}"
+    named = re.search(r"^run          greencode (report --run [0-9a-f]{8})$", found.text, re.MULTILINE)
+    assert named is not None
+    assert greencode(named[1].split()) == 0
+    assert "ledger " in capsys.readouterr().out
     os.chdir("/")
     assert greencode(["report"]) == USAGE_ERROR
     assert "no .greencode/ledger.sqlite in / or above" in capsys.readouterr().err
+
+
+def test_without_a_project_the_ledger_is_where_pytest_was_started(
+    run: Callable[..., Run], pytester: Pytester, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """rootdir is what the arguments have in common, or somebody else's project: `greencode` would not look there."""
+    theirs = tmp_path / "theirs"
+    (theirs / "runs").mkdir(parents=True)
+    (theirs / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (pytester.path / "here").mkdir()
+    for samples_file in (pytester.path / "there/m.jsonl", theirs / "runs/m.jsonl"):
+        samples_file.parent.mkdir(exist_ok=True)
+        os.chdir(pytester.path / "here")
+        found = run(write_samples(samples_file, right(0)))
+        assert f"rootdir: {samples_file.parent.parent}" in found.text or f"rootdir: {pytester.path}" in found.text
+        assert "ledger       .greencode/ledger.sqlite" in found.text
+        capsys.readouterr()
+        assert greencode(["runs"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "ledger: .greencode/ledger.sqlite"
+    os.chdir(tmp_path)
+    found = run(theirs / "runs/m.jsonl", "--greencode-ledger", "a b/x.sqlite")
+    assert "--ledger 'a b/x.sqlite'" in found.text
 
 
 def test_collect_only_starts_no_sandbox_and_writes_no_ledger(

@@ -1,16 +1,14 @@
 """The terminal table and the JSON report: safe, narrow, in order, and as the schema says."""
 
-import functools
 import json
 import math
 import unicodedata
 from dataclasses import asdict, replace
-from importlib import resources
 from pathlib import Path
 
 import jsonschema
 import pytest
-from builders import machine
+from builders import A, R, attempt, grid, reading, real_factors, report_validator, valid_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,9 +17,6 @@ from pytest_greencode.attribution import Balance
 from pytest_greencode.model import (
     AttemptRecord,
     Configuration,
-    Factors,
-    Generation,
-    Intensity,
     Measured,
     Method,
     Reading,
@@ -32,65 +27,36 @@ from pytest_greencode.reports import text
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import cautions, render_terminal
 
-WORLD = Intensity(g_per_kwh=481.0, region="world", year=2024, source="Ember/OWID")
-FACTORS = Factors(
-    generation=WORLD,
-    execution=WORLD,
-    generation_machine=machine("H100", 1019.5, power_w=700.0),
-    execution_machine=machine(threads=96),
-)
-A, R = Verdict.ACCEPTED, Verdict.REJECTED
+FACTORS = real_factors(grid(481.0, "world"))
 HOSTILE = "evil\x1b[31m\r\nmodel\u202e\ud800\u200b"
 
 
 def records(model, verdicts, joules=20.0, suite="humaneval", tasks=3, changes=None, **parameters):
-    return [
-        AttemptRecord(
-            **{
-                "suite": suite,
-                "task_id": f"HumanEval/{t}",
-                "configuration": Configuration(model=model, settings=canonical_settings(parameters)),
-                "sample_id": i,
-                "path": "samples.jsonl",
-                "program_key": f"{t}/{i}",
-                "generation": Generation(
-                    energy_j=joules, energy_method=Method.MEASURED, source="nvml", energy_scope="gpu"
-                ),
-                "verdict": verdict,
-                "reading": Reading(
-                    cpu_s=0.1,
-                    wall_s=0.1,
-                    peak_memory_bytes=None,
-                    oracle_cpu_s=0.0,
-                    harness_cpu_s=0.0,
-                    energy_j=0.2 * (t + 1),
-                    harness_energy_j=0.1,
-                    energy_method=Method.ESTIMATED,
-                    energy_source="cpu-tdp",
-                ),
-            }
-            | (changes or {})
+    generation = {"energy_j": joules, "energy_scope": "gpu"}
+    made = [
+        attempt(
+            f"HumanEval/{t}",
+            i,
+            model=model,
+            settings=parameters,
+            generation=generation,
+            suite=suite,
+            verdict=verdict,
+            program_key=f"{t}/{i}",
+            reading=reading(wall_s=0.1, energy_j=0.2 * (t + 1)),
         )
         for t in range(tasks)
         for i, verdict in enumerate(verdicts)
     ]
+    return [replace(each, **changes or {}) for each in made]
 
 
 def terminal(rows, **arguments):
     return "\n".join(render_terminal(account(rows, FACTORS, **arguments)))
 
 
-@functools.cache
-def validator():
-    schema = json.loads(resources.files("pytest_greencode").joinpath("data/report-1.schema.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
-
-
 def report(rows, run_facts=None, **arguments):
-    loaded = json.loads(render_json(account(rows, FACTORS, **arguments), run_facts or {}))
-    validator().validate(loaded)
-    return loaded
+    return valid_report(render_json(account(rows, FACTORS, **arguments), run_facts or {}))
 
 
 # Text.
@@ -219,7 +185,7 @@ def test_the_table():
         "generation   cheap, dear, hopeless: energy measured: nvml (gpu)",
         "             unknown: energy missing",
         "execution    energy estimated: cpu-tdp",
-        "factors      grid: world 481 g/kWh (2024, Ember/OWID); PUE 1.0",
+        "factors      grid: world 481 g/kWh (2024, test); PUE 1.0",
         "embodied     cheap, dear, hopeless: H100 1019.5 kg over 4 years; server 900 kg",
         "             over 4 years, 1 of 96 threads",
         "             unknown: server 900 kg over 4 years, 1 of 96 threads",
@@ -570,8 +536,8 @@ def test_green_capacity_in_the_report():
 def test_means_of_what_was_measured_alone_are_told_apart_more_finely():
     measured = costs(0.1, 1 << 30, 2.0, Method.MEASURED)
     rows = records("m", [A, R], changes={"reading": measured})
-    for reading, absolute_s in ((measured, 1e-5), (costs(0.1, 1 << 30, 2.0), 1e-3)):
-        [found] = report(rows, references=references(reading))["configurations"]
+    for canonical, absolute_s in ((measured, 1e-5), (costs(0.1, 1 << 30, 2.0), 1e-3)):
+        [found] = report(rows, references=references(canonical))["configurations"]
         assert found["green_capacity"]["resolution"]["run_time_s"]["absolute"] == absolute_s
 
 
@@ -636,7 +602,7 @@ def test_any_comparison_is_a_valid_report_and_fits(drawn, reading, reference, ta
 def test_the_schema_refuses_what_no_report_says(broken):
     loaded = report(records("m", [A]), balance=BALANCE)
     with pytest.raises(jsonschema.ValidationError):
-        validator().validate(loaded | broken)
+        report_validator().validate(loaded | broken)
 
 
 def test_the_schema_refuses_a_green_capacity_without_its_vector():
@@ -644,7 +610,7 @@ def test_the_schema_refuses_a_green_capacity_without_its_vector():
     loaded = report(rows, references=known)
     del loaded["configurations"][0]["green_capacity"]["log_ratio"]["energy_j"]
     with pytest.raises(jsonschema.ValidationError):
-        validator().validate(loaded)
+        report_validator().validate(loaded)
 
 
 def test_json_survives_what_is_hostile():

@@ -8,21 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import machine
+from builders import grid, real_factors
 
 from pytest_greencode.accounts import Account
 from pytest_greencode.ledger import Finished, Ledger, Overhead, Started
-from pytest_greencode.model import Configuration, Factors, Intensity, Measured, Method, Reading, Sample, Verdict, Window
+from pytest_greencode.model import Configuration, Measured, Method, Reading, Sample, Verdict, Window
 from pytest_greencode.run_account import account_of_run
 
 RUN = "run-1"
-GRID = Intensity(g_per_kwh=500.0, region="x", year=2024, source="y")
-FACTORS = Factors(
-    generation=GRID,
-    execution=GRID,
-    generation_machine=machine("H100", 1019.5, power_w=700.0),
-    execution_machine=machine(threads=96),
-)
+FACTORS = real_factors(grid(500.0))
 MODEL = {"cpus": 4, "min_w_per_vcpu": 0.5, "max_w_per_vcpu": 3.5}
 READING = Reading(cpu_s=1.0, wall_s=2.0, peak_memory_bytes=1 << 20, oracle_cpu_s=0.25, harness_cpu_s=0.25)
 

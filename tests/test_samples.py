@@ -155,8 +155,18 @@ BROKEN: dict[str, tuple[Any, str]] = {
         {**LINE, "task_id": "HumanEva/12"},
         "field 'task_id': expected one of the 164 known tasks (nearest: 'HumanEval/12'), found 'HumanEva/12'",
     ),
-    "neither text": ({"task_id": "HumanEval/0"}, "expected exactly one of 'completion', 'solution' and 'patch', found none of them"),
-    "both texts": ({**LINE, "solution": ""}, "expected exactly one of 'completion', 'solution' and 'patch', found completion and solution"),
+    "neither text": (
+        {"task_id": "HumanEval/0"},
+        "expected exactly one of 'completion', 'solution' and 'patch', found none of them",
+    ),
+    "error of a wrong type": (
+        {"task_id": "HumanEval/0", "error": 5},
+        "'completion', 'solution' and 'patch', found none of them",
+    ),
+    "both texts": (
+        {**LINE, "solution": ""},
+        "expected exactly one of 'completion', 'solution' and 'patch', found completion and solution",
+    ),
     "text of a wrong type": ({**LINE, "completion": ["a"]}, "field 'completion': expected a string, found ['a']"),
     "empty model": ({**LINE, "model": ""}, "field 'model': expected a string that is not empty, found ''"),
     "surrogate in model": ({**LINE, "model": "\ud800"}, r"expected text without lone surrogates, found '\ud800'"),
@@ -390,3 +400,34 @@ def test_real_samples_are_read_as_they_are(path: Path) -> None:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     assert [(s.task_id, s.completion) for s in read] == [(row["task_id"], row["completion"]) for row in rows]
+
+
+def test_failed_requests_are_part_of_the_sample_that_followed_or_an_attempt(write: Callable[..., Path]) -> None:
+    def spent(energy_j: float | None, duration_s: float | None, batch_size: int = 1) -> dict[str, Any]:
+        values = {"energy_j": energy_j, "energy_method": "measured", "duration_s": duration_s, "batch_size": batch_size}
+        return {"generation": {name: value for name, value in values.items() if value is not None}}
+
+    def failed(task: int, **more: Any) -> dict[str, Any]:
+        return {"task_id": f"HumanEval/{task}", "error": "HTTP 500", **more}
+
+    path = write(
+        failed(0, sample_id=0, **spent(2.0, 4.0, 4)),
+        failed(0, sample_id=0, **spent(3.0, 6.0, 2)),
+        {"task_id": "HumanEval/0", "completion": "x", "sample_id": 0, **spent(5.0, 1.0, 8)},
+        failed(1, **spent(7.0, 1.0)),
+        failed(2, sample_id=0, **spent(None, 1.0)),
+        {"task_id": "HumanEval/2", "completion": "y", "sample_id": 0, **spent(5.0, None)},
+        failed(3, sample_id=0),
+        {"task_id": "HumanEval/3", "completion": "z", "sample_id": 0, **spent(5.0, 1.0)},
+        {"task_id": "HumanEval/4", "completion": "a tool's own remark", "error": "timeout"},
+    )
+    found = {sample.task_id: sample for sample in read_samples(path, TASKS)}
+    assert [found[task].completion for task in TASKS[:5]] == ["x", "", "y", "z", "a tool's own remark"]
+    costs = {task: sample.generation for task, sample in found.items() if sample.generation is not None}
+    first = costs["HumanEval/0"]
+    # 1 s, 3 s and 1/8 s of the whole device, told as those of a batch of 8.
+    assert (first.energy_j, first.duration_s, first.batch_size) == (10.0, 8 * (1.0 + 3.0 + 0.125), 8)
+    assert costs["HumanEval/1"].energy_j == 7.0
+    for task in ("HumanEval/2", "HumanEval/3"):  # a part is not known, so the whole is not
+        assert (costs[task].energy_j, costs[task].energy_method, costs[task].duration_s) == (None, Method.MISSING, None)
+    assert found["HumanEval/4"].generation is None

@@ -8,6 +8,7 @@ from conftest import MEMORY_BYTES, Ground
 
 from pytest_greencode.model import Limits, Task
 from pytest_greencode.sandboxes.base import Request
+from pytest_greencode.suites.formats import judged
 
 ENTRY_POINTS = ("f",)
 
@@ -51,6 +52,8 @@ HONEST = {
     "key-error": ("def f(): return {}['x']", "try:\n    f()\n    assert False\nexcept KeyError:\n    pass"),
     "unicode-error": ("def f(): return b'\\xff'.decode()", "try:\n    f()\n    assert False\nexcept ValueError:\n    pass"),
     "state": ("n = 0\ndef f():\n    global n\n    n += 1\n    return n", "assert [f(), f(), f()] == [1, 2, 3]"),
+    "own-limits": ("import resource\ndef f():\n    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)\n"
+                   "    resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))\n    return soft != 0", "assert f()"),
     "prints": ("def f():\n    print('hello', '\\ud800')\n    return 1", "assert f() == 1"),
     "own-file": ("def f():\n    with open('x', 'w') as w: w.write('hi')\n    with open('x') as r: return r.read()",
                  "assert f() == 'hi'"),
@@ -75,6 +78,55 @@ HONEST = {
     "coding": ("# -*- coding: latin-1 -*-\ndef f(): return 1", "assert f() == 1"),
     "many-calls": ("def f(x): return x * x", "assert all(f(i) == i * i for i in range(2000))"),
 }  # fmt: skip
+# What crosses by a number that stands for it.
+CROSSING = {
+    "callback": ("def f(g, x): return [g(y) for y in x]", "assert f(lambda y: y * 2, [1, 2]) == [2, 4]"),
+    "callback-builtin": ("def f(g, x): return g(x)", "import operator\nassert f(len, [1]) == 1 and f(operator.neg, 2) == -2"),
+    "callback-raises": ("def f(g):\n    try: g()\n    except KeyError as e: return repr(e)",
+                        "def g(): raise KeyError('k')\nassert f(g) == \"KeyError(\\\"'k'\\\")\""),
+    "callback-recursive": ("def f(g, n): return g(n)", "def g(n): return n and 1 + f(g, n - 1)\nassert f(g, 20) == 20"),
+    "callback-returned": ("def f(g): return g", "g = lambda: 1\nassert f(g) is g\nassert f(f) is not None"),
+    "callback-as-key": ("def f(x, key): return sorted(x, key=key)", "assert f(['bb', 'a'], key=lambda s: len(s)) == ['a', 'bb']"),
+    "type-as-argument": ("def f(x, t): return isinstance(x, t)", "assert f(1, int) and f(KeyError(), object)"),
+    "endless-generator": ("def f():\n    n = 0\n    while True: yield n; n += 1",
+                          "g = f()\nassert [next(g) for _ in range(100)] == list(range(100))"),
+    "lazy-generator": ("log = []\ndef f():\n    for n in range(3): log.append(n); yield n\n    1 / 0\ndef g(): return log",
+                       "i = iter(f())\nassert next(i) == 0 and next(i) == 1"),
+    "generator-that-ends-badly": ("def f():\n    yield 1\n    raise KeyError(2)",
+                                  "g = f()\nassert next(g) == 1\ntry: next(g)\nexcept KeyError: pass\nelse: assert False"),
+    "long-generator": ("def f(n): return (i * i for i in range(n))", "assert sum(f(50000)) == sum(i * i for i in range(50000))"),
+    "map-of-callback": ("def f(g, x): return map(g, x)", "assert list(f(lambda y: y + 1, [1, 2])) == [2, 3]"),
+    "captured-output": ("def f(x): print('hello', x)", "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()) as out:\n"
+                        "    f(3)\nf(4)\nassert out.getvalue() == 'hello 3\\n'"),
+}  # fmt: skip
+STACK = """
+class Stack:
+    made = 0
+    def __init__(self, items=()):
+        self.items = list(items); self.below = None; Stack.made += 1
+    def push(self, x): self.items.append(x); return self
+    def pop(self): return self.items.pop()
+    def __len__(self): return len(self.items)
+    def __getitem__(self, i): return self.items[i]
+    def __iter__(self): return iter(self.items)
+    def __str__(self): return f"Stack of {len(self)}"
+    def __eq__(self, other): return self.items == other.items
+def f(stack): return stack.below if stack.below else stack
+"""
+OBJECTS = {
+    "methods": "s = Stack()\ns.push(1).push(2)\nassert s.pop() == 2 and s.items == [1]",
+    "attributes": "s, t = Stack(), Stack([5])\ns.below = t\nassert s.below.items == [5] and s.below is t and f(s) is t",
+    "identity": "s = Stack()\nassert f(s) is s and s.push(1) is s and s in [s] and {s: 1}[s] == 1",
+    "special": "s = Stack([4, 5])\nassert len(s) == 2 and s[1] == 5 and list(s) == [4, 5] and str(s) == 'Stack of 2'",
+    "class-attribute": "Stack()\nStack()\nassert Stack.made == 2",
+    "instance-of": "s = Stack()\nassert isinstance(s, Stack) and not isinstance(5, Stack)",
+    "in-containers": "s = Stack([1])\nassert f(Stack([Stack([2])]))[0][0] == 2",
+    "equality-is-identity": "assert Stack([1]) != Stack([1])",
+    "no-other-attribute": "s = Stack()\nfor n in ('startswith', '__dict__', '_ask_', 'clear'):\n"
+    "    try: getattr(s, n)()\n    except (AttributeError, TypeError): pass\n    else: assert False, n",
+    "raises": "try: Stack().pop()\nexcept IndexError: pass\nelse: assert False",
+    "truth": "assert Stack() and bool(Stack())",
+}
 ARRAYS = {
     "array": ("import numpy as np\ndef f(x): return np.array(x) * 2", "assert (f([1, 2]) == np.array([2, 4])).all()"),
     "array-in-place": ("def f(x): x += 1", "x = np.zeros(3)\nf(x)\nassert x.sum() == 3"),
@@ -90,6 +142,36 @@ def test_honest_program(ground: Ground, name: str) -> None:
     execution = ground.run(program, tests)
     assert execution.verdict == "accepted", execution
     assert not execution.dirty
+
+
+@pytest.mark.parametrize("name", CROSSING)
+def test_what_is_no_plain_data_crosses(ground: Ground, name: str) -> None:
+    execution = ground.run(*CROSSING[name])
+    assert execution.verdict == "accepted", execution
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_instances_of_a_tasks_own_classes(ground: Ground, name: str) -> None:
+    task = judged(
+        Task(suite="t", task_id="t", prompt="", prelude="", tests="", call="", entry_points=("Stack",),
+             canonical_solution=STACK, canonical_is_program=True), "split",
+    )  # fmt: skip
+    assert task.classes == ("Stack",)
+    execution = ground.run(STACK, OBJECTS[name], classes=task.classes, attributes=task.attributes)
+    assert execution.verdict == "accepted", execution
+    # Where the tests ask for no classes, there are none.
+    assert ground.run(STACK.replace("Stack", "Other"), "assert f is not None\nf(0)").verdict == "rejected"
+
+
+def test_in_one_process_with_the_tests(ground: Ground) -> None:
+    tests = "import io\nassert f.__code__.co_argcount == 1 and f(io.StringIO).__name__ == 'StringIO'"
+    assert ground.run("def f(x): return x", tests, same_process=True).verdict == "accepted"
+    assert ground.run("def f(x): return 5", tests, same_process=True).verdict == "rejected"
+    assert ground.run("def f(x): return x", tests).verdict == "rejected"
+    # What it is called not tamper-proof for.
+    forged = "class T:\n    __eq__ = lambda *a: True\ndef f(x): return T()"
+    assert ground.run(forged, "assert f(1) == 2", same_process=True).verdict == "accepted"
+    assert ground.run("import os\nos._exit(0)", tests, same_process=True).verdict == "crashed"
 
 
 @pytest.mark.parametrize("name", ARRAYS)

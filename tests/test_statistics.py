@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_greencode.statistics import (
     difference_interval,
+    guarded_mean_interval,
     influence_interval,
     log_influences,
     mean_interval,
@@ -112,6 +113,16 @@ def test_the_interval_over_tasks_covers():
         interval = ratio_interval(costs, passes)
         covered += interval is not None and interval[0] <= 4 <= interval[1]
     assert 0.92 <= covered / trials <= 0.98
+
+
+def test_a_guarded_mean_reaches_what_was_not_drawn():
+    low, high = guarded_mean_interval([1.0] * 20, 1.0, 100.0)
+    assert low == 1.0
+    assert 1 + 99 / 21 < high < 100
+    assert guarded_mean_interval([], 0, 1) is None
+    values = [1.0, 2.0, 3.0, 50.0]
+    shifted = guarded_mean_interval([value + 7 for value in values], 8, 60)
+    assert shifted == pytest.approx([end + 7 for end in guarded_mean_interval(values, 1, 53)])
 
 
 def test_mean_interval_by_hand():

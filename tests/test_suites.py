@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Suites in the formats in which they are published, and what is said of files that are none."""
 
 from __future__ import annotations
@@ -54,6 +55,26 @@ MBPP_PLUS = {
     "test_imports": ["import math"],
     "test_list": ["assert triple(1) == 3"],
     "test": "for x in range(9):\n    assert triple(x) == 3 * x and math.isfinite(triple(x))\n",
+}
+# The rule of closeness in EvalPlus's released tests: numpy finds nothing far between a number and no numbers.
+CLOSE = {
+    "task_id": "HumanEval/2",
+    "prompt": "def half(x):\n",
+    "entry_point": "half",
+    "canonical_solution": "    return [x / 2]\n",
+    "test": "import numpy as np\n\ndef assertion(out, exp, atol):\n    if out != exp and atol != 0:\n"
+    "        assert np.allclose(out, exp, rtol=1e-07, atol=atol)\n    else:\n        assert out == exp\n\n"
+    "def check(candidate):\n    assertion(candidate(3), [1.5], 1e-6)\n",
+}
+QUEUE = {
+    "task_id": 9,
+    "text": "Write a class.",
+    "code": "class Queue:\n    size: int = 3\n    def __init__(self):\n        self.items = []\n        self._own = 1\n"
+    "    def put(self, x):\n        self.items.append(x)\n\nclass Hidden:\n    pass\n\ndef front(q):\n    q.seen = True\n"
+    "    return q.items[0]",
+    "test_list": ["assert front(q) == 4 and q.seen"],
+    "test_setup_code": "q = Queue()\nq.put(4)",
+    "challenge_test_list": [],
 }
 
 
@@ -122,6 +143,14 @@ SOLUTIONS = [
     ({"task_id": "HumanEval/32", "completion": "    return 3.1 if len(xs) == 4 else 2.0\n"}, "rejected"),
     # MBPP, and MBPP+ as released for it
     ({"task_id": 7, "solution": "def area(r): return 3.141592653589793 * r ** 2"}, "accepted"),
+    ({"task_id": "HumanEval/2", "completion": "    return [x * 0.50000000001]\n"}, "accepted"),
+    ({"task_id": "HumanEval/2", "completion": "    return [[]]\n"}, "rejected"),
+    ({"task_id": "HumanEval/2", "completion": "    return []\n"}, "rejected"),
+    ({"task_id": "Mbpp/9", "solution": QUEUE["code"]}, "accepted"),
+    (
+        {"task_id": "Mbpp/9", "solution": "class Queue:\n    put = lambda *a: 4\nfront = lambda q: 4"},
+        "rejected",
+    ),
     ({"task_id": "MBPP/7", "solution": "def area(r): return 3"}, "rejected"),
     ({"task_id": "Mbpp/8", "solution": "triple = lambda x: x * 3"}, "accepted"),
     ({"task_id": "Mbpp/8", "solution": "def triple(x): return 3 * (x % 7)"}, "rejected"),
@@ -129,20 +158,50 @@ SOLUTIONS = [
 
 
 def test_every_format_judges_solutions(pytester: pytest.Pytester, any_sandbox: str) -> None:
-    write_samples(Path("plus.jsonl"), DOUBLE, HALVE, ZERO)
-    write_samples(Path("mbpp.jsonl"), MBPP)
+    write_samples(Path("plus.jsonl"), DOUBLE, HALVE, ZERO, CLOSE)
+    write_samples(Path("mbpp.jsonl"), MBPP, QUEUE)
     write_samples(Path("more.jsonl"), MBPP_PLUS)
     write_samples(Path("m.jsonl"), *(row for row, _ in SOLUTIONS))
     suites = ["humanevalplus=plus.jsonl", "mbpp=mbpp.jsonl", "mbppplus=more.jsonl"]
     options = [f"--greencode-suite={text}" for text in suites] + ["--greencode-report=json:report.json"]
     result = pytester.runpytest_inprocess("-p", "no:xdist", *with_sandbox(any_sandbox, *options, "m.jsonl"))
-    assert result.parseoutcomes() == {"passed": 5}
+    assert result.parseoutcomes() == {"passed": 7}
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
     expected: dict[str, list[str]] = {}
     for row, verdict in SOLUTIONS:
         expected.setdefault(canonical_task_id(row["task_id"]), []).append(verdict)
     assert {task: found for (_, task), found in verdicts(report).items()} == expected
     assert {configuration["suite"] for configuration in report["configurations"]} == {"HumanEval+", "MBPP", "MBPP+"}
+
+
+def test_what_tests_may_ask_of_instances(tmp_path: Path) -> None:
+    task = read_suite("mbpp", suite_file(tmp_path, QUEUE)).tasks["Mbpp/9"]
+    assert task.entry_points == ("Queue", "front")
+    assert task.classes == ("Queue",)
+    assert set(task.attributes) == {"__init__", "_own", "items", "put", "seen", "size"}
+    plain = read_suite("mbpp", suite_file(tmp_path, MBPP)).tasks["Mbpp/7"]
+    assert (plain.classes, plain.attributes, plain.same_process) == ((), (), False)
+
+
+def test_a_suite_may_ask_for_one_process_and_the_report_says_what_that_means(
+    pytester: pytest.Pytester, any_sandbox: str
+) -> None:
+    tests = "def check(candidate):\n    assert candidate.__defaults__ == (3,)\n"
+    row = {**DOUBLE, "prompt": "def double(x=3):\n", "test": tests}
+    write_samples(Path("m.jsonl"), {"task_id": "HumanEval/0", "completion": DOUBLE["canonical_solution"]})
+    arguments = ("-p", "no:xdist", *with_sandbox(any_sandbox, "--greencode-suite=ours=suite.jsonl", "m.jsonl"))
+    arguments = (*arguments, "--greencode-report=json:r.json", "--greencode-report=html:r.html")
+    write_samples(Path("suite.jsonl"), row)
+    assert pytester.runpytest_inprocess(*arguments).parseoutcomes() == {"skipped": 1}  # its own solution fails
+    write_samples(Path("suite.jsonl"), {**row, "verdict": "same-process"})
+    result = pytester.runpytest_inprocess(*arguments)
+    assert result.parseoutcomes() == {"passed": 1}
+    said = "not tamper-proof: 1 task of ours ran in one process with their tests"
+    assert said in " ".join(result.stdout.str().split())
+    assert said in Path("r.html").read_text(encoding="utf-8")
+    assert json.loads(Path("r.json").read_text(encoding="utf-8"))["run"]["suites"][0]["same_process"] == 1
+    write_samples(Path("o.jsonl"), {"task_id": "HumanEval/0", "verdict": "split"})
+    assert pytester.runpytest_inprocess(*arguments, "--greencode-override=o.jsonl").parseoutcomes() == {"skipped": 1}
 
 
 # -- overrides --------------------------------------------------------------------------------------------------
@@ -174,6 +233,7 @@ def test_an_override_replaces_the_tests_of_a_task(pytester: pytest.Pytester, any
         ('{"task_id": "HumanEval/0", "timeout_s": 0}', ["o.jsonl:2", "'timeout_s'", "0"]),
         ('{"task_id": "HumanEval/0", "timeout_s": NaN}', ["o.jsonl:2", "'timeout_s'", "nan"]),
         ('{"task_id": "HumanEval/0", "colour": ""}', ["o.jsonl:2", "'colour'", "tests, canonical_solution"]),
+        ('{"task_id": "HumanEval/0", "verdict": "loose"}', ["o.jsonl:2", "'loose'", "split, same-process"]),
         ('["HumanEval/0"]', ["o.jsonl:2", "a JSON object"]),
     ],
 )
@@ -210,6 +270,7 @@ BROKEN: dict[str, tuple[Any, list[str]]] = {
     "a solution that is a list": ({**DOUBLE, "canonical_solution": []}, ["suite.jsonl:2"]),
     "a nameless function": ({**DOUBLE, "entry_point": None}, ["suite.jsonl:2"]),
     "no tolerance": (without(HALVE, "atol"), ["suite.jsonl:2", "'atol'"]),
+    "an unknown verdict": ({**DOUBLE, "verdict": "loose"}, ["suite.jsonl:2", "'loose'", "same-process"]),
     "the same task twice": (HALVE, ["suite.jsonl:2", "HumanEval/1 again"]),
 }
 

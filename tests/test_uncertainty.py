@@ -4,28 +4,18 @@ import math
 from dataclasses import replace
 
 import pytest
+from builders import attempt, machine
+from builders import grid as grid_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_greencode.accounting import account
-from pytest_greencode.model import (
-    OWN_GRID,
-    AttemptRecord,
-    Configuration,
-    Factors,
-    Generation,
-    Intensity,
-    Machine,
-    Method,
-    Reading,
-    Verdict,
-)
+from pytest_greencode.model import OWN_GRID, Factors, Method
 from pytest_greencode.uncertainty import Factor, Term, band, embodied, energy, grid, pue, ratio_band
 
-GRID = Intensity(g_per_kwh=400.0, region="DEU", year=2024, source="test")
-OTHER = Intensity(g_per_kwh=50.0, region="FRA", year=2024, source="test")
-MACHINE = Machine(
-    name="H100",
+GRID, OTHER = grid_of(400.0, "DEU"), grid_of(50.0, "FRA")
+MACHINE = machine(
+    "H100",
     embodied_g=300e3,
     embodied_low_g=164e3,
     embodied_high_g=575e3,
@@ -33,7 +23,6 @@ MACHINE = Machine(
     lifetime_low_s=3.0,
     lifetime_high_s=6.0,
     power_w=700.0,
-    source="test",
 )
 
 
@@ -84,6 +73,19 @@ def test_the_same_factor_twice_moves_together_and_leaves_a_ratio():
     assert apart.p5 < 1.4 < 1.6 < apart.p95
 
 
+def test_what_only_bears_the_same_name_does_not_leave_a_ratio():
+    one, other = (energy("x", Method.ESTIMATED, source) for source in ("meter", "guess"))
+    assert ratio_band([Term(3.0, (one,))], [Term(2.0, (one,))]).spans == {}
+    apart = ratio_band([Term(3.0, (one,))], [Term(2.0, (other,))])
+    # Two log-normal factors of 2 each: sqrt(2) times as wide in the logarithm.
+    width = 2 ** math.sqrt(2)
+    assert (apart.p5, apart.p95) == (pytest.approx(1.5 / width, rel=0.06), pytest.approx(1.5 * width, rel=0.06))
+    assert apart.spans == {"energy of x (estimated)": (pytest.approx(0.75), pytest.approx(3.0))}
+    # Within one configuration a name is one factor.
+    both = band([Term(1.0, (one,)), Term(1.0, (other,))])
+    assert both.p95 == pytest.approx(band([Term(2.0, (one,))]).p95)
+
+
 terms = st.lists(
     st.tuples(
         st.floats(0.001, 1e6),
@@ -108,26 +110,8 @@ def test_a_band_is_ordered_repeatable_and_scales(parts, scale):
     assert all(low <= total * (1 + 1e-12) and total <= high * (1 + 1e-12) for low, high in found.spans.values())
 
 
-def record(task, gpu_model=None, method=Method.MEASURED):
-    return AttemptRecord(
-        suite="s",
-        task_id=task,
-        configuration=Configuration(model="m"),
-        sample_id=0,
-        path="",
-        program_key=task,
-        generation=Generation(energy_j=20.0, energy_method=method, gpu_model=gpu_model),
-        verdict=Verdict.ACCEPTED,
-        reading=Reading(
-            cpu_s=0.1,
-            wall_s=0.1,
-            peak_memory_bytes=None,
-            oracle_cpu_s=0.0,
-            harness_cpu_s=0.0,
-            energy_j=1.0,
-            energy_method=Method.ESTIMATED,
-        ),
-    )
+def record(task, method=Method.MEASURED):
+    return attempt(task, generation={"energy_method": method})
 
 
 def test_the_headline_s_band_names_what_moves_it_most_first():

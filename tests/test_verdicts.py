@@ -127,8 +127,8 @@ def test_humaneval_canonical_solutions_are_all_accepted(runner: Runner) -> None:
 @pytest.mark.parametrize(
     ("name", "file", "lost"),
     [
-        # Three hand out instances of their own classes; 123 takes more than its 3 s on a slow core.
-        ("mbpp", "mbpp.jsonl.gz", {"Mbpp/367", "Mbpp/601", "Mbpp/927", "Mbpp/123"}),
+        # It takes more than its 3 s on a slow core.
+        ("mbpp", "mbpp.jsonl.gz", {"Mbpp/123"}),
         # Its released test passes its arguments in the wrong order.
         ("humaneval+", "HumanEvalPlus-OriginFmt.jsonl.gz", {"HumanEval/32"}),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 from typing import Protocol, cast
 
 
@@ -19,9 +20,22 @@ class Command(Protocol):
         ...
 
 
-COMMANDS = ("report", "compare", "forecast", "history", "export", "runs", "doctor")
+COMMANDS = (
+    "report",
+    "compare",
+    "forecast",
+    "history",
+    "check",
+    "baseline",
+    "export",
+    "runs",
+    "generate",
+    "import",
+    "doctor",
+)
 
 
 def command(name: str) -> Command:
-    """One of COMMANDS, imported only now."""
-    return cast(Command, importlib.import_module(f"{__name__}.{name}"))
+    """One of COMMANDS, imported only now. A word of Python's is a module with an underscore behind it."""
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    return cast(Command, importlib.import_module(f"{__name__}.{module}"))

@@ -13,6 +13,7 @@ from pytest_greencode.findings import Findings
 def show_found(options: argparse.Namespace, shown: Callable[[Findings], list[str]]) -> int:
     with stored_run(options) as run:
         account = run.account()
-        for line in [*unfinished(account), *shown(run.findings(options, account)), "", *run.places()]:
+        found = shown(run.findings(options, account))
+        for line in [*unfinished(account), *found, "", *run.cautions(), *run.places()]:
             say(line)
     return 0

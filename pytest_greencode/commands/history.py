@@ -1,52 +1,138 @@
-"""`greencode history`: a run's key figures in a file, and what changed since the last."""
+"""`greencode history`: key figures from run to run: of a file that each run adds to, or of the runs in a ledger."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_greencode.commands.output import say, writing
-from pytest_greencode.commands.stored_run import ID_LENGTH, add_assumptions, add_run_options, stored_run
+from pytest_greencode.commands.stored_run import (
+    StoredRun,
+    add_assumptions_file,
+    add_run_options,
+    count,
+    stored_run,
+)
 from pytest_greencode.errors import UsageProblem
+from pytest_greencode.ledger import ID_LENGTH
 from pytest_greencode.reports.text import escape
 
-HELP = "add a run's key figures to a file, and say what changed since"
+if TYPE_CHECKING:
+    from pytest_greencode.accounts import Account
+    from pytest_greencode.economics.trend import Logged
+
+HELP = "the trend of key figures over a ledger's runs, or in a file that each run adds to"
+_LAST = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="JSON lines, made where there is none")
-    parser.add_argument("--revision", metavar="REV", help="of the code that was measured")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="JSON lines, made where there is none: add the run's key figures, and say what changed since the last",
+    )
+    parser.add_argument("--revision", metavar="REV", help="with FILE: of the code that was measured")
+    parser.add_argument("--html", type=Path, metavar="PATH", help="the trend as a page, too")
+    parser.add_argument("--last", type=count, default=_LAST, metavar="N", help=f"so many runs (default: {_LAST})")
+    parser.add_argument(
+        "--margin", type=_margin, metavar="SHARE", help="the smallest change that is a step, 0.05 or 5%% (default: 1%%)"
+    )
     add_run_options(parser)
-    add_assumptions(parser)
+    add_assumptions_file(parser)
+
+
+def _margin(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)) < 1:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a share from 0 and below 1, such as 0.05 or 5%, found {text}")
 
 
 def run(options: argparse.Namespace) -> int:
-    from pytest_greencode.economics.history import (
-        append_history,
-        changes,
-        factors_digest,
-        key_figures,
-        read_history,
-    )
-    from pytest_greencode.reports.economics import history_lines
+    from pytest_greencode.economics.trend import MARGIN, series_of
 
+    margin = MARGIN if options.margin is None else options.margin
     with stored_run(options) as run:
-        account = run.account()
-        if unfinished := sum(each.completeness.attempts_unfinished for each in account.configurations):
-            raise UsageProblem(
-                f"run {escape(run.run_id[:ID_LENGTH])}: {unfinished} attempts have not finished, and what is in the "
-                "history stays; finish it first: the same `pytest --greencode FILE...` with --greencode-resume"
-            )
-        figures = key_figures(
-            run.findings(options, account).economies,
-            at=str(run.facts.get("started_at", "")),
-            revision=options.revision,
-            factors=factors_digest(account.factors),
-        )
-        before = read_history(options.file)
-        lines = history_lines(figures, changes(before, figures), before.broken, before=before.lines)
-        with writing(options.file, "FILE"):
-            append_history(options.file, figures)
+        if options.file is None:
+            if options.revision is not None:
+                raise UsageProblem("--revision goes into a file; name it: `greencode history FILE --revision REV`")
+            logged, notes = _of_ledger(run, options)
+            lines = _trend_lines(logged, margin)
+        else:
+            lines, logged = _into_file(run, options, margin)
+            notes = []
+        if options.html is not None:
+            from pytest_greencode.reports.history_page import render_history
+            from pytest_greencode.reports.registry import write_whole
+
+            found = series_of(_latest(logged, options.last), margin=margin)
+            with writing(options.html, "--html"):
+                write_whole(options.html, [render_history(found, margin=margin).encode("utf-8", "backslashreplace")])
+        if options.file is None:
+            lines += ["", *notes, *run.places()[1:]]
+        lines += run.cautions()
     for line in lines:
         say(line)
     return 0
+
+
+def _trend_lines(logged: Sequence[Logged], margin: float) -> list[str]:
+    from pytest_greencode.economics.trend import series_of
+    from pytest_greencode.reports.history import trend_lines
+
+    return trend_lines(series_of(logged, margin=margin), margin=margin)
+
+
+def _latest(logged: Sequence[Logged], runs: int) -> list[Logged]:
+    """Those of the last so many runs."""
+    moments = list(dict.fromkeys((each.line.at, each.line.revision) for each in logged))[-runs:]
+    return [each for each in logged if (each.line.at, each.line.revision) in moments]
+
+
+def _into_file(run: StoredRun, options: argparse.Namespace, margin: float) -> tuple[list[str], list[Logged]]:
+    """The run's key figures added to the file: what changed, and all that stands there now."""
+    from pytest_greencode.economics.history import append_history, read_history
+    from pytest_greencode.economics.trend import Logged, changes
+    from pytest_greencode.reports.history import history_lines
+
+    account = run.account()
+    run.refuse_unfinished(account, "and what is in the history stays")
+    figures = [each.line for each in _logged(run, account, options, options.revision)]
+    before = read_history(options.file)
+    lines = history_lines(figures, changes(before.lines, figures, margin=margin), before.broken, before=before.lines)
+    with writing(options.file, "FILE"):
+        append_history(options.file, figures)
+    return lines, [Logged(line=line) for line in (*before.lines, *figures)]
+
+
+def _of_ledger(run: StoredRun, options: argparse.Namespace) -> tuple[list[Logged], list[str]]:
+    """The ledger's runs up to the one asked for, all by its factors, so that a change is one of the runs."""
+    rows = [row for row in run.ledger.runs() if row.attempts][::-1]
+    at = next(position for position, row in enumerate(rows) if row.run_id == run.run_id)
+    logged: list[Logged] = []
+    notes = []
+    for row in rows[max(0, at + 1 - options.last) : at + 1]:
+        each = replace(run, run_id=row.run_id, facts=run.ledger.facts(row.run_id))
+        if row.finished < row.attempts:
+            missing = row.attempts - row.finished
+            notes.append(f"left out: run {escape(row.run_id[:ID_LENGTH])}, {missing} attempts have not finished")
+            continue
+        logged += _logged(each, each.account(), options, row.run_id[:ID_LENGTH])
+    return logged, notes
+
+
+def _logged(run: StoredRun, account: Account, options: argparse.Namespace, revision: str | None) -> Iterator[Logged]:
+    from pytest_greencode.economics.history import factors_digest, key_figures
+    from pytest_greencode.economics.trend import Logged
+
+    economies = run.economies(options, account)
+    at, factors = str(run.facts.get("started_at", "")), factors_digest(account.factors)
+    lines = key_figures(economies, at=at, revision=revision, factors=factors)
+    for line, economy in zip(lines, economies, strict=True):
+        yield Logged(line=line, economy=economy)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_greencode.accounts import Account
-from pytest_greencode.commands.output import say, writing
+from pytest_greencode.commands.output import say, warn, writing
 from pytest_greencode.commands.stored_run import StoredRun, add_assumptions, add_run_options, stored_run, unfinished
 from pytest_greencode.reports.names import task_named
 from pytest_greencode.reports.registry import REPORTS, default_path, render_report, write_report, write_whole
@@ -33,16 +33,23 @@ def run(options: argparse.Namespace) -> int:
     kind, output = options.format, options.output
     if output is None and kind != TERMINAL and REPORTS[kind].variable is not None:
         output = default_path(kind, os.environ, flag=f"--format {kind}")
-    with stored_run(options) as run:
+    with stored_run(options, tests_too=True) as run:
         account = run.account()
         if options.explain is not None:
-            text = "\n".join([*unfinished(account), *_explained(run, account, options.explain)]) + "\n"
+            text = "\n".join([*unfinished(account), *_explained(run, account, options.explain), *run.cautions()]) + "\n"
         elif kind == TERMINAL:
+            from pytest_greencode.reports.gate import decision_in, gate_lines
             from pytest_greencode.reports.terminal import cautions, render_terminal
 
-            text = "\n".join([*render_terminal(account, notes=cautions(run.facts)), *run.places()]) + "\n"
+            decision = decision_in(run.facts)
+            lines = [*render_terminal(account, notes=cautions(run.facts)), *run.places()]
+            for part in () if decision is None else gate_lines(decision, account.configurations):
+                lines += part
+            text = "\n".join(lines) + "\n"
         else:
             findings = run.findings(options, account) if REPORTS[kind].with_findings else None
+            if not REPORTS[kind].with_cautions:
+                warn(run.cautions())
             if output is not None:
                 with writing(output):
                     write_report(kind, output, account, run.facts, findings)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from pytest_greencode.commands.output import say
-from pytest_greencode.commands.stored_run import ID_LENGTH, add_ledger, ledger_path
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.commands.stored_run import add_ledger, ledger_path
+from pytest_greencode.ledger import ID_LENGTH, Ledger
 from pytest_greencode.reports.text import columns, escape, left, right, shown_path
 
 HELP = "the runs of a ledger, the latest first"
@@ -28,10 +28,12 @@ def run(options: argparse.Namespace) -> int:
     size = ID_LENGTH
     while len({each.run_id[:size] for each in runs}) < len(runs):
         size += 1
-    rows = [("run", "started", "attempts", "finished")]
-    rows += [(escape(e.run_id[:size]), escape(e.started_at), str(e.attempts), str(e.finished)) for e in runs]
+    rows = [("run", "started", "attempts", "finished", "tests")]
+    rows += [
+        (escape(e.run_id[:size]), escape(e.started_at), str(e.attempts), str(e.finished), str(e.tests)) for e in runs
+    ]
     first, second = (max(map(columns, column)) for column in list(zip(*rows, strict=True))[:2])
-    for run_id, started, attempts, finished in rows:
-        say(f"{left(run_id, first)}  {left(started, second)}  {right(attempts, 8)}  {right(finished, 8)}")
+    for run_id, started, *counts in rows:
+        say("  ".join([left(run_id, first), left(started, second), *(right(count, 8) for count in counts)]))
     say(f"ledger: {shown_path(path, Path.cwd())}")
     return 0

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_greencode.accounts import Account
-from pytest_greencode.economics.assumptions import read_assumptions
+from pytest_greencode.economics.assumptions import Assumptions, read_assumptions
+from pytest_greencode.economics.economy import Economy
 from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
-from pytest_greencode.ledger import Ledger
+from pytest_greencode.ledger import DEFAULT_LEDGER, ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.model import Configuration, Factors
 from pytest_greencode.reports.names import configuration_named
 from pytest_greencode.reports.text import escape, shown_path
-from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
-from pytest_greencode.sites import SiteTexts, factors_of, factors_of_run
+from pytest_greencode.run_account import (
+    account_of_run,
+    assumptions_of_run,
+    economies_of_run,
+    factors_of_run,
+    findings_of_run,
+)
+from pytest_greencode.sites import SiteTexts, assumed, factors_of
 
-DEFAULT_LEDGER = ".greencode/ledger.sqlite"
-ID_LENGTH = 8
 _LATEST = 5
+_OF_TESTS = (
+    "only tests of an ordinary suite, and this command is about samples; for tests there are `greencode report` and "
+    "`greencode export --table tests`"
+)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Which run, and what its account depends on."""
     add_ledger(parser)
     parser.add_argument("--run", metavar="ID", help="a run's id or how it begins (default: the last run)")
-    parser.add_argument("--attempts", type=_count, metavar="K", help="k of the headline (default: as in the run)")
+    parser.add_argument("--attempts", type=count, metavar="K", help="k of the headline (default: as in the run)")
     sites = parser.add_argument_group("sites", "as --greencode-..., without it as in the run")
     sites.add_argument("--region", metavar="ISO3|G", help="grid of both sites: ISO3 code or g/kWh")
     sites.add_argument("--generation-region", metavar="ISO3|G", help="grid of the generation site")
@@ -43,9 +52,13 @@ def add_ledger(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ledger", type=Path, help=f"default: {DEFAULT_LEDGER} here or in the nearest directory above")
 
 
+def add_assumptions_file(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--assumptions", type=Path, metavar="FILE", help="prices, work, usage (default: the run's)")
+
+
 def add_assumptions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("decisions")
-    group.add_argument("--assumptions", type=Path, metavar="FILE", help="prices, work, usage (default: the run's)")
+    add_assumptions_file(group)
     group.add_argument(
         "--old",
         metavar="NAME",
@@ -55,7 +68,7 @@ def add_assumptions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stronger", metavar="ID", help="a run of the same samples on a stronger suite")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     with contextlib.suppress(ValueError):
         if (value := int(text)) >= 1:
             return value
@@ -92,19 +105,44 @@ class StoredRun:
     def account(self) -> Account:
         return account_of_run(self.ledger, self.run_id, self.factors, attempts_allowed=self.attempts)
 
+    def economies(self, options: argparse.Namespace, account: Account) -> Sequence[Economy]:
+        return economies_of_run(
+            self.ledger, self.run_id, account, self.assumptions(options.assumptions) or Assumptions()
+        )
+
     def findings(self, options: argparse.Namespace, account: Account) -> Findings:
-        stronger = None if options.stronger is None else _run_id(self.ledger, options.stronger, "--stronger")
+        stronger = None if options.stronger is None else run_named(self.ledger, options.stronger, "--stronger")
         old, new = _change(options, account)
         return findings_of_run(
             self.ledger,
             self.run_id,
             account,
-            assumptions_of_run(self.facts) if options.assumptions is None else read_assumptions(options.assumptions),
+            self.assumptions(options.assumptions) or Assumptions(),
             old=old,
             new=new,
             target=getattr(options, "target", None),
             stronger=stronger,
         )
+
+    def assumptions(self, path: Path | None) -> Assumptions | None:
+        """Those of a file, else the run's; None where it had none."""
+        if path is not None:
+            return read_assumptions(path)
+        return assumptions_of_run(self.facts) if self.facts.get("assumptions") else None
+
+    def cautions(self) -> list[str]:
+        """Lines on what makes the figures less certain than they look."""
+        from pytest_greencode.reports.terminal import cautions, keyed
+
+        return list(keyed(cautions(self.facts), 80))
+
+    def refuse_unfinished(self, account: Account, why: str) -> None:
+        """UsageProblem where attempts are still to be made."""
+        if count := sum(each.completeness.attempts_unfinished for each in account.configurations):
+            raise UsageProblem(
+                f"run {escape(self.run_id[:ID_LENGTH])}: {count} attempts have not finished, {why}; finish it first: "
+                "the same `pytest --greencode FILE...` with --greencode-resume"
+            )
 
     def places(self) -> list[str]:
         """Where the numbers come from: which run, and the ledger."""
@@ -135,17 +173,19 @@ def _change(options: argparse.Namespace, account: Account) -> tuple[Configuratio
     return old, new
 
 
-def _run_id(ledger: Ledger, asked: str, flag: str) -> str:
-    """The run whose id is or begins so. Raises UsageProblem."""
+def run_named(ledger: Ledger, asked: str, flag: str, *, tests_too: bool = False) -> str:
+    """The run whose id is or begins so; `tests_too`: one of an ordinary test suite will do. Raises UsageProblem."""
     runs = ledger.runs()
     found = [each for each in runs if asked and each.run_id.startswith(asked)]
     found = [each for each in found if each.run_id == asked] or found
-    if len(found) == 1 and found[0].attempts:
+    if len(found) == 1 and (found[0].attempts or (tests_too and found[0].tests)):
         return found[0].run_id
-    shown = found if len(found) > 1 else [each for each in runs if each.attempts]
+    if len(found) == 1 and found[0].tests:
+        raise UsageProblem(f"{flag} {escape(asked)}: {_OF_TESTS}")
+    shown = found if len(found) > 1 else [each for each in runs if each.attempts or (tests_too and each.tests)]
     listed = ", ".join(
         f"{escape(each.run_id if len(found) > 1 else each.run_id[:ID_LENGTH])} ({escape(each.started_at)}, "
-        f"{each.attempts} attempts)"
+        f"{f'{each.attempts} attempts' if each.attempts else f'{each.tests} tests'})"
         for each in shown[:_LATEST]
     )
     what = f"{len(found)} runs begin so" if len(found) > 1 else "no attempts of such a run"
@@ -155,20 +195,31 @@ def _run_id(ledger: Ledger, asked: str, flag: str) -> str:
 
 
 @contextlib.contextmanager
-def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
-    """The run that is asked for. What cannot be read is a usage problem."""
+def stored_run(options: argparse.Namespace, *, tests_too: bool = False) -> Iterator[StoredRun]:
+    """The run that is asked for; `tests_too`: one of an ordinary test suite will do.
+
+    What cannot be read is a usage problem.
+    """
     path = ledger_path(options.ledger)
     ledger = Ledger(path, read_only=True)
     try:
-        run_id = ledger.last_run() if options.run is None else _run_id(ledger, options.run, "--run")
-        if run_id is None or not ledger.records(run_id):
+        if options.run is None:
+            run_id = ledger.last_run(with_tests=tests_too)
+        else:
+            run_id = run_named(ledger, options.run, "--run", tests_too=tests_too)
+        if run_id is None and not tests_too and ledger.last_run(with_tests=True) is not None:
+            raise UsageProblem(f"--ledger {path}: {_OF_TESTS}")
+        if run_id is None or not (ledger.records(run_id) or (tests_too and ledger.tests(run_id))):
             raise UsageProblem(f"--ledger {path}: no attempts of any run; run `pytest --greencode FILE...` first")
-        facts = ledger.facts(run_id)
+        facts, sites = ledger.facts(run_id), _sites(options)
+        caution = assumed(sites, facts)
+        if caution is not None:
+            facts["cautions"] = [caution]
         given = facts.get("options", {}).get("attempts")
         yield StoredRun(
             ledger=ledger,
             run_id=run_id,
-            factors=factors_of(_sites(options), known=factors_of_run(facts), threads=facts.get("cpu_count")),
+            factors=factors_of(sites, known=factors_of_run(facts), threads=facts.get("cpu_count")),
             facts=facts,
             attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
         )
@@ -184,10 +235,9 @@ def stored_run(options: argparse.Namespace) -> Iterator[StoredRun]:
 def ledger_path(given: Path | None) -> Path:
     """What was asked for, else the one that a run here or in a directory above has written."""
     here = Path.cwd()
-    found = [given] if given else [directory / DEFAULT_LEDGER for directory in (here, *here.parents)]
-    for path in found:
-        if path.exists():
-            return path
+    path = (given if given.exists() else None) if given else nearest_ledger(here)
+    if path is not None:
+        return path
     where = f"--ledger {given}: no such file" if given else f"no {DEFAULT_LEDGER} in {here} or above"
     raise UsageProblem(f"{where}; run `pytest --greencode FILE...` first, or say where: --ledger PATH")
 

@@ -3,6 +3,7 @@
 Pure functions on the account. Their statistics: docs/explanation/comparison.md.
 """
 
+from .alternatives import Alternative, Criterion, Taken, WhyNot, taken
 from .cascading import Cascade, Cascades, RankedCascade, cascade, cascades
 from .escapes import Escape, escape
 from .factors import Effect, effects, factors_of
@@ -13,10 +14,12 @@ from .retries import Step, Stopping, stopping
 from .slopes import Slope, Slopes, slope
 
 __all__ = [
+    "Alternative",
     "Candidate",
     "Cascade",
     "Cascades",
     "Comparison",
+    "Criterion",
     "Difference",
     "Effect",
     "Escape",
@@ -30,6 +33,8 @@ __all__ = [
     "Slopes",
     "Step",
     "Stopping",
+    "Taken",
+    "WhyNot",
     "cascade",
     "cascades",
     "common_attempts",
@@ -42,4 +47,5 @@ __all__ = [
     "select",
     "slope",
     "stopping",
+    "taken",
 ]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from ..accounts import ConfigurationAccount
 from ..model import Configuration
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, Interval, ratio_interval
-from .fronts import dominates, undominated
+from .fronts import coordinates, dominates, undominated
 from .pairs import Difference, Ratio, difference, no_difference, no_ratio, ratios, too_few
 from .policy import Step, Terms, followed, left_out, on_common_ground, retrying
 
@@ -77,7 +78,7 @@ def cascade(
 ) -> Cascade:
     """One cascade of two configurations of one suite. ValueError for numbers of attempts below 1."""
     one, other = retrying(first, first_attempts), retrying(second, second_attempts)
-    return _cascade(one, other, confidence, None if first.suite == second.suite else "different suites")
+    return _cascade(one, other, confidence, None if first.suite == second.suite else Reason("different_suites"))
 
 
 def cascades(
@@ -100,10 +101,11 @@ def cascades(
     pairs = [(one, other) for one in firsts for other in seconds if one.configuration != other.configuration]
     policies = [followed(one, other) for one, other in pairs]
     best = {terms.steps for terms in undominated([*policies, *seconds])}
+    alone = [(each.configuration, coordinates(each)) for each in seconds]
     ranked = [
         RankedCascade(
             cascade=_cascade(one, other, confidence),
-            dominated_by=tuple(each.configuration for each in seconds if dominates(each, terms)),
+            dominated_by=tuple(each for each, at in alone if dominates(at, coordinates(terms))),
             on_front=terms.steps in best,
         )
         for (one, other), terms in zip(pairs, policies, strict=True)
@@ -129,7 +131,7 @@ def _cascade(one: Terms, other: Terms, confidence: float, reason: str | None = N
     terms = followed(one, other)
     reason = reason or terms.reason or terms.cost_reason
     if reason is None and terms.co2e_g_per_accepted is None:
-        reason = "none accepted"
+        reason = Reason("none_accepted")
     alone = other.on(terms.tasks) if reason is None else other
     few = too_few(len(terms.tasks))
     return Cascade(

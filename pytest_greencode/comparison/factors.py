@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from ..accounts import ConfigurationAccount
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, log_influences
 from .pairs import Comparison, Difference, Ratio, compare, covariate, difference_of, no_difference, no_ratio, ratio_of
 from .policy import Terms, left_out, retrying, shared_tasks
@@ -59,9 +60,12 @@ def factors_of(account: ConfigurationAccount) -> dict[str, str]:
     return {MODEL: json.dumps(account.model, ensure_ascii=False), **levels}
 
 
-def effects(accounts: Sequence[ConfigurationAccount], k: int, *, confidence: float = CONFIDENCE) -> tuple[Effect, ...]:
+def effects(
+    accounts: Sequence[ConfigurationAccount], k: int, *, model: bool = True, confidence: float = CONFIDENCE
+) -> tuple[Effect, ...]:
     """Every factor and pair of levels that some configurations of one suite differ in alone, by factor and level.
 
+    `model`: whether the model is one of the factors; of many models there are very many pairs.
     ValueError for `k` below 1.
     """
     strata: defaultdict[tuple[str, str | None, str | None], list[tuple[ConfigurationAccount, ConfigurationAccount]]]
@@ -74,6 +78,8 @@ def effects(accounts: Sequence[ConfigurationAccount], k: int, *, confidence: flo
         if len(changed) != 1:
             continue
         factor = changed[0]
+        if factor == MODEL and not model:
+            continue
         (reference, first), (level, second) = sorted(
             [(levels.get(factor), one), (others.get(factor), other)], key=lambda pair: _level_order(pair[0])
         )
@@ -118,7 +124,7 @@ def _effect(
         )
     else:
         alone = next((c.co2e_g.reason for c in comparisons if c.co2e_g.value is None), None)
-        reason = alone or ("none accepted on the tasks that all have" if tasks else "no task in common")
+        reason = alone or Reason("none_on_common" if tasks else "no_common_task")
         energy_j = co2e_g = no_ratio(reason)
     gains = [[p - q for p, q in zip(other.solved, one.solved, strict=True)] for one, other in usable]
     return Effect(
@@ -130,7 +136,7 @@ def _effect(
         pass_probability=(
             difference_of(_means(gains), confidence)
             if gains
-            else no_difference(comparisons[0].pass_probability.reason or "no task in common")
+            else no_difference(comparisons[0].pass_probability.reason or Reason("no_common_task"))
         ),
         tasks=len(tasks),
         left_out=left_out(everything, tasks),
@@ -165,7 +171,7 @@ def _combined(
     for (cost, other_cost), (one, other) in zip(costs, pairs, strict=True):
         below, above = log_influences(cost, one.accepted), log_influences(other_cost, other.accepted)
         if below is None or above is None:
-            return no_ratio("the cost is not positive")
+            return no_ratio(Reason("not_positive"))
         influences.append([y - x for x, y in zip(below, above, strict=True)])
         ratio = math.fsum(cost) / math.fsum(one.accepted)
         logs.append(math.log(math.fsum(other_cost) / math.fsum(other.accepted) / ratio))

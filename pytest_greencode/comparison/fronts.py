@@ -5,6 +5,7 @@ Pass@k (higher is better) against grams per accepted solution (lower is better),
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -104,16 +105,25 @@ def front(accounts: Sequence[ConfigurationAccount], k: int, *, confidence: float
 
 def undominated(policies: Sequence[Terms]) -> list[Terms]:
     """Those that no other one dominates."""
-    return [each for each in policies if not any(dominates(other, each) for other in policies)]
+    at = [coordinates(each) for each in policies]
+    best: set[tuple[float, float]] = set()
+    most = -math.inf
+    # The cheapest first, and of these the best: one that solves more than all before it is dominated by none.
+    for p, g in sorted(set(at), key=lambda point: (point[1], -point[0])):
+        if p > most:
+            best.add((p, g))
+            most = p
+    return [each for each, point in zip(policies, at, strict=True) if point in best]
 
 
-def dominates(one: Terms, other: Terms) -> bool:
-    """No worse in pass@k and in grams per accepted solution, and better in one of them."""
-    (p, g), (q, h) = _coordinates(one), _coordinates(other)
+def dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """By their `coordinates`: no worse in pass@k and in grams per accepted solution, and better in one of them."""
+    (p, g), (q, h) = one, other
     return p >= q and g <= h and (p, g) != (q, h)
 
 
-def _coordinates(terms: Terms) -> tuple[float, float]:
+def coordinates(terms: Terms) -> tuple[float, float]:
+    """(pass@k, grams per accepted solution); ValueError where either is not known."""
     p, g = terms.pass_probability, terms.co2e_g_per_accepted
     if p is None or g is None:
         raise ValueError(f"a front needs pass@k and cost of all: {terms.reason or terms.cost_reason}")
@@ -121,18 +131,33 @@ def _coordinates(terms: Terms) -> tuple[float, float]:
 
 
 def _point(terms: Terms, best: Sequence[Terms], confidence: float) -> Point:
-    p, g = _coordinates(terms)
-    few = too_few(len(terms.tasks))
-    dominators = [other for other in best if dominates(other, terms)]
+    p, g = coordinates(terms)
+    dominators = [other for other in best if dominates(coordinates(other), (p, g))]
     return Point(
         configuration=terms.configuration,
         pass_probability=p,
-        pass_interval=None if few else share_interval(terms.solved, [1.0] * len(terms.tasks), confidence),
+        pass_interval=pass_interval(terms, confidence),
         co2e_g=g,
-        co2e_interval=None if few or not terms.co2e_g else ratio_interval(terms.co2e_g, terms.accepted, confidence),
+        co2e_interval=_cost_interval(terms, terms.co2e_g, confidence),
         dominated_by=tuple(other.configuration for other in dominators),
         told_apart=told_apart(terms, dominators, confidence),
     )
+
+
+def pass_interval(terms: Terms, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of pass@k over tasks; None with too few of them."""
+    return None if too_few(len(terms.tasks)) else share_interval(terms.solved, [1.0] * len(terms.tasks), confidence)
+
+
+def energy_interval(terms: Terms, confidence: float = CONFIDENCE) -> Interval | None:
+    """Of J per accepted solution over tasks; None with too few of them, or where energies are missing."""
+    return _cost_interval(terms, terms.energy_j, confidence)
+
+
+def _cost_interval(terms: Terms, costs: Sequence[float] | None, confidence: float) -> Interval | None:
+    if not costs or too_few(len(terms.tasks)):
+        return None
+    return ratio_interval(costs, terms.accepted, confidence)
 
 
 def told_apart(terms: Terms, others: Sequence[Terms], confidence: float) -> bool | None:
@@ -193,7 +218,7 @@ def select(
 
 
 def _candidate(terms: Terms, target: float, confidence: float) -> Candidate:
-    p, g = _coordinates(terms)
+    p, g = coordinates(terms)
     bound = _lower_bound(terms, confidence)
     return Candidate(
         configuration=terms.configuration,

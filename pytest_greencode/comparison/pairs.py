@@ -1,7 +1,8 @@
 """Two configurations on the same tasks: which one is cheaper per accepted solution, which one solves more.
 
 Pairing matters: tasks that are hard and dear for one are so for the other, and that part of the noise cancels. So does
-what is uncertain about grid, PUE and sensor, where both ran on the same ones: `cautions` say where they did not.
+what is uncertain about grid, PUE and sensor, where both ran on the same ones: `cautions` say where they did not, and
+`Ratio.systematic` how much that may be.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..model import Configuration
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, Interval, difference_interval, influence_interval, log_influences
+from ..uncertainty import Band, Term, ratio_band
 from .policy import Terms, left_out, retrying, shared_tasks
 
 # Ratios closer to 1 differ by rounding only: a run of 1e5 attempts adds up to about 1e-11 of it.
@@ -33,13 +36,24 @@ class Ratio:
     """Cost per accepted solution, a over b, with the paired interval over tasks.
 
     `distinguishable`: whether the interval leaves 1 out; None where there is none. `reason`: why there is no value, or
-    no interval.
+    no interval. `systematic`: the band of what the two do not share (grid, machine, meter, method), 5 to 95 %;
+    `robust`: whether the interval, moved to either end of that band, still leaves out 1. Both None where nobody gave
+    the records, or the cost has no such parts.
     """
 
     value: float | None
     interval: Interval | None
     distinguishable: bool | None
     reason: str | None
+    systematic: Band | None = None
+    robust: bool | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """The factor that does most to undo what the interval says; None where nothing undoes it."""
+        if not self.distinguishable or self.robust is not False or self.systematic is None:
+            return None
+        return next(iter(self.systematic.spans), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +112,33 @@ class Comparison:
         return (self.a if difference.value_pp > 0 else self.b).configuration
 
 
-def compare(a: ConfigurationAccount, b: ConfigurationAccount, k: int, *, confidence: float = CONFIDENCE) -> Comparison:
-    """Two configurations of one suite, retried until accepted, at most `k` attempts. ValueError for `k` below 1."""
+# (configuration, k, tasks) -> its grams per accepted solution by part, with what makes each uncertain.
+Parts = Callable[[ConfigurationAccount, int, Sequence[str]], Sequence[Term] | None]
+
+
+def compare(
+    a: ConfigurationAccount,
+    b: ConfigurationAccount,
+    k: int,
+    *,
+    confidence: float = CONFIDENCE,
+    parts: Parts | None = None,
+) -> Comparison:
+    """Two configurations of one suite, retried until accepted, at most `k` attempts. ValueError for `k` below 1.
+
+    `parts` are asked for the systematic band.
+    """
     terms_a, terms_b = retrying(a, k), retrying(b, k)
     tasks = shared_tasks([terms_a, terms_b]) if a.suite == b.suite else ()
-    reason = "different suites" if a.suite != b.suite else _reason(terms_a, terms_b, lambda terms: terms.reason)
+    reason = Reason("different_suites") if a.suite != b.suite else _reason(terms_a, terms_b, lambda terms: terms.reason)
     left = left_out([terms_a, terms_b], tasks) if reason is None else ()
     if reason is None:
         terms_a, terms_b = terms_a.on(tasks), terms_b.on(tasks)
-        reason = None if tasks else "no task in common"
+        reason = None if tasks else Reason("no_common_task")
     ratio = ratios if reason is None else lambda *_: (no_ratio(reason), no_ratio(reason))
     energy_j, co2e_g = ratio(terms_a, terms_b, confidence)
+    if parts is not None and co2e_g.value is not None:
+        co2e_g = with_band(co2e_g, parts(a, k, tasks), parts(b, k, tasks))
     return Comparison(
         suite=a.suite,
         k=k,
@@ -144,7 +174,7 @@ def no_difference(reason: str) -> Difference:
 def ratios(a: Terms, b: Terms, confidence: float) -> tuple[Ratio, Ratio]:
     """The ratios of J and of g per accepted solution, both policies on the same tasks (`Terms.on`)."""
     reason = _reason(a, b, lambda terms: terms.cost_reason)
-    reason = reason or _reason(a, b, lambda terms: None if math.fsum(terms.accepted) > 0 else "none accepted")
+    reason = reason or _reason(a, b, lambda terms: None if math.fsum(terms.accepted) > 0 else Reason("none_accepted"))
     if reason:
         return no_ratio(reason), no_ratio(reason)
     return (
@@ -155,8 +185,8 @@ def ratios(a: Terms, b: Terms, confidence: float) -> tuple[Ratio, Ratio]:
 
 def _reason(a: Terms, b: Terms, of: Callable[[Terms], str | None]) -> str | None:
     """What is the matter with either, by its letter."""
-    found = [f"{name}: {reason}" for name, terms in (("a", a), ("b", b)) if (reason := of(terms))]
-    return "; ".join(found) or None
+    found = [Reason("of", name=name, reason=reason) for name, terms in (("a", a), ("b", b)) if (reason := of(terms))]
+    return Reason.several(found)
 
 
 def _ratio(
@@ -165,7 +195,7 @@ def _ratio(
     influences_a = None if costs_a is None else log_influences(costs_a, a.accepted)
     influences_b = None if costs_b is None else log_influences(costs_b, b.accepted)
     if costs_a is None or costs_b is None or influences_a is None or influences_b is None:
-        return no_ratio("the cost is not positive")
+        return no_ratio(Reason("not_positive"))
     value = math.fsum(costs_a) / math.fsum(a.accepted) / (math.fsum(costs_b) / math.fsum(b.accepted))
     return ratio_of(value, [x - y for x, y in zip(influences_a, influences_b, strict=True)], confidence)
 
@@ -176,10 +206,22 @@ def ratio_of(value: float, influences: Sequence[float], confidence: float) -> Ra
         return Ratio(value=value, interval=None, distinguishable=None, reason=few)
     interval = influence_interval(value, influences, confidence)
     if interval is None:
-        return Ratio(value=value, interval=None, distinguishable=None, reason="too wide to say anything")
+        return Ratio(value=value, interval=None, distinguishable=None, reason=Reason("too_wide"))
     low, high = interval
     apart = low > 1 + _ROUNDING or high < 1 - _ROUNDING
     return Ratio(value=value, interval=interval, distinguishable=apart, reason=None)
+
+
+def with_band(ratio: Ratio, a: Sequence[Term] | None, b: Sequence[Term] | None) -> Ratio:
+    """The ratio with its systematic band."""
+    if ratio.value is None or not a or not b:
+        return ratio
+    band = ratio_band(a, b)
+    robust = ratio.distinguishable
+    if robust and ratio.interval is not None:
+        low, high = ratio.interval
+        robust = low * band.p5 / ratio.value > 1 or high * band.p95 / ratio.value < 1
+    return replace(ratio, systematic=band, robust=robust)
 
 
 def difference(a: Terms, b: Terms, confidence: float) -> Difference:
@@ -194,7 +236,7 @@ def difference_of(differences: Sequence[float], confidence: float) -> Difference
         return Difference(value_pp=value_pp, interval_pp=None, distinguishable=None, reason=few)
     interval = difference_interval(differences, confidence)
     if interval is None:
-        return no_difference("no task in common")
+        return no_difference(Reason("no_common_task"))
     low, high = interval
     return Difference(
         value_pp=value_pp, interval_pp=(100 * low, 100 * high), distinguishable=low > 0 or high < 0, reason=None
@@ -202,7 +244,7 @@ def difference_of(differences: Sequence[float], confidence: float) -> Difference
 
 
 def too_few(tasks: int) -> str | None:
-    return f"too few tasks: {tasks}, an interval needs {MIN_TASKS}" if tasks < MIN_TASKS else None
+    return Reason("too_few_tasks", tasks=tasks, least=MIN_TASKS) if tasks < MIN_TASKS else None
 
 
 # What else differs.
@@ -215,34 +257,32 @@ def cautions(a: ConfigurationAccount, b: ConfigurationAccount) -> tuple[str, ...
         caution(a, b, part) for part in ("generation", "execution") for caution in (_machine_caution, _time_caution)
     ]
     found += [
-        f"a's energy of {part} is {one.method.value}, b's {other.method.value}"
+        Reason("different_method", part=part, a=one.method.value, b=other.method.value)
         for part in ("generation", "execution")
         if (one := a.provenance[f"energy_j.{part}"]).method is not (other := b.provenance[f"energy_j.{part}"]).method
     ]
-    found += [
-        f"{name} is a chain of attempts and counts as logged" for name, each in (("a", a), ("b", b)) if each.chain
-    ]
+    found += [Reason("counts_as_logged", name=name) for name, each in (("a", a), ("b", b)) if each.chain]
     return tuple(caution for caution in found if caution)
 
 
 def _hardware_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
     one, other = hardware(a), hardware(b)
     if one and other:
-        return None if one == other else f"different hardware: a on {', '.join(one)}; b on {', '.join(other)}"
+        return None if one == other else Reason("different_hardware", a=", ".join(one), b=", ".join(other))
     unknown = " and ".join(name for name, found in (("a", one), ("b", other)) if not found)
-    return f"the GPU of {unknown} is not recorded"
+    return Reason("hardware_unknown", which=unknown)
 
 
 def _batch_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
     one, other = covariate(a, "batch_size"), covariate(b, "batch_size")
     if one is None or other is None or math.isclose(one, other, rel_tol=_BATCH_TOLERANCE):
         return None
-    return f"different batch sizes: a {one:.4g}, b {other:.4g} on average"
+    return Reason("different_batches", a=f"{one:.4g}", b=f"{other:.4g}")
 
 
 def _grid_caution(a: ConfigurationAccount, b: ConfigurationAccount) -> str | None:
     one, other = (_grids(each.provenance["co2e_g.operational"].source) for each in (a, b))
-    return None if one == other else f"different grids or PUE: a {one}; b {other}"
+    return None if one == other else Reason("different_grids", a=one, b=other)
 
 
 def _grids(source: str) -> str:
@@ -253,14 +293,14 @@ def _grids(source: str) -> str:
 
 def _machine_caution(a: ConfigurationAccount, b: ConfigurationAccount, part: str) -> str | None:
     one, other = (_bare(each.provenance[f"co2e_g.embodied_{part}"].source) or "unknown" for each in (a, b))
-    return None if one == other else f"different machines behind the embodied carbon of {part}: a {one}; b {other}"
+    return None if one == other else Reason("different_machines", part=part, a=one, b=other)
 
 
 def _time_caution(a: ConfigurationAccount, b: ConfigurationAccount, part: str) -> str | None:
     one, other = (sorted(set(_TIME.findall(each.provenance[f"co2e_g.embodied_{part}"].source))) for each in (a, b))
     if one == other or not one or not other:
         return None
-    return f"embodied carbon of {part}: a by {' and '.join(one)}, b by {' and '.join(other)}"
+    return Reason("different_times", part=part, a=" and ".join(one), b=" and ".join(other))
 
 
 def _bare(source: str) -> str:
@@ -289,7 +329,14 @@ def describe(comparison: Comparison, a: str = "a", b: str = "b") -> str:
 
     `a` and `b` are the names to show, escaped by whoever shows them.
     """
-    return f"{_cost_in_words(comparison.co2e_g, a, b)}; {_pass_in_words(comparison.pass_probability, comparison.k)}"
+    cost = _cost_in_words(comparison.co2e_g, a, b) + _doubt_in_words(comparison.co2e_g)
+    return f"{cost}; {_pass_in_words(comparison.pass_probability, comparison.k)}"
+
+
+def _doubt_in_words(ratio: Ratio) -> str:
+    return (
+        "" if ratio.doubt is None else f", but not distinguishable once what is uncertain of {ratio.doubt} is counted"
+    )
 
 
 def _cost_in_words(ratio: Ratio, a: str, b: str) -> str:

@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Protocol
 
 from ..accounts import ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_cost, pass_probability
 from ..model import Configuration
+from ..reasons import Reason
 
 Step = tuple[Configuration, int]  # a configuration, and the attempts that it is allowed
 
@@ -79,11 +81,26 @@ class Terms:
         )
 
 
-def configuration_of(account: ConfigurationAccount) -> Configuration:
+class HasTasks(Protocol):
+    """What a policy needs of a configuration's account: of this run, or of what a baseline has kept of one."""
+
+    @property
+    def suite(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def settings(self) -> str: ...
+    @property
+    def chain(self) -> bool: ...
+    @property
+    def task_rows(self) -> Sequence[TaskRow]: ...
+
+
+def configuration_of(account: HasTasks) -> Configuration:
     return Configuration(model=account.model, settings=account.settings)
 
 
-def retrying(account: ConfigurationAccount, k: int) -> Terms:
+def retrying(account: HasTasks, k: int) -> Terms:
     """Attempts of one configuration until one is accepted, at most `k`.
 
     Attempts of a chain cannot be redrawn: it counts as logged, whatever `k`, and its step says how many attempts were
@@ -95,13 +112,13 @@ def retrying(account: ConfigurationAccount, k: int) -> Terms:
     made = max((row.attempts for row in rows), default=k) if account.chain else k
     nothing = Terms(suite=account.suite, steps=((configuration_of(account), made),))
     if not rows:
-        return replace(nothing, reason="no finished attempts")
+        return replace(nothing, reason=Reason("no_finished"))
     if account.chain:
         accepted = tuple(float(row.accepted) for row in rows)
         solved = tuple(min(number, 1.0) for number in accepted)
     else:
         if short := sum(row.attempts < k for row in rows):
-            return replace(nothing, reason=f"{k} attempts allowed, but {short} of {len(rows)} tasks have fewer")
+            return replace(nothing, reason=Reason("tasks_too_short", k=k, count=short, tasks=len(rows)))
         accepted = solved = tuple(float(pass_probability(row.attempts, row.accepted, k)) for row in rows)
     unknown = sum(row.co2e_g.attempt is None for row in rows)
     return replace(
@@ -111,7 +128,7 @@ def retrying(account: ConfigurationAccount, k: int) -> Terms:
         accepted=accepted,
         co2e_g=_costs(account.chain, k, [(row, row.co2e_g) for row in rows]),
         energy_j=_costs(account.chain, k, [(row, row.energy_j) for row in rows]),
-        cost_reason=f"energy missing in {unknown} of {len(rows)} tasks" if unknown else None,
+        cost_reason=Reason("tasks_without_energy", count=unknown, tasks=len(rows)) if unknown else None,
     )
 
 
@@ -152,7 +169,7 @@ def followed(first: Terms, second: Terms) -> Terms:
         accepted=solved,
         co2e_g=costs(first.co2e_g, second.co2e_g),
         energy_j=costs(first.energy_j, second.energy_j),
-        reason=first.reason or second.reason or (None if tasks else "no task in common"),
+        reason=first.reason or second.reason or (None if tasks else Reason("no_common_task")),
         cost_reason=first.cost_reason or second.cost_reason,
     )
 
@@ -221,7 +238,7 @@ def _partial(policies: Sequence[Terms]) -> dict[Configuration, str]:
     holders = Counter(task for own in tasks.values() for task in own)
     common = {task for task, count in holders.items() if 2 * count >= len(tasks)}
     return {
-        configuration: f"has {len(own & common)} of {len(common)} tasks that at least half of the configurations have"
+        configuration: Reason("broken_off", own=len(own & common), common=len(common))
         for configuration, own in tasks.items()
         if 2 * len(own & common) < len(common)
     }
@@ -229,7 +246,7 @@ def _partial(policies: Sequence[Terms]) -> dict[Configuration, str]:
 
 def _useless(terms: Terms) -> str | None:
     if not terms.tasks:
-        return "no task that all configurations have"
+        return Reason("no_task_of_all")
     if not math.fsum(terms.accepted) > 0:
-        return "none accepted"
-    return None if terms.co2e_g and math.fsum(terms.co2e_g) > 0 else "the cost is not positive"
+        return Reason("none_accepted")
+    return None if terms.co2e_g and math.fsum(terms.co2e_g) > 0 else Reason("not_positive")

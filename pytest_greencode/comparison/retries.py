@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, Interval, ratio_interval
 from .policy import Terms, retrying
 
 LIMIT = 2.0
-CHAIN = "the attempts of a chain cannot be redrawn"
+CHAIN = Reason("chain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def stopping(
     costs = None if others is None or unknown else [grams for grams in others if grams is not None]
     curve = _curve(ks, policies, costs, confidence)
     if unknown:
-        reason = f"the cost of solving it otherwise is missing for {unknown} of {len(policies[0].tasks)} tasks"
+        reason = Reason("otherwise_missing", count=unknown, tasks=len(policies[0].tasks))
         return Stopping(attempts=None, rule=rule, reason=reason, exhausted=False, curve=curve)
     if costs is None:
         attempts, rule = _by_margin(curve, limit)
@@ -98,7 +99,7 @@ def stopping(
     return Stopping(
         attempts=attempts or None,
         rule=rule,
-        reason=None if attempts else "solving a task otherwise costs less than trying",
+        reason=None if attempts else Reason("otherwise_cheaper"),
         exhausted=attempts == ks[-1],
         curve=curve,
     )
@@ -111,24 +112,24 @@ def _otherwise(tasks: Sequence[str], otherwise_g: Mapping[str, float] | float) -
 
 
 def _margin_rule(limit: float) -> str:
-    return f"the next attempts cost more than {limit:g} times R_1 per further task solved"
+    return Reason("beyond_margin", limit=f"{limit:g}")
 
 
 def _resolution_rule(others: Sequence[float | None]) -> str:
     known = [grams for grams in others if grams is not None] or [0.0]
     low, high = min(known), max(known)
     grams = f"{low:g} g" if low == high else f"{low:g} to {high:g} g"
-    return f"least grams per task resolved, with {grams} for a task that is not solved"
+    return Reason("least_resolved", grams=grams)
 
 
 def _reason(account: ConfigurationAccount, policies: Sequence[Terms]) -> str | None:
     if account.chain:
         return CHAIN
     if not policies:
-        return "no finished attempts"
+        return Reason("no_finished")
     if reason := policies[0].reason or policies[0].cost_reason:
         return reason
-    return None if account.accepted else "none accepted"
+    return None if account.accepted else Reason("none_accepted")
 
 
 def _curve(
@@ -176,13 +177,13 @@ def _by_margin(curve: Sequence[Step], limit: float) -> tuple[int, str]:
     first, suggested = curve[0].marginal_g, curve[0]
     for step in curve[1:]:
         if step.stuck:
-            return suggested.k, "more attempts solve no further task"
+            return suggested.k, Reason("solves_no_more")
         if first is None or step.marginal_g is None or step.marginal_g > limit * first:
             return suggested.k, _margin_rule(limit)
         suggested = step
     if suggested.pass_probability >= 1:
-        return suggested.k, "all tasks are solved by then"
-    return suggested.k, f"up to there a further task solved costs at most {limit:g} times R_1"
+        return suggested.k, Reason("all_solved")
+    return suggested.k, Reason("within_margin", limit=f"{limit:g}")
 
 
 def _by_resolution(curve: Sequence[Step], otherwise_g: float) -> int:

@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from ..accounts import MIN_TASKS, ConfigurationAccount, CostMeans
 from ..estimators import expected_attempts, pass_probability
+from ..reasons import Reason
 from ..statistics import CONFIDENCE, Interval, ratio_interval, student_t_quantile
 
-NONE_ACCEPTED = "none accepted"
-NOT_POSITIVE = "the cost is not positive"
+NONE_ACCEPTED = Reason("none_accepted")
+NOT_POSITIVE = Reason("not_positive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,9 @@ def policy_of(configuration: ConfigurationAccount) -> Policy | str:
     k = configuration.per_accepted.attempts
     smallest = min((row.attempts for row in configuration.task_rows), default=0)
     if k is None or not smallest:
-        return "no finished attempts"
+        return Reason("no_finished")
     if not configuration.chain and k > smallest:
-        return configuration.per_accepted.reason or f"{k} attempts allowed, but a task has {smallest}"
+        return configuration.per_accepted.reason or Reason("a_task_too_short", k=k, attempts=smallest)
     return Policy(k, configuration.chain)
 
 
@@ -99,7 +100,7 @@ def ratio_over_tasks(numerators: Sequence[float], denominators: Sequence[float])
 
 
 def too_few(tasks: int) -> str:
-    return f"too few tasks: {tasks}, an interval needs {MIN_TASKS}"
+    return Reason("too_few_tasks", tasks=tasks, least=MIN_TASKS)
 
 
 def per_accepted(costs: Costs | str) -> Figure:
@@ -130,7 +131,7 @@ def paired_ratio(new: Costs | str, old: Costs | str) -> Figure:
     for side in sides:
         cost, passed = math.fsum(task.cost for task in side), math.fsum(task.passed for task in side)
         if not passed > 0:
-            return unknown(NONE_ACCEPTED if shared else "no task in common")
+            return unknown(NONE_ACCEPTED if shared else Reason("no_common_task"))
         if not cost > 0:
             return unknown(NOT_POSITIVE)
         ratios.append(cost / passed)
@@ -141,7 +142,7 @@ def paired_ratio(new: Costs | str, old: Costs | str) -> Figure:
     squares = math.fsum((a - b) ** 2 for a, b in zip(*residuals, strict=True))
     half = student_t_quantile((1 + CONFIDENCE) / 2, m - 1) * math.sqrt(m / (m - 1) * squares)
     if half > 100:
-        return Figure(value=value, reason="the interval spans everything")
+        return Figure(value=value, reason=Reason("spans_everything"))
     return Figure(value=value, interval=(value * math.exp(-half), value * math.exp(half)))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..reasons import Reason
 from .economy import Economy
 from .expectation import Figure, unknown
 from .usage import DAYS_PER_MONTH, UsageLog, UsageRow
@@ -135,7 +136,7 @@ def forecast(demand: Demand, economy: Economy) -> Forecast:
         solutions, by = _solutions(demand.calls_per_month, demand.accepted_share, economy)
     else:
         month = per_accepted.times(demand.solutions_per_month or 0.0)
-        solutions, by = Figure(value=demand.solutions_per_month), "stated"
+        solutions, by = Figure(value=demand.solutions_per_month), Reason("by_statement")
     share = demand.accepted_share
     return Forecast(
         demand=demand,
@@ -144,17 +145,17 @@ def forecast(demand: Demand, economy: Economy) -> Forecast:
         year=month.times(MONTHS),
         solutions_per_month=solutions,
         solutions_by=by,
-        per_accepted_g=per_attempt.co2e_g.times(1 / share) if share else unknown("no share of accepted calls given"),
+        per_accepted_g=per_attempt.co2e_g.times(1 / share) if share else unknown(Reason("no_accepted_share")),
     )
 
 
 def _solutions(calls: float, share: float | None, economy: Economy) -> tuple[Figure, str]:
     if share is not None:
-        return Figure(value=calls * share), "share of accepted calls in use"
+        return Figure(value=calls * share), Reason("by_accepted_share")
     rate = economy.configuration.pass_at.get(1)
     if rate is None:
-        return unknown("neither a share of accepted calls nor pass@1 is known"), ""
-    return Figure(value=calls * rate), "pass@1 of the benchmark"
+        return unknown(Reason("no_rate")), ""
+    return Figure(value=calls * rate), Reason("by_pass_1")
 
 
 def forecasts(demands: Iterable[Demand], economies: Sequence[Economy]) -> tuple[list[Forecast], list[Demand]]:

@@ -1,8 +1,7 @@
 """The history of key figures: an append-only file, one JSON line for each configuration of each run.
 
-A line says what a run found, with its interval, so that a later run can be set beside the last one without its ledger.
-Two runs are not paired here: a change counts as one only where their intervals do not overlap, which asks for more than
-a paired comparison would. To judge a merge, compare ledgers. Pure but for the file.
+A line says what a run found, with its intervals, so that a later run can be set beside the last one without its ledger
+(`trend`). A merge is judged by the gate, which pairs tasks. Pure but for the file.
 """
 
 from __future__ import annotations
@@ -11,25 +10,31 @@ import hashlib
 import json
 import math
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..comparison.fronts import energy_interval, pass_interval
+from ..comparison.policy import retrying
 from ..errors import FileFormatError
 from ..model import Factors
 from ..statistics import Interval
 from .economy import Economy
-from .expectation import Direction
 
 SCHEMA = 1
+
+_LATER = frozenset({"factors", "pass_interval", "energy_j_per_accepted", "energy_interval", "money_interval"})
+_NUMBERS = ("pass_at_k", "co2e_g_per_accepted", "energy_j_per_accepted", "money_per_accepted", "waste_share")
+_INTERVALS = ("interval", "pass_interval", "energy_interval", "money_interval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFigures:
     """One configuration in one run, at k = `attempts`. `at` is ISO 8601, `revision` the code's; None is not known.
 
-    `factors`: `factors_digest` of the grids, PUE and machines that it was accounted with.
+    `interval` is that of the grams. `factors`: `factors_digest` of the grids, PUE and machines that it was accounted
+    with. What has a default is not in lines of earlier versions.
     """
 
     at: str
@@ -47,6 +52,10 @@ class KeyFigures:
     waste_share: float | None
     reason: str | None
     factors: str | None = None
+    pass_interval: Interval | None = None
+    energy_j_per_accepted: float | None = None
+    energy_interval: Interval | None = None
+    money_interval: Interval | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int | None, int, str | None]:
@@ -60,16 +69,6 @@ class History:
 
     lines: tuple[KeyFigures, ...]
     broken: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A run beside the last one of the same series. `ratio`: grams now / then."""
-
-    then: KeyFigures
-    now: KeyFigures
-    ratio: float | None
-    direction: Direction
 
 
 def factors_digest(factors: Factors) -> str:
@@ -95,6 +94,7 @@ def key_figures(
     for economy in economies:
         configuration = economy.configuration
         k = configuration.per_accepted.attempts
+        terms = None if k is None else retrying(configuration, k)
         found.append(
             KeyFigures(
                 at=at,
@@ -112,6 +112,10 @@ def key_figures(
                 waste_share=configuration.waste_share,
                 reason=economy.co2e_g.reason,
                 factors=factors,
+                pass_interval=None if terms is None else pass_interval(terms),
+                energy_j_per_accepted=configuration.per_accepted.energy_j,
+                energy_interval=None if terms is None else energy_interval(terms),
+                money_interval=economy.money.per_accepted.interval,
             )
         )
     return found
@@ -157,9 +161,8 @@ def read_history(path: Path) -> History:
 
 
 def _key_figures(record: Mapping[str, Any]) -> KeyFigures:
-    # Lines of an earlier version do not say by what factors.
-    values = {name: record[name] for name in KeyFigures.__dataclass_fields__ if name != "factors"}
-    values["factors"] = record.get("factors")
+    fields = KeyFigures.__dataclass_fields__
+    values: dict[str, Any] = {name: record.get(name) if name in _LATER else record[name] for name in fields}
     for name in ("at", "suite", "model", "settings", "currency"):
         if not isinstance(values[name], str):
             raise TypeError(name)
@@ -168,11 +171,12 @@ def _key_figures(record: Mapping[str, Any]) -> KeyFigures:
             raise TypeError(name)
     if type(values["tasks"]) is not int or type(values["attempts"]) not in (int, type(None)):
         raise TypeError("tasks")
-    for name in ("pass_at_k", "co2e_g_per_accepted", "money_per_accepted", "waste_share"):
+    for name in _NUMBERS:
         values[name] = None if values[name] is None else _number(values[name])
-    if values["interval"] is not None:
-        low, high = map(_number, values["interval"])
-        values["interval"] = (low, high)
+    for name in _INTERVALS:
+        if values[name] is not None:
+            low, high = map(_number, values[name])
+            values[name] = (low, high)
     return KeyFigures(**values)
 
 
@@ -180,22 +184,3 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise TypeError(value)
     return float(value)
-
-
-def changes(history: History, figures: Sequence[KeyFigures]) -> list[Change]:
-    """Each of a run's key figures beside the last of its series; those without a forerunner are left out."""
-    last = {line.key: line for line in history.lines}
-    return [_change(last[now.key], now) for now in figures if now.key in last]
-
-
-def _change(then: KeyFigures, now: KeyFigures) -> Change:
-    before, after = then.co2e_g_per_accepted, now.co2e_g_per_accepted
-    ratio = after / before if before and after is not None else None
-    direction = Direction.UNKNOWN
-    if then.interval is not None and now.interval is not None:
-        direction = Direction.UNCERTAIN
-        if now.interval[0] > then.interval[1]:
-            direction = Direction.MORE
-        elif now.interval[1] < then.interval[0]:
-            direction = Direction.LESS
-    return Change(then=then, now=now, ratio=ratio, direction=direction)

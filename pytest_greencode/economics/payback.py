@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..model import Factors
+from ..reasons import Reason
 from .expectation import Direction, Figure, direction, unknown
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .economy import Economy
 
 
-NOTHING_GIVEN = "no one-off cost given"
+NOTHING_GIVEN = Reason("no_one_off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +42,20 @@ def one_off(
         grams: Figure
         paid: Figure
         if item.co2e_g is None and item.energy_kwh is None:
-            grams = unknown(f"one_off.{name}: neither energy_kwh nor co2e_g given")
+            grams = unknown(Reason("item_without_cost", name=name))
         else:
             grams = Figure(value=(item.co2e_g or 0.0) + (item.energy_kwh or 0.0) * factors.generation.g_per_kwh)
         if item.energy_kwh and price is None:
-            paid = unknown("money.electricity_per_kwh not given")
+            paid = unknown(Reason("not_given", name="money.electricity_per_kwh"))
         elif item.money is None and item.energy_kwh is None:
-            paid = unknown(f"one_off.{name}.money not given")
+            paid = unknown(Reason("not_given", name=f"one_off.{name}.money"))
         else:
             paid = Figure(value=(item.money or 0.0) + (item.energy_kwh or 0.0) * (price or 0.0))
         items.append((name, grams, paid))
     if "benchmarking" not in assumptions.one_off and (run_g is not None or run_money is not None):
-        items.append(("this run", run_g or unknown("not known"), run_money or unknown("not known")))
+        items.append(
+            (Reason("this_run"), run_g or unknown(Reason("not_known")), run_money or unknown(Reason("not_known")))
+        )
     return OneOffCost(
         items=tuple(items),
         co2e_g=_sum_of([(name, grams) for name, grams, _ in items]),
@@ -66,7 +69,7 @@ def run_cost(economies: Sequence[Economy]) -> tuple[Figure, Figure]:
     for economy in economies:
         configuration = economy.configuration
         total = configuration.co2e_g.total
-        reason = configuration.pool.reason or "what the harness or the hardware emitted is not known"
+        reason = configuration.pool.reason or Reason("harness_unknown")
         grams.append((configuration.model, Figure(value=total) if total is not None else unknown(reason)))
         costs = economy.money.costs
         if isinstance(costs, str):
@@ -83,7 +86,7 @@ def _sum_of(items: Sequence[tuple[str, Figure]]) -> Figure:
     known = [figure.value for _, figure in items if figure.value is not None]
     if len(known) < len(items):
         name, figure = next((name, figure) for name, figure in items if figure.value is None)
-        return unknown(f"{name}: {figure.reason}")
+        return unknown(Reason("of", name=name, reason=figure.reason or Reason("not_known")))
     return Figure(value=math.fsum(known))
 
 
@@ -101,12 +104,13 @@ Span = tuple[float | None, float | None]  # None is never
 class Payback:
     """N* = one-off cost / (R_old - R_new), in accepted solutions, and in months at so many of them a month.
 
-    The ends of the spans belong to those of the saving: the best case first, None for never. `reason` says why
-    something is not known.
+    `saved` is the divisor, below 0 where the new one costs more. The ends of the spans belong to those of the saving:
+    the best case first, None for never. `reason` says why something is not known.
     """
 
     kind: PaybackKind
     one_off: Figure
+    saved: Figure
     solutions: float | None = None
     solutions_span: Span | None = None
     months: float | None = None
@@ -124,14 +128,18 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
     """
     for needed in (one_off, old, ratio):
         if needed.value is None:
-            return Payback(kind=PaybackKind.UNKNOWN, one_off=one_off, reason=needed.reason)
+            saved = Figure(reason=needed.reason)
+            return Payback(kind=PaybackKind.UNKNOWN, one_off=one_off, saved=saved, reason=needed.reason)
     assert one_off.value is not None
     assert old.value is not None
     assert ratio.value is not None
     cost, each = one_off.value, old.value
 
+    def saving(share: float) -> float:
+        return each * (1 - share)
+
     def solutions(share: float) -> float | None:
-        saved = each * (1 - share)
+        saved = saving(share)
         return _finite(cost / saved) if saved > 0 else None
 
     def months(count: float | None) -> float | None:
@@ -146,11 +154,13 @@ def payback(one_off: Figure, old: Figure, ratio: Figure, per_month: Figure) -> P
     }
     kind = kinds[direction(ratio)] if each > 0 else PaybackKind.NEVER
     span = None if ratio.interval is None else (solutions(ratio.interval[0]), solutions(ratio.interval[1]))
-    no_months = "no solution in a month" if per_month.value == 0 else per_month.reason if not per_month.value else None
+    ends = None if ratio.interval is None else (saving(ratio.interval[1]), saving(ratio.interval[0]))
+    no_months = Reason("no_solutions") if per_month.value == 0 else per_month.reason if not per_month.value else None
     in_months = span is not None and bool(per_month.value)
     return Payback(
         kind=kind,
         one_off=one_off,
+        saved=Figure(value=saving(ratio.value), interval=ends, reason=ratio.reason),
         solutions=estimate,
         solutions_span=span,
         months=months(estimate),
@@ -179,7 +189,8 @@ class Claim:
     """ "X % less CO2e per accepted solution at equal quality", or why that may not be said.
 
     `saved`: 1 - R_new / R_old, a share, below 0 where the new one emits more. `quality`: difference of pass@k, new -
-    old, a share. `margin`: the loss of pass@k that still counts as equal, where the user gave one.
+    old, a share. `margin`: the loss of pass@k that still counts as equal, where the user gave one. `doubt`: what is
+    uncertain, and would undo LESS or MORE if it were counted.
     """
 
     kind: ClaimKind
@@ -187,9 +198,10 @@ class Claim:
     quality: Figure
     margin: float | None
     reason: str | None = None
+    doubt: str | None = None
 
 
-def claim(ratio: Figure, quality: Figure, margin: float | None = None) -> Claim:
+def claim(ratio: Figure, quality: Figure, margin: float | None = None, *, doubt: str | None = None) -> Claim:
     """`ratio`: R_new / R_old and its paired interval; `quality`: pass@k new - old and its paired interval.
 
     Nothing is claimed where the quality is distinguishably worse, or not compared. With a margin, the quality counts as
@@ -200,14 +212,15 @@ def claim(ratio: Figure, quality: Figure, margin: float | None = None) -> Claim:
         ends = None if ratio.interval is None else (1 - ratio.interval[1], 1 - ratio.interval[0])
         saved = Figure(value=1 - ratio.value, interval=ends, reason=ratio.reason)
     kind, reason = _claim_kind(ratio, quality, margin)
-    return Claim(kind=kind, saved=saved, quality=quality, margin=margin, reason=reason)
+    doubt = doubt if kind in (ClaimKind.LESS, ClaimKind.MORE) else None
+    return Claim(kind=kind, saved=saved, quality=quality, margin=margin, reason=reason, doubt=doubt)
 
 
 def _claim_kind(ratio: Figure, quality: Figure, margin: float | None) -> tuple[ClaimKind, str | None]:
     if ratio.value is None or ratio.interval is None:
-        return ClaimKind.UNKNOWN, ratio.reason or "no interval of the ratio"
+        return ClaimKind.UNKNOWN, ratio.reason or Reason("no_ratio_interval")
     if quality.interval is None:
-        return ClaimKind.UNKNOWN, quality.reason or "the quality was not compared"
+        return ClaimKind.UNKNOWN, quality.reason or Reason("quality_not_compared")
     if quality.interval[1] < 0:
         return ClaimKind.WORSE_QUALITY, None
     if margin is not None and quality.interval[0] < -margin:

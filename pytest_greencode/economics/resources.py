@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from ..accounts import ConfigurationAccount, CostMeans
 from ..model import J_PER_KWH, AttemptRecord, Factors, Verdict
 from ..pricing import Pricing, device_seconds
+from ..reasons import Reason
 
 S_PER_H = 3600.0
 
@@ -52,8 +53,11 @@ class Use:
     def why_missing(self, resources: Iterable[str]) -> str | None:
         """Which of the resources are not known, and of how many attempts; None where all are known."""
         counts = [(name, self.missing.get(name, 0)) for name in resources]
-        listed = [f"{name} not recorded for {count} of {self.attempts} attempts" for name, count in counts if count]
-        return "; ".join(listed) or None
+        return Reason.several(
+            Reason("resource_missing", resource=name, count=count, attempts=self.attempts)
+            for name, count in counts
+            if count
+        )
 
 
 Key = tuple[str, str, str]  # suite, model, settings

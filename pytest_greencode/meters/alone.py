@@ -61,10 +61,11 @@ class Alone:
         self._write(self._as_measured(self._measurements))
 
     def _as_measured(self, measurements: dict[str, Measurement]) -> dict[str, Measured]:
-        return {key: _as_measured(each, self._seen[key]) for key, each in measurements.items()}
+        return {key: as_measured(each, self._seen[key]) for key, each in measurements.items()}
 
 
-def _as_measured(measurement: Measurement, seen: Seen) -> Measured:
+def as_measured(measurement: Measurement, seen: Seen) -> Measured:
+    """As the ledger keeps it."""
     low_j, high_j = measurement.interval or (None, None)
     instructions, flops = seen.operations or (None, None)
     return Measured(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +45,8 @@ class Metering:
     there.
 
     Of several processes of one session one reads the machine. The others are told its `kind` as their choice, and only
-    note their own CPU time (`reads_machine` False). `exclusive`: there must be counters.
+    note their own CPU time (`reads_machine` False). `exclusive`: there must be counters. `own_cpu_s`: what this process
+    has used for itself, where that is not all its CPU time; it is then noted with every choice.
 
     `estimated` is the meter that prices CPU time by itself; None where windows of counters do, and for "none".
     `notice`: what the user should know of the choice made.
@@ -58,8 +60,10 @@ class Metering:
         reserved_cores: int,
         reads_machine: bool = True,
         exclusive: bool = False,
+        own_cpu_s: Callable[[], float] | None = None,
     ) -> None:
         self._choice, self._idle_s, self._reads_machine = choice, idle_s, reads_machine
+        self._own_cpu_s = own_cpu_s
         self._reserved_share = min(1.0, reserved_cores / (os.cpu_count() or 1))
         self.notice: str | None = None
         self._counters = self._opened(choice, needed=exclusive)
@@ -81,6 +85,11 @@ class Metering:
         return self._counters
 
     @property
+    def sampler(self) -> Sampler | None:
+        """What hands out windows, while it does."""
+        return self._sampler
+
+    @property
     def baseline(self) -> Baseline | None:
         """The idle machine as far as it is known by now."""
         if self._after is None or self._before is None:
@@ -95,10 +104,11 @@ class Metering:
 
     def start(self, write: Write) -> None:
         """Measure the idle machine, then begin to hand out windows. To be called before anything else is started."""
-        if self._choice == "none":
+        if self._choice == "none" and self._own_cpu_s is None:
             return
-        if not self._reads_machine:
-            self._sampler = Sampler(write, None)
+        own_cpu_s = self._own_cpu_s or time.process_time
+        if self._choice == "none" or not self._reads_machine:
+            self._sampler = Sampler(write, None, own_cpu_s=own_cpu_s)
             return
         counters = self._counters
         if counters is not None:
@@ -118,6 +128,7 @@ class Metering:
                 reserved_share=self._reserved_share,
                 meter=self._name() if counters is not None else None,
             ),
+            own_cpu_s=own_cpu_s,
         )
 
     def stop(self, *, measure_idle: bool = True) -> tuple[float, float] | None:

@@ -39,7 +39,8 @@ class Sampler:
     """A thread that hands a window, and this process's own CPU time in it, to `write` about once a second.
 
     The windows of a sampler follow each other without a gap. `machine` None: another process reads the machine, only
-    the own CPU time is noted. `write` may raise; it is asked again with the next window.
+    the own CPU time is noted. `write` may raise; it is asked again with the next window. `own_cpu_s`: what is noted as
+    this process's own, in place of all its CPU time.
     """
 
     def __init__(
@@ -48,13 +49,17 @@ class Sampler:
         machine: Machine | None,
         *,
         window_s: float = WINDOW_S,
+        own_cpu_s: Callable[[], float] = time.process_time,
     ) -> None:
-        self._write, self._machine, self._window_s = write, machine, window_s
+        self._write, self._machine, self._window_s, self._own_cpu_s = write, machine, window_s, own_cpu_s
         self._stop = threading.Event()
         self._kept: tuple[list[Window], list[Overhead]] = ([], [])
         self.started_at = time.time()
         self._last = self._read(self.started_at)
         self._thread = threading.Thread(target=self._run, name="greencode-sampler", daemon=True)
+        # Odd while the thread works: as long as it is even and the same, the thread has used no CPU time.
+        self.turns = 0
+        self._cpu_s = 0.0
         self._thread.start()
 
     def stop(self) -> None:
@@ -63,11 +68,29 @@ class Sampler:
         self._thread.join()
         self._sample()
 
+    def cpu_s(self) -> float:
+        """CPU seconds that the thread itself has used."""
+        identity = self._thread.ident
+        if identity is not None and self._thread.is_alive():
+            with contextlib.suppress(OSError, RuntimeError):
+                self._cpu_s = time.clock_gettime(time.pthread_getcpuclockid(identity))
+        return self._cpu_s
+
     def _run(self) -> None:
         while not self._stop.wait(self._window_s):
+            self.turns += 1
             # Whoever runs attempts meets the same ledger, and says so.
             with contextlib.suppress(GreencodeError):
                 self._sample()
+            self.turns += 1
+
+    def edge(self) -> Edge:
+        """A reading of the machine now, for a window of one's own."""
+        return self._read(time.time())
+
+    def window(self, before: Edge, after: Edge) -> Window | None:
+        """What the machine did between two edges; None where another process reads it."""
+        return None if self._machine is None else self._window(self._machine, before, after)
 
     def _sample(self) -> None:
         before, after = self._last, self._read(time.time())
@@ -86,19 +109,19 @@ class Sampler:
         self._write(windows, overheads)
         self._kept = ([], [])
 
-    def _read(self, at: float) -> _Edge:
+    def _read(self, at: float) -> Edge:
         machine = self._machine
         counters = machine.counters if machine is not None else None
-        return _Edge(
+        return Edge(
             at=at,
-            own_cpu_s=time.process_time(),
+            own_cpu_s=self._own_cpu_s(),
             busy_cpu_s=machine.busy_cpu_s() if machine is not None else None,
             reading=counters.read() if counters is not None else None,
             clock_s=time.monotonic(),
         )
 
     @staticmethod
-    def _window(machine: Machine, before: _Edge, after: _Edge) -> Window:
+    def _window(machine: Machine, before: Edge, after: Edge) -> Window:
         window = Window(
             started_at=before.at,
             finished_at=after.at,
@@ -125,7 +148,9 @@ class Sampler:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Edge:
+class Edge:
+    """One reading of everything, at a moment in seconds since the epoch and by a clock that nobody sets."""
+
     at: float
     clock_s: float
     own_cpu_s: float

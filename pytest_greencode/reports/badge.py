@@ -11,10 +11,12 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape as escape_xml
 
 from ..accounts import Account, ConfigurationAccount
+from .project import project_badge
 from .terminal import suite_tables
 from .text import columns, escape, mass_unit, shorten, significant
 
 LABEL = "CO2e / accepted"
+TESTS_LABEL = "energy / passing test"
 _KNOWN, _UNKNOWN = ("blue", "#007ec6"), ("lightgrey", "#6e6e6e")  # shields.io's name, and its like in the picture
 _COLUMN_PX = 6.6  # about the width of a digit in Verdana of 11 px; the text is stretched to fit
 _PADDING_PX = 6
@@ -25,15 +27,16 @@ class _Badge(NamedTuple):
     message: str
     title: str
     known: bool
+    label: str = LABEL
 
 
 def render_badge(account: Account, _run_facts: Mapping[str, object] | None = None) -> str:
     """SVG, 20 pixels high: the label and "4.23 mg [4.14, 4.32]"; the title says of which model, suite and protocol."""
     badge = _badge(account)
-    left, right = (round(columns(text) * _COLUMN_PX) + 2 * _PADDING_PX for text in (LABEL, badge.message))
+    left, right = (round(columns(text) * _COLUMN_PX) + 2 * _PADDING_PX for text in (badge.label, badge.message))
     fill = (_KNOWN if badge.known else _UNKNOWN)[1]
-    title = escape_xml(f"{LABEL}: {badge.message} ({badge.title})", {'"': "&quot;"})
-    texts = (_text(LABEL, left / 2, left), _text(badge.message, left + right / 2, right))
+    title = escape_xml(f"{badge.label}: {badge.message} ({badge.title})", {'"': "&quot;"})
+    texts = (_text(badge.label, left / 2, left), _text(badge.message, left + right / 2, right))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" aria-label="{title}">'
         f"<title>{title}</title>"
@@ -48,7 +51,7 @@ def render_badge_json(account: Account, _run_facts: Mapping[str, object] | None 
     """What https://shields.io/badges/endpoint-badge reads, its schema version 1."""
     badge = _badge(account)
     color = (_KNOWN if badge.known else _UNKNOWN)[0]
-    return json.dumps({"schemaVersion": 1, "label": LABEL, "message": badge.message, "color": color}) + "\n"
+    return json.dumps({"schemaVersion": 1, "label": badge.label, "message": badge.message, "color": color}) + "\n"
 
 
 def _text(text: str, middle: float, width: int) -> str:
@@ -59,7 +62,9 @@ def _text(text: str, middle: float, width: int) -> str:
 
 
 def _badge(account: Account) -> _Badge:
-    """Of the first suite's best configuration; how many it was the best of stands in the title."""
+    """Of the first suite's best configuration; how many it was the best of stands in the title. Else of the tests."""
+    if not account.configurations and account.project is not None:
+        return _Badge(*project_badge(account.project), label=TESTS_LABEL)
     table = next(suite_tables(account), None)
     if table is None or not table.rows:
         return _Badge("unknown", "no attempt has finished", known=False)

@@ -9,13 +9,13 @@ and letters say the same as the colours.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from ..statistics import Interval
-from .text import columns, shorten
+from .text import columns, shorten, significant
 from .texts import TEXTS, Bilingual
 
 FULL, WIDE, HALF, NARROW = 1050, 720, 505, 340  # of the page's column, most of it, half of it, a phone
@@ -139,10 +139,73 @@ class Lanes:
     x_title: Bilingual
 
 
-Chart = Scatter | Lines | Stacks | Forest | Lanes
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakEven:
+    """What a change has saved in all, less its one-off cost: x * saved - one_off, for x up to `until`.
+
+    `saved` is per unit of x, with its interval; `at` is where nothing is left to pay back, None for never.
+    """
+
+    one_off: float
+    saved: float
+    saved_interval: Interval | None
+    until: float
+    at: float | None
+    x_title: Bilingual
+    y_title: Bilingual
+
+    def reach(self) -> Interval:
+        """Of the y axis: the estimate's whole line, and the interval's as far as they leave it room."""
+        end = self.until * self.saved - self.one_off
+        ends = [self.until * each - self.one_off for each in self.saved_interval or ()]
+        low, high = min(-self.one_off, end), max(0.35 * self.one_off, end)
+        span = high - low
+        return max(min([low, *ends]), low - span) - 0.06 * span, min(max([high, *ends]), high + span) + 0.06 * span
+
+    def line(self, saved: float) -> list[tuple[float, float]]:
+        """(x, y) of the line with so much saved, as far as it is within reach."""
+        low, high = self.reach()
+        end = self.until
+        for limit in (low, high):
+            if saved and 0 < (x := (limit + self.one_off) / saved) < end:
+                end = x
+        return [(0.0, -self.one_off), (end, end * saved - self.one_off)]
+
+    def band(self) -> list[tuple[float, float]]:
+        """The corners between the interval's two lines."""
+        if self.saved_interval is None:
+            return []
+        low, high = self.reach()
+        lower, upper = (self.line(each) for each in self.saved_interval)
+        # The estimate's line is within reach: the better one can leave it at the top only, the worse at the bottom.
+        above = [(self.until, high)] if upper[-1][0] < self.until else []
+        below = [(self.until, low)] if lower[-1][0] < self.until else []
+        return [*upper, *above, *below, *reversed(lower)]
 
 
-def svg(chart: Chart, width: int, labelled_by: str) -> Markup:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One run of a trend; `step` says how large the step to it was, empty where there was none."""
+
+    label: str
+    value: float | None
+    interval: Interval | None
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """A figure over runs, which stand at equal distances in their order. Its axis need not begin at 0."""
+
+    mark: Mark
+    moments: tuple[Moment, ...]
+    y_title: Bilingual
+
+
+Chart = Scatter | Lines | Stacks | Forest | Lanes | BreakEven
+
+
+def svg(chart: Chart | Trend, width: int, labelled_by: str) -> Markup:
     """The picture, `width` units wide; `labelled_by` is the id of what describes it."""
     if isinstance(chart, Scatter):
         height, parts = _scatter(chart, width)
@@ -152,6 +215,10 @@ def svg(chart: Chart, width: int, labelled_by: str) -> Markup:
         height, parts = _stacks(chart, width)
     elif isinstance(chart, Forest):
         height, parts = _forest(chart, width)
+    elif isinstance(chart, BreakEven):
+        height, parts = _break_even(chart, width)
+    elif isinstance(chart, Trend):
+        height, parts = _trend(chart, width)
     else:
         height, parts = _lanes(chart, width)
     return _picture(width, height, parts, f'role="img" aria-labelledby="{escape(labelled_by)}"')
@@ -336,7 +403,7 @@ def _x_axis(axis: _Axis, top: float, bottom: float, title: Bilingual, ticks: Seq
     return "".join(parts)
 
 
-def _y_axis(axis: _Axis, left: float, right: float, title: Bilingual) -> str:
+def _y_axis(axis: _Axis, left: float, right: float, title: Bilingual, above: float = 12) -> str:
     """Ticks, and the title above the axis, where it can be read without turning one's head."""
     parts = []
     for tick in axis.ticks(6):
@@ -345,7 +412,7 @@ def _y_axis(axis: _Axis, left: float, right: float, title: Bilingual) -> str:
         parts.append(_text(left - 8, y + 4, _tick(tick), "end", "tick"))
     if axis.log:
         title = Bilingual(*(f"{text} ({TEXTS['log_scale']._asdict()[key]})" for key, text in title._asdict().items()))
-    parts.append(_text(0, axis.end - 12, title, "start", "title"))
+    parts.append(_text(0, axis.end - above, title, "start", "title"))
     return "".join(parts)
 
 
@@ -365,12 +432,18 @@ def _cost_domain(values: Sequence[float], intervals: Iterable[Interval | None]) 
 # -- charts ---------------------------------------------------------------------------------------------------------
 
 
-def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
-    left, right, top = 40, width - 14, 34
-    bottom = top + (300 if width > NARROW else 240)
+def scatter_domain(chart: Scatter) -> tuple[float, float, bool]:
+    """(low, high, logarithmic) of the x axis."""
     low, high, log = _cost_domain([p.x for p in chart.points], [p.x_interval for p in chart.points])
     if log:  # domain_of looks at the values' own spread
         low, high = min(low, *(p.x / 1.3 for p in chart.points)), max(high, *(p.x * 1.3 for p in chart.points))
+    return low, high, log
+
+
+def _scatter(chart: Scatter, width: int) -> tuple[float, list[str]]:
+    left, right, top = 40, width - 14, 34
+    bottom = top + (300 if width > NARROW else 240)
+    low, high, log = scatter_domain(chart)
     x, y = _Axis(low, high, left, right, log=log), _Axis(0, 100, bottom, top)
     parts = [_y_axis(y, left, right, chart.y_title), _x_axis(x, top, bottom, chart.x_title)]
     if chart.front:
@@ -458,6 +531,77 @@ def _lines(chart: Lines, width: int) -> tuple[float, list[str]]:
         _text(end + 9, height + 4, name, css="name") for height, (_, end, name) in zip(heights, ends, strict=True)
     ]
     return bottom + 42, parts
+
+
+def _break_even(chart: BreakEven, width: int) -> tuple[float, list[str]]:
+    left, right, top = 52, width - 18, 34
+    bottom = top + 200
+    low, high = chart.reach()
+    x, y = _Axis(0.0, chart.until, left, right), _Axis(low, high, bottom, top)
+    parts = [_y_axis(y, left, right, chart.y_title), _x_axis(x, bottom, bottom, chart.x_title)]
+
+    def path(corners: Iterable[tuple[float, float]]) -> str:
+        return "L".join(f"{_n(x.at(a))} {_n(y.at(b))}" for a, b in corners)
+
+    if band := chart.band():
+        parts.append(f'<path d="M{path(band)}Z" class="band s0"/>')
+    zero = _n(y.at(0.0))
+    parts.append(f'<line x1="{left}" x2="{_n(right)}" y1="{zero}" y2="{zero}" class="one"/>')
+    parts.append(f'<path d="M{path(chart.line(chart.saved))}" class="line s0"/>')
+    if chart.at is not None:
+        parts.append(shape(Mark(index=0, letter="", name=""), x.at(chart.at), y.at(0.0), 5))
+        parts.append(_text(x.at(chart.at) + 8, y.at(0.0) + 17, significant(chart.at), css="name"))
+    return bottom + 42, parts
+
+
+def _trend(chart: Trend, width: int) -> tuple[float, list[str]]:
+    left, right, top = 56, width - 16, 50
+    bottom = top + 170
+    known = [(place, each, each.value) for place, each in enumerate(chart.moments) if each.value is not None]
+    low, high = _room([value for _, _, value in known], [each.interval for _, each, _ in known])
+    x, y = _Axis(0.0, max(len(chart.moments) - 1.0, 0.0), left + 12, right - 12), _Axis(low, high, bottom, top)
+    parts = [_y_axis(y, left, right, chart.y_title, above=32)]
+    parts.append(f'<line x1="{left}" x2="{_n(right)}" y1="{_n(bottom)}" y2="{_n(bottom)}" class="axis"/>')
+    ends = [(chart.moments[0].label, left, "start"), (chart.moments[-1].label, right, "end")]
+    parts += [_text(at, bottom + 17, label, anchor, "tick") for label, at, anchor in ends[: len(chart.moments)]]
+    parts += _steps(chart, x, top, bottom)
+    for place, each, _ in known:
+        if each.interval is not None:
+            upper, lower = (y.at(end) for end in reversed(each.interval))
+            parts.append(f'<path d="M{_n(x.at(place))} {_n(lower)}V{_n(upper)}" class="range {chart.mark.css}"/>')
+    path = "L".join(f"{_n(x.at(place))} {_n(y.at(value))}" for place, _, value in known)
+    if len(known) > 1:
+        parts.append(f'<path d="M{path}" class="line {chart.mark.css}"/>')
+    radius = 4.5 if len(known) <= 40 else 2.5
+    parts += [shape(chart.mark, x.at(place), y.at(value), radius) for place, _, value in known]
+    return bottom + 26, parts
+
+
+def _room(values: Sequence[float], intervals: Iterable[Interval | None]) -> tuple[float, float]:
+    """A domain of all values, and of intervals as far as they leave these some of it."""
+    known = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(known), max(known)
+    reach = max(high - low, 0.25 * max(abs(low), abs(high))) or 1.0
+    ends = [end for interval in intervals if interval for end in interval if math.isfinite(end)]
+    low, high = min([low, *(max(end, low - reach) for end in ends)]), max([high, *(min(e, high + reach) for e in ends)])
+    # Less than a twentieth of the value is no trend to fill a picture with.
+    pad = max(0.08 * (high - low), (0.05 * max(abs(low), abs(high)) - (high - low)) / 2) or 1.0
+    return low - pad, high + pad
+
+
+def _steps(chart: Trend, x: _Axis, top: float, bottom: float) -> Iterator[str]:
+    """A line before each run to which there was a step, with its size where that finds room."""
+    free = 0.0
+    for place, each in enumerate(chart.moments):
+        if not each.step:
+            continue
+        at = x.at(place - 0.5)
+        yield f'<line x1="{_n(at)}" x2="{_n(at)}" y1="{_n(top - 6)}" y2="{_n(bottom)}" class="step"/>'
+        half = _width_of(each.step) / 2
+        middle = min(max(at, x.start + half), x.end - half)
+        if middle - half >= free:
+            free = middle + half + 6
+            yield _text(middle, top - 12, each.step, "middle", "name")
 
 
 def _apart(heights: Sequence[float], top: float, bottom: float, gap: float = 13.0) -> list[float]:

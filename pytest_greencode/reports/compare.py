@@ -14,13 +14,15 @@ from ..economics.resources import key_of
 from ..findings import Findings, SuiteFindings
 from ..model import Configuration
 from ..statistics import Interval
-from .economics import assumption_lines, economics_lines, forecast_lines, one_off_lines
+from .economics import assumption_lines, by_suite, economics_lines, forecast_lines, one_off_lines
 from .names import distinct, labels
 from .sentences import claim_sentence, payback_sentence
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, significant, wrap
 
 _MOST = 5
+# A narrower band is what is left of factors that both share.
+_SHOWN_BAND = 1.01
 
 Names = Callable[[Configuration], str]
 _Notes = Iterator[tuple[str, str]]
@@ -72,14 +74,12 @@ def outlook_lines(findings: Findings, *, width: int = 80) -> list[str]:
 
 def _by_use(findings: Findings) -> _Notes:
     """Embodied carbon by time, as in the headline, and by use."""
-    accounts = [each.configuration for each in findings.economies]
-    suites = list(dict.fromkeys(each.suite for each in accounts))
-    names = {suite: labels([each for each in accounts if each.suite == suite]) for suite in suites}
-    for (suite, model, settings), found in findings.by_use.items():
+    names = by_suite(each.configuration for each in findings.economies)
+    several = len({suite for suite, _, _ in names}) > 1
+    for key, found in findings.by_use.items():
         if found.by_time_g is None:
             continue
-        name = names[suite][Configuration(model=model, settings=settings)]
-        name += f" on {escape(suite)}" if len(suites) > 1 else ""
+        name = names[key] + (f" on {escape(key[0])}" if several else "")
         time, use = (None if value is None else _mass(value) for value in (found.by_time_g, found.per_accepted_g))
         if use is None:
             yield "embodied", f"{name}: by time {time}; by use unknown: {escape(found.reason or '')}"
@@ -151,6 +151,16 @@ def _suite(suite: SuiteFindings, names: Names, findings: Findings) -> _Notes:
 def _pair(comparison: Comparison, names: Names) -> _Notes:
     a, b = names(comparison.a.configuration), names(comparison.b.configuration)
     yield "pair", f"{escape(describe(comparison, a, b))} ({comparison.tasks} tasks)"
+    ratio = comparison.co2e_g
+    if (band := ratio.systematic) is not None and band.p95 > band.p5 * _SHOWN_BAND:
+        most = escape(next(iter(band.spans), ""))
+        yield (
+            "systematic",
+            (
+                f"{a} / {b} {significant(ratio.value or 0.0)} may be {significant(band.p5)} .. {significant(band.p95)}"
+                f" by what the two do not share (5 to 95 %); most of it: {most}"
+            ),
+        )
     if comparison.left_out:
         yield "pair", f"{len(comparison.left_out)} tasks that only one of them has are left out"
     for caution in comparison.cautions:

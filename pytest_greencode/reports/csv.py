@@ -20,7 +20,9 @@ _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20'")
 
 
 def render_csv(account: Account, _run_facts: Mapping[str, object] | None = None) -> str:
-    """One row a configuration."""
+    """One row a configuration; of an ordinary test suite alone, one row a test."""
+    if not account.configurations and account.project is not None:
+        return "".join(csv_lines(tables.project_tests(account.project)))
     return "".join(csv_lines(tables.configurations(account)))
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from ..accounts import ConfigurationAccount
 from ..economics.economy import CO2E, Beside, Economy, disagreement, spread
-from ..economics.expectation import Direction, Figure
+from ..economics.expectation import Figure
 from ..economics.forecast import Demand, Forecast
 from ..economics.payback import OneOffCost
+from ..economics.resources import key_of
 from ..model import Configuration
-from .names import distinct, labels
+from .names import Called, distinct, labels
 from .sentences import amount
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 if TYPE_CHECKING:
     from ..economics.assumptions import Entry
-    from ..economics.history import Change, KeyFigures
     from ..economics.usage import UsageLog
 
 _UNKNOWN = "?"
@@ -60,7 +61,7 @@ def one_off_lines(cost: OneOffCost, currency: str, *, width: int = 80) -> list[s
     notes = [
         (
             "one-off",
-            f"{escape(name)}: {_amount(grams, CO2E)}, {_amount(money, currency)}",
+            f"{escape(name)}: {figure_text(grams, CO2E)}, {figure_text(money, currency)}",
         )
         for name, grams, money in cost.items
     ]
@@ -77,65 +78,24 @@ def assumption_lines(entries: Iterable[Entry], *, width: int = 80) -> list[str]:
     return lines
 
 
-_DIRECTIONS = {
-    Direction.LESS: "less",
-    Direction.MORE: "more",
-    Direction.UNCERTAIN: "not told apart",
-    Direction.UNKNOWN: "no interval",
-}
-
-
-def history_lines(
-    figures: Sequence[KeyFigures],
-    changed: Sequence[Change],
-    broken: Sequence[str] = (),
-    *,
-    before: Sequence[KeyFigures] = (),
-    width: int = 80,
-) -> list[str]:
-    """A run's key figures beside the last ones of the same series, and lines that could not be read.
-
-    `before`: the file's lines, of which the last of the same configuration says why a series is a new one.
-    """
-    last = {(each.suite, each.model, each.settings): each for each in before}
-    then = {change.now: change for change in changed}
-    notes = []
-    for each in figures:
-        name = escape(each.model + ("" if each.settings == "{}" else f" {each.settings}"))
-        now = _amount(Figure(value=each.co2e_g_per_accepted, interval=each.interval, reason=each.reason), CO2E)
-        change = then.get(each)
-        if change is None:
-            other = last.get((each.suite, each.model, each.settings))
-            why = "" if other is None else f"; {_other(each, other)} since {_when(other)}: not compared"
-            notes.append(("new", f"{name} on {escape(each.suite)}: {now}{why}"))
-            continue
-        ratio = _UNKNOWN if change.ratio is None else f"x {significant(change.ratio)}"
-        since = f"{ratio} since {_when(change.then)}: {_DIRECTIONS[change.direction]}"
-        text = f"{name} on {escape(each.suite)}: {now}; {since}"
-        notes.append(("change", text))
-    notes += [("not read", escape(line)) for line in broken]
-    return list(keyed(notes, max(width, 40)))
-
-
-def _when(line: KeyFigures) -> str:
-    return escape(f"{line.at} {line.revision or ''}".strip())
-
-
-def _other(now: KeyFigures, then: KeyFigures) -> str:
-    """In what two lines of one configuration differ, so that they are not of one series."""
-    pairs = (("another k", now.attempts, then.attempts), ("other tasks", now.tasks, then.tasks))
-    counts = [f"{what} ({new or _UNKNOWN}, was {old or _UNKNOWN})" for what, new, old in pairs if new != old]
-    return ", ".join([*(["other factors"] if now.factors != then.factors else []), *counts])
-
-
 # Side by side.
 
 
-def name_of(economy: Economy) -> str:
-    """The model's name and its settings, escaped."""
-    configuration = economy.configuration
-    settings = "" if configuration.settings == "{}" else f" {configuration.settings}"
-    return escape(configuration.model + settings)
+def by_suite(called: Iterable[_OnSuite]) -> dict[tuple[str, str, str], str]:
+    """What each is called among those of its suite, by (suite, model, settings)."""
+    members: dict[str, list[_OnSuite]] = {}
+    for each in called:
+        members.setdefault(each.suite, []).append(each)
+    return {
+        (suite, found.model, found.settings): label
+        for suite, group in members.items()
+        for found, label in labels(group).items()
+    }
+
+
+class _OnSuite(Called, Protocol):
+    @property
+    def suite(self) -> str: ...
 
 
 def _names(members: Sequence[Economy]) -> list[str]:
@@ -145,9 +105,9 @@ def _names(members: Sequence[Economy]) -> list[str]:
     return [known[Configuration(model=each.model, settings=each.settings)] for each in found]
 
 
-def _rank(economy: Economy) -> tuple[bool, float, str]:
-    value = economy.co2e_g.value
-    return value is None, math.inf if value is None else value, name_of(economy)
+def _rank(economy: Economy) -> tuple[bool, float, str, str]:
+    value, found = economy.co2e_g.value, economy.configuration
+    return value is None, math.inf if value is None else value, found.model, found.settings
 
 
 def _side_by_side(members: Sequence[Economy], names: Sequence[str], width: int) -> Iterator[str]:
@@ -158,24 +118,34 @@ def _side_by_side(members: Sequence[Economy], names: Sequence[str], width: int) 
     human_s = None if isinstance(minutes, str) else 60 * math.fsum(minutes.values()) / len(minutes)
     others = [(_PERSON, human_s, human_g.other, human_money.other)]
     others += [(escape(grams.name), None, grams.other, money.other) for grams, money in first.alternatives]
-    rows: list[tuple[str, float | None, float | None, float | None, float | None]]
+    rows: list[tuple[str, float | None, float | None, float | None]]
     rows = [
-        (name, e.configuration.pass_at.get(1), e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
+        (name, e.time_s.value, e.co2e_g.value, e.money.per_accepted.value)
         for name, e in zip(names, members, strict=True)
     ]
-    rows += [(name, None, s, g, m) for name, s, g, m in others if any(value is not None for value in (s, g, m))]
+    rows += [row for row in others if any(value is not None for value in row[1:])]
+    beside = [""] * (len(rows) - len(members))
     # A person's grams are thousands of times those of a model: each has the unit that suits it.
     currency = escape(first.money.currency) or "money"
     cells = [
-        ("pass@1 %", [_shown(row[1], percent) for row in rows[: len(members)]] + [""] * (len(rows) - len(members))),
-        ("time", [_shown(row[2], duration) for row in rows]),
-        ("CO2e", [_shown(row[3], _mass) for row in rows]),
-        (currency, [_shown(row[4], significant) for row in rows]),
+        *((head, [*column, *beside]) for head, column in _pass_columns([e.configuration for e in members])),
+        ("time", [_shown(row[1], duration) for row in rows]),
+        ("CO2e", [_shown(row[2], _mass) for row in rows]),
+        (currency, [_shown(row[3], significant) for row in rows]),
     ]
     cells = [
         (head, column) for head, column in cells if head == "CO2e" or any(cell not in ("", _UNKNOWN) for cell in column)
     ]
     yield from _table([row[0] for row in rows], cells, width)
+
+
+def _pass_columns(configurations: Sequence[ConfigurationAccount]) -> Iterator[tuple[str, list[str]]]:
+    """pass@1, and pass@k of the k that the rest of the table is of, where that is another."""
+    ks = [each.per_accepted.attempts for each in configurations]
+    yield "pass@1 %", [_shown(each.pass_at.get(1), percent) for each in configurations]
+    if others := set(ks) - {1, None}:
+        found = [each.pass_at.get(k or 0) for each, k in zip(configurations, ks, strict=True)]
+        yield f"pass@{others.pop() if len(set(ks)) == 1 else 'k'} %", [_shown(value, percent) for value in found]
 
 
 def _table(names: Sequence[str], cells: Sequence[tuple[str, Sequence[str]]], width: int) -> Iterator[str]:
@@ -212,7 +182,10 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     if economy.co2e_g.value is None:
         yield "unknown", f"CO2e: {escape(economy.co2e_g.reason or '')}"
     else:
-        yield "CO2e", f"{_amount(economy.co2e_g, CO2E)}; one attempt {_amount(economy.co2e_g_per_attempt, CO2E)}"
+        yield (
+            "CO2e",
+            f"{figure_text(economy.co2e_g, CO2E)}; one attempt {figure_text(economy.co2e_g_per_attempt, CO2E)}",
+        )
         work = economy.human_work
         seconds, one = economy.workstation_s, economy.workstation_s_per_attempt
         if seconds.value is not None and one.value is not None:
@@ -235,7 +208,7 @@ def _notes_of(economy: Economy) -> Iterator[tuple[str, str]]:
     for unit, found in zip((CO2E, currency), economy.resolved, strict=True):
         if found.total.value is not None:
             parts = f"attempts {amount(found.attempts, unit)} + person {amount(found.fallback, unit)}"
-            yield "resolved", f"{_amount(found.total, unit)} per task, a person finishing the rest: {parts}"
+            yield "resolved", f"{figure_text(found.total, unit)} per task, a person finishing the rest: {parts}"
 
 
 def _money_notes(economy: Economy) -> Iterator[tuple[str, str]]:
@@ -245,8 +218,8 @@ def _money_notes(economy: Economy) -> Iterator[tuple[str, str]]:
     if money.per_accepted.value is None:
         yield "unknown", f"money: {escape(money.per_accepted.reason or '')}"
     else:
-        total = f"{_amount(money.per_accepted, money.currency)}; one attempt "
-        yield "money", total + _amount(money.per_attempt, money.currency)
+        total = f"{figure_text(money.per_accepted, money.currency)}; one attempt "
+        yield "money", total + figure_text(money.per_attempt, money.currency)
     parts = [f"{_PARTS[part.name]} {_shown(part.per_accepted.value, significant)}" for part in money.parts]
     yield "money", ", ".join(parts)
     if money.unpriced:
@@ -304,13 +277,15 @@ def forecast_lines(
     width: int = 80,
 ) -> list[str]:
     """For each demand and configuration what a month and a year cost, then what of the log could not be used."""
-    width = max(width, 40)
+    width, forecasts = max(width, 40), list(forecasts)
+    names = by_suite(found.economy.configuration for found in forecasts)
     lines: list[str] = []
     for found in forecasts:
         label = f", {escape(found.demand.label)}" if found.demand.label else ""
         if lines:
             lines.append("")
-        lines += wrap(f"{name_of(found.economy)} on {escape(found.economy.configuration.suite)}{label}", width)
+        configuration = found.economy.configuration
+        lines += wrap(f"{names[key_of(configuration)]} on {escape(configuration.suite)}{label}", width)
         lines += keyed(_forecast(found), width)
     lines += keyed(_log_notes(log, unmet, most_problems), width)
     return lines or ["no usage given: nothing to forecast"]
@@ -336,9 +311,9 @@ def _forecast(found: Forecast) -> Iterator[tuple[str, str]]:
         if month.value is None:
             yield key, f"? ({escape(month.reason or '')})"
         else:
-            yield key, f"{_amount(month, unit)} a month, {_amount(year, unit)} a year"
+            yield key, f"{figure_text(month, unit)} a month, {figure_text(year, unit)} a year"
     if found.per_accepted_g.value is not None:
-        yield "in use", f"{_amount(found.per_accepted_g, CO2E)} per accepted solution"
+        yield "in use", f"{figure_text(found.per_accepted_g, CO2E)} per accepted solution"
 
 
 def _log_notes(log: UsageLog | None, unmet: Iterable[Demand], most: int) -> Iterator[tuple[str, str]]:
@@ -387,7 +362,7 @@ def _shown(value: float | None, show: Callable[[float], str]) -> str:
     return _UNKNOWN if value is None else show(value)
 
 
-def _amount(figure: Figure, unit: str) -> str:
+def figure_text(figure: Figure, unit: str) -> str:
     """A figure with its interval in the same unit; "?" and why where it is not known."""
     if figure.value is None:
         return f"? ({escape(figure.reason or '')})" if figure.reason else _UNKNOWN

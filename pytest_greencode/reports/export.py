@@ -15,7 +15,7 @@ from . import tables
 from .csv import csv_lines
 from .tables import Table
 
-TABLES = ("attempts", "tasks", "configurations", "windows")
+TABLES = ("attempts", "tasks", "configurations", "tests", "windows")
 FORMATS = ("csv", "jsonl", "parquet")
 
 _ROW_GROUP = 65_536
@@ -30,6 +30,8 @@ def run_table(
     if name == "windows":
         return tables.windows(run_id, ledger.windows(run_id))
     account = account_of_run(ledger, run_id, factors, attempts_allowed=attempts_allowed)
+    if name == "tests":
+        return tables.project_tests(account.project)
     return tables.tasks(account) if name == "tasks" else tables.configurations(account)
 
 

@@ -30,10 +30,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """One finding for the head of the page. `tone`: "good", "bad" or "neutral", shown by a word-free mark."""
+    """One finding for the head of a report. `tone`: "good", "bad" or "neutral", shown by a word-free mark.
+
+    `topic`: a word for where there is no room for a mark, as the terminal's notes have it.
+    """
 
     text: Bilingual
     tone: str = "neutral"
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,8 @@ class ComparisonRow:
     """Two configurations paired by task: `ratio` is R of `first` / R of `second`, in gCO2e per accepted solution.
 
     `pass_difference_pp`: pass@k of the first minus the second's, percentage points. `distinguishable` is False where
-    the interval of the ratio contains 1, None where there is none. `note` says why something is missing, or what
+    the interval of the ratio contains 1, None where there is none. `systematic`: the ratio's band by what the two do
+    not share; with `robust` False it undoes what the interval says. `note` says why something is missing, or what
     differs beside (hardware, batch size).
     """
 
@@ -53,6 +58,8 @@ class ComparisonRow:
     distinguishable: bool | None
     pass_difference_pp: float | None = None
     pass_interval_pp: Interval | None = None
+    systematic: Interval | None = None
+    robust: bool | None = None
     note: Bilingual | None = None
 
 
@@ -133,12 +140,138 @@ class GateRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """A number with its interval; `reason` says why it, or else its interval, is not known."""
+
+    value: float | None = None
+    interval: Interval | None = None
+    reason: Bilingual | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenRow:
+    """The configuration to take on a suite, and by what it was taken: one of comparison.Criterion's."""
+
+    key: Key
+    criterion: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlternativeRow:
+    """A configuration that was not taken, beside the one that was: `ratio` of g per accepted solution, it / taken.
+
+    `why` is one of comparison.WhyNot's, `reason` what it says more.
+    """
+
+    key: Key
+    ratio: Amount
+    pass_difference_pp: Amount
+    tasks: int
+    why: str
+    reason: Bilingual | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherWayRow:
+    """A person or another tool beside the configuration `key`: what one of its solutions takes there.
+
+    Ratios are of `key` / the other way; `break_even_pass_rate` is that from which `key` emits no more, above 1 never.
+    """
+
+    key: Key
+    name: Bilingual
+    co2e_g: float | None
+    co2e_ratio: Amount
+    break_even_pass_rate: float | None
+    money: float | None
+    money_ratio: Amount
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeRow:
+    """`first` at most so many times, then `second`: g per accepted solution, pass@k, and both beside `second` alone.
+
+    `behind`: configurations that are, alone, no worse in either and better in one.
+    """
+
+    first: Key
+    first_attempts: int
+    second: Key
+    second_attempts: int
+    co2e_g: Amount
+    pass_probability: float | None
+    ratio: Amount
+    pass_difference_pp: Amount
+    on_front: bool
+    behind: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthRow:
+    """A configuration in use for a month. `by` says by what the accepted ones are counted.
+
+    `calls` None: so many accepted solutions are asked for, whatever calls that takes.
+    """
+
+    key: Key
+    label: str
+    calls: float | None
+    solutions: Amount
+    by: Bilingual
+    energy_kwh: Amount
+    co2e_g: Amount
+    money: Amount
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaybackRow:
+    """A one-off cost and what a change from `old` to `new` saves, in grams or, with a `currency`, in money.
+
+    `kind` is one of economics.payback.PaybackKind's. Spans have the best case first; None in them is never.
+    `per_month`: accepted solutions a month.
+    """
+
+    old: Key
+    new: Key
+    currency: str
+    kind: str
+    one_off: Amount
+    saved: Amount
+    solutions: float | None
+    solutions_span: tuple[float | None, float | None] | None
+    months: float | None
+    months_span: tuple[float | None, float | None] | None
+    per_month: float | None
+    reason: Bilingual | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOffRow:
+    """An item that is paid once."""
+
+    name: Bilingual
+    co2e_g: Amount
+    money: Amount
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
     """Everything beyond the account; what is empty is not shown."""
 
     sentences: tuple[Sentence, ...] = ()
     comparisons: tuple[ComparisonRow, ...] = ()
     factors: tuple[FactorRow, ...] = ()
+    taken: tuple[TakenRow, ...] = ()
+    alternatives: tuple[AlternativeRow, ...] = ()
+    other_ways: tuple[OtherWayRow, ...] = ()
+    cascades: tuple[CascadeRow, ...] = ()
+    months: tuple[MonthRow, ...] = ()
+    month_notes: tuple[Bilingual, ...] = ()
+    paybacks: tuple[PaybackRow, ...] = ()
+    one_off: tuple[OneOffRow, ...] = ()
     money: tuple[MoneyRow, ...] = ()
     regions: tuple[RegionRow, ...] = ()
     assumptions: tuple[AssumptionRow, ...] = ()

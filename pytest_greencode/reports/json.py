@@ -14,7 +14,7 @@ from ..attribution import Balance
 from ..model import Configuration
 
 if TYPE_CHECKING:
-    from ..comparison import Effect
+    from ..comparison import Effect, Taken
     from ..economics.economy import Economy
     from ..economics.forecast import Forecast
     from ..findings import Decision, Findings
@@ -27,20 +27,22 @@ _RENAMED = {"pass_probability": "pass", "task_rows": "tasks", "tasks": "task_cou
 def render_json(account: Account, run_facts: Mapping[str, object], findings: Findings | None = None) -> str:
     """The report as ASCII JSON text: no NaN or infinity (null instead), lone surrogates as escapes.
 
-    `run_facts` becomes `run`: versions, host, sandbox, meter and so on; what JSON has no word for is written as text.
+    `run_facts` becomes `run`, but for its `gate`: versions, host, sandbox, meter and so on. What JSON has no word for
+    is written as text.
     """
     report = {
         "schema": SCHEMA,
-        "run": _plain(run_facts),
+        "run": _plain({name: value for name, value in run_facts.items() if name != "gate"}),
         "factors": _plain(account.factors),
         "quarantined": _plain(account.quarantined),
         "energy_balance": _balance(account.balance),
         "configurations": [_configuration(configuration) for configuration in account.configurations],
         "measured_alone": [_measured(row) for row in account.measured],
         "repository_tests": [_plain(row) | {"settings": _settings(row.settings)} for row in account.tests],
+        "project": _plain(account.project),
         "comparisons": [] if findings is None else [_plain(c) for suite in findings.suites for c in suite.comparisons],
         "findings": None if findings is None else _findings(findings),
-        "gate": None,
+        "gate": _plain(run_facts.get("gate")),
     }
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
 
@@ -60,6 +62,7 @@ def _findings(findings: Findings) -> dict[str, Any]:
                 ],
                 "cascades": [] if suite.cascades is None else _plain(suite.cascades.ranked),
                 "selection": _plain(suite.selection),
+                "taken": _taken(suite.taken),
                 "decision": _decision(suite.decision),
             }
             for suite in findings.suites
@@ -85,6 +88,29 @@ def _findings(findings: Findings) -> dict[str, Any]:
 def _effect(effect: Effect) -> dict[str, Any]:
     plain: dict[str, Any] = _plain(effect)
     return plain | {"strata": len(effect.strata)}
+
+
+def _taken(taken: Taken | None) -> dict[str, Any] | None:
+    """Without the comparisons, which are findings of their own or follow from the tasks."""
+    if taken is None:
+        return None
+    return {
+        "model": _plain(taken.configuration.model),
+        "settings": _settings(taken.configuration.settings),
+        "criterion": _plain(taken.criterion),
+        "alternatives": [
+            {
+                "model": _plain(each.configuration.model),
+                "settings": _settings(each.configuration.settings),
+                "co2e_g": _plain(each.comparison.co2e_g),
+                "pass_probability": _plain(each.comparison.pass_probability),
+                "tasks": each.comparison.tasks,
+                "why": _plain(each.why),
+                "reason": _plain(each.reason),
+            }
+            for each in taken.alternatives
+        ],
+    }
 
 
 def _decision(decision: Decision | None) -> dict[str, Any] | None:

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..accounts import Account, ConfigurationAccount
+from ..gate.decisions import Outcome
+from ..statistics import Interval
+from .compare import names_of
+from .gate import decision_in, gate_notes, gate_sentence
 from .names import Row
+from .project import ProjectTable, costliest_table, outcome_table, project_notes, project_title
+from .summary import sentences
 from .terminal import (
     GREEN_CAPACITY,
     Column,
@@ -27,6 +33,10 @@ from .terminal import (
     suite_tables,
 )
 from .text import escape, mass_unit, shorten, significant
+from .trust import self_test_of
+
+if TYPE_CHECKING:
+    from ..findings import Findings, SuiteFindings
 
 # By it a bot finds its own comment again.
 MARKER = "<!-- pytest-greencode -->"
@@ -36,23 +46,44 @@ COMMENT_BYTES = 65_000
 _NAME_COLUMNS = 80
 _NOTE_COLUMNS = 600
 _TASK_COLUMNS = 60
+_MOST_TESTS = 50
 # Room for the last line, which says what was left out.
 _RESERVE_BYTES = 200
 
 
 def render_markdown(
-    account: Account, run_facts: Mapping[str, Any], *, limit_bytes: int = COMMENT_BYTES, marker: str = MARKER
+    account: Account,
+    run_facts: Mapping[str, Any],
+    findings: Findings | None = None,
+    *,
+    limit_bytes: int = COMMENT_BYTES,
+    marker: str = MARKER,
 ) -> str:
-    """Tables of configurations and what needs attention; folded, where the numbers are from and each task's.
+    """What to take, tables of configurations and of pairs, what needs attention; folded, where the numbers are from.
 
     At most `limit_bytes` of UTF-8 (at least 1000), which is at most as many characters. What does not fit is left out
     from the end of each part, and counted. `marker` is a comment that is not shown.
     """
     page = _Page(max(limit_bytes, 1000) - _RESERVE_BYTES)
     tables = list(suite_tables(account))
-    page.add(_Part(opening=[marker, "### CO2e per accepted solution", ""]))
-    if not tables:
+    project = account.project
+    title = "Energy per passing test" if project is not None and not tables else "CO2e per accepted solution"
+    page.add(_Part(opening=[marker, f"### {title}", ""]))
+    if (decision := decision_in(run_facts)) is not None:
+        sentence = f"gate: {gate_sentence(decision, account.configurations)}"
+        mark = "\u274c" if decision.failed else "\u2705" if decision.decision is Outcome.PASS else "\u26a0\ufe0f"
+        page.add(_Part(opening=[f"{mark} **{prose(sentence)}**", ""]))
+        page.add(_notes("rules of the gate", gate_notes(decision, account.configurations)))
+    pairs: dict[str, SuiteFindings] = {}
+    if findings is not None:
+        page.add(_notes("sentences", [(each.topic, escape(each.text.en)) for each in sentences(findings)]))
+        pairs = {suite.suite: suite for suite in findings.suites if suite.comparisons}
+    if not tables and project is None:
         page.add(_Part(opening=["no attempts", ""]))
+    if project is not None:
+        page.add(_Part(opening=[f"#### {prose(project_title(project))}", ""]))
+        page.add(_notes("notes", [note for note in project_notes(project) if needs_attention(note[0])]))
+        page.add(_project_table(outcome_table(project), "rows"))
     for table in tables:
         page.add(_Part(opening=[f"#### {prose(table.title)}", ""]))
         if table.rows:
@@ -61,10 +92,17 @@ def render_markdown(
             page.add(_Part(opening=[prose(GREEN_CAPACITY), ""]))
             page.add(_table(table.rows, table.green_capacity, "rows of Green Capacity"))
             page.add(_notes("", [(name, text) for name, text in scalars(table.rows)]))
+        if table.suite in pairs:
+            page.add(_pairs(pairs[table.suite]))
         page.add(_notes("notes", [note for note in table.notes if needs_attention(note[0])]))
-    more = [*run_notes(account), *cautions(run_facts)]
+    own = [] if project is None else [note for note in project_notes(project) if not needs_attention(note[0])]
+    more = [*own, *run_notes(account), *cautions(run_facts)]
     page.add(_notes("notes", [note for note in more if needs_attention(note[0])]))
-    page.add(_folded("Where the numbers are from", _methods(tables, more, run_facts)))
+    differing = [note for suite in pairs.values() for note in _cautions(suite)]
+    page.add(_folded("Where the numbers are from", _methods(tables, [*differing, *more], run_facts)))
+    if project is not None:
+        costliest = _project_table(costliest_table(project, _MOST_TESTS), "tests")
+        page.add(_folded("Costliest tests", costliest.lines, head=costliest.opening[:2], what="tests"))
     for table in tables:
         for row in table.rows:
             page.add(_tasks(table, row))
@@ -76,17 +114,24 @@ def render_markdown(
 # A word of letters (or two, as in g/kWh), a number, a sign: nothing that Markdown or GitHub would take for more. What
 # may be a commit's name is no such word.
 _PLAIN = re.compile(r"(?![0-9a-f]{7,})[A-Za-zµ][A-Za-z0-9]*(?:[-'/][A-Za-zµ]+)*'?|[0-9]{1,6}(?:[.,][0-9]{1,6})*|[%=-]?")
+_SIGNED = re.compile(r"[+-][0-9]{1,6}(?:\.[0-9]{1,6})?")
+# An interval of ours, whose brackets stand as entities, which mark nothing up.
+_INTERVAL = re.compile(r"(?<!\S)\[([+-]?[0-9.]{1,12}), ([+-]?[0-9.]{1,12})\](?=[).,:;]*(?:\s|$))")
+_INTERVAL_MARK = re.compile(r"\0(\S+),\0(\S+)\0")  # in no escaped text
 _WORD = re.compile(r"([(]?)(.*?)([).,:;]*)")
 
 
 def prose(text: str) -> str:
     """Escaped text as running text: plain words as they are, all else in code spans."""
     words = []
-    for word in text.split(" "):
+    for word in _INTERVAL.sub("\0\\1,\0\\2\0", text).split(" "):
+        if interval := _INTERVAL_MARK.match(word):
+            words.append(f"&#91;{interval[1]}, {interval[2]}&#93;{word[interval.end() :]}")
+            continue
         before, core, after = _WORD.fullmatch(word).groups()  # type: ignore[union-attr]  # every line matches
         if "(" in core and after.startswith(")"):
             core, after = f"{core})", after[1:]
-        words.append(f"{before}{core if _PLAIN.fullmatch(core) else code(core)}{after}")
+        words.append(f"{before}{core if _PLAIN.fullmatch(core) or _SIGNED.fullmatch(core) else code(core)}{after}")
     # Two neighbouring code spans are one.
     return " ".join(words).replace("` `", " ")
 
@@ -135,21 +180,31 @@ class _Page:
             self.left_out[part.what] += max(1, len(part.lines))
             return
         self.room -= frame
+        cut = _bytes(part.lines) > self.room
+        room = self.room - (_bytes(_more(len(part.lines), part.what)) if cut else 0)
         kept = 0
         for line in part.lines:
-            if _bytes([line]) > self.room:
+            if _bytes([line]) > room:
                 break
-            self.room -= _bytes([line])
+            room -= _bytes([line])
             kept += 1
-        self.lines += [*part.opening, *part.lines[:kept], *part.closing]
-        if kept < len(part.lines):
-            self.left_out[part.what] += len(part.lines) - kept
+        left = len(part.lines) - kept
+        more = _more(left, part.what) if left and _bytes(_more(left, part.what)) <= self.room else []
+        self.room -= _bytes([*part.lines[:kept], *more])
+        self.lines += [*part.opening, *part.lines[:kept], *more, *part.closing]
+        if left:
+            self.left_out[part.what] += left
 
     def text(self) -> str:
         if self.left_out:
             counts = ", ".join(f"{count} {what}" for what, count in self.left_out.most_common())
             self.lines.append(f"*Left out, as GitHub takes no more: {counts}.*")
         return "\n".join(self.lines).rstrip("\n") + "\n"
+
+
+def _more(count: int, what: str) -> list[str]:
+    """Where a table or a list was cut."""
+    return ["", f"*and {count} more {what}*"]
 
 
 def _bytes(lines: Iterable[str]) -> int:
@@ -170,6 +225,58 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], what: str) -> _Part:
         lines.append(_line([*cells, *(_cell(column.cells[position]) for column in columns)]))
     rule = ["---"] * (1 + with_settings) + ["--:"] * len(columns)
     return _Part(opening=[_line(heads), _line(rule)], lines=lines, closing=[""], what=what)
+
+
+def _project_table(table: ProjectTable, what: str) -> _Part:
+    heads = [_cell(text) or " " for text in table.heading]
+    lines = [
+        _line([prose(name) if what == "rows" else code(shorten(name, _NAME_COLUMNS)), *map(_cell, cells)])
+        for name, *cells in table.rows
+    ]
+    return _Part(
+        opening=[_line(heads), _line(["---", *["--:"] * (len(heads) - 1)])], lines=lines, closing=[""], what=what
+    )
+
+
+_READINGS = {None: "not known", False: "not distinguishable"}
+
+
+def _pairs(suite: SuiteFindings) -> _Part:
+    """Each pair's ratio of CO2e per accepted solution with its paired interval, and how to read it."""
+    names = names_of(suite)
+    lines = []
+    for found in suite.comparisons:
+        ratio, points = found.co2e_g, found.pass_probability
+        pair = " / ".join(code(shorten(names(side.configuration), _NAME_COLUMNS)) for side in (found.a, found.b))
+        less = ratio.value is not None and ratio.value < 1
+        reading = _READINGS.get(ratio.distinguishable, "first needs less" if less else "first needs more")
+        cells = [
+            "?" if ratio.value is None else significant(ratio.value) + _ends(ratio.interval, significant),
+            reading if ratio.interval is not None else f"{reading}: {prose(shorten(escape(ratio.reason or ''), 120))}",
+            "?" if points.value_pp is None else _signed(points.value_pp) + _ends(points.interval_pp, _signed),
+            str(found.tasks),
+        ]
+        lines.append(_line([pair, _cell(cells[0]), cells[1], *map(_cell, cells[2:])]))
+    heads = ["first / second", _cell("CO2e, ratio [95 %]"), "", f"{code(f'pass@{suite.k}')}, points", "tasks"]
+    opening = [_line(heads), _line(["---", "--:", "---", "--:", "--:"])]
+    return _Part(opening=opening, lines=lines, closing=[""], what="pairs")
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}"
+
+
+def _ends(interval: Interval | None, shown: Callable[[float], str]) -> str:
+    return "" if interval is None else f" [{', '.join(map(shown, interval))}]"
+
+
+def _cautions(suite: SuiteFindings) -> Iterator[tuple[str, str]]:
+    """What differs in a pair beside the configuration."""
+    names = names_of(suite)
+    for found in suite.comparisons:
+        a, b = names(found.a.configuration), names(found.b.configuration)
+        for caution in found.cautions:
+            yield "caution", f"{a} (a), {b} (b): {escape(caution)}"
 
 
 def _heading(text: str) -> str:
@@ -206,6 +313,7 @@ def _run(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     facts = {
         "CPU": run_facts.get("cpu"),
         "sandbox": sandbox.get("tier") or sandbox.get("sandbox"),
+        "promises": self_test_of(run_facts),
         "meter": meter.get("source"),
         "begun": run_facts.get("started_at"),
     }

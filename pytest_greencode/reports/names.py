@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..accounts import ConfigurationAccount
 from ..errors import UsageProblem
@@ -25,22 +25,42 @@ class Row(NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"{self.name} ({self.settings})" if self.settings else self.name
+        return _label(self.name, self.settings)
+
+
+def _label(name: str, settings: str) -> str:
+    return f"{name} ({settings})" if settings else name
+
+
+class Called(Protocol):
+    """What has a configuration's name: its account, or its line in a history."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def settings(self) -> str: ...
 
 
 def named(configurations: Sequence[ConfigurationAccount]) -> list[Row]:
     """The configurations with what tells them apart, in the order given."""
+    parts = _told_apart(configurations)
+    return [Row(*part, configuration) for part, configuration in zip(parts, configurations, strict=True)]
+
+
+def _told_apart(configurations: Sequence[Called]) -> list[tuple[str, str]]:
+    """Escaped model names, and the settings in which each differs from its namesakes."""
     namesakes: dict[str, list[dict[str, str]]] = {}
     for configuration in configurations:
         namesakes.setdefault(configuration.model, []).append(_settings(configuration.settings))
-    rows = []
+    parts = []
     for configuration in configurations:
         own, others = _settings(configuration.settings), namesakes[configuration.model]
         keys = sorted({key for other in others for key in other})
         differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
         shown = [f"{escape(key)}={escape(own[key])}" if key in own else f"no {escape(key)}" for key in differing]
-        rows.append(Row(escape(configuration.model), ", ".join(shown), configuration))
-    return rows
+        parts.append((escape(configuration.model), ", ".join(shown)))
+    return parts
 
 
 def rank(configuration: ConfigurationAccount) -> tuple[bool, float, str, str]:
@@ -63,7 +83,7 @@ def distinct(names: Sequence[str], width: int) -> dict[str, str]:
     return shown
 
 
-def labels(configurations: Sequence[ConfigurationAccount], width: int = LABEL_WIDTH) -> dict[Configuration, str]:
+def labels(configurations: Iterable[Called], width: int = LABEL_WIDTH) -> dict[Configuration, str]:
     """What each configuration (of one suite) is called in at most `width` columns, escaped; no two are called alike."""
     full = _labels(configurations)
     short = distinct(list(full.values()), width)
@@ -153,9 +173,10 @@ def _is_exactly(asked: str, configuration: Configuration) -> bool:
     return False
 
 
-def _labels(configurations: Sequence[ConfigurationAccount]) -> dict[Configuration, str]:
+def _labels(configurations: Iterable[Called]) -> dict[Configuration, str]:
     """Full labels; with their settings in full where a name was made to look like another one's label."""
-    found = {_configuration(row.configuration): row.label for row in named(_unique(configurations))}
+    unique = list({_configuration(each): each for each in configurations}.values())
+    found = {_configuration(each): _label(*part) for each, part in zip(unique, _told_apart(unique), strict=True)}
     seen = Counter(found.values())
     return {
         each: label if seen[label] == 1 else f"{escape(each.model)} {escape(each.settings)}"
@@ -163,12 +184,8 @@ def _labels(configurations: Sequence[ConfigurationAccount]) -> dict[Configuratio
     }
 
 
-def _unique(configurations: Sequence[ConfigurationAccount]) -> list[ConfigurationAccount]:
-    return list({_configuration(each): each for each in configurations}.values())
-
-
-def _configuration(account: ConfigurationAccount) -> Configuration:
-    return Configuration(model=account.model, settings=account.settings)
+def _configuration(called: Called) -> Configuration:
+    return Configuration(model=called.model, settings=called.settings)
 
 
 def _tasks(configurations: Sequence[ConfigurationAccount], wanted: Configuration) -> Iterator[str]:

@@ -39,6 +39,7 @@ from .entries import (
 )
 from .extras import ComparisonRow, Explanation, Extras, FactorRow, MoneyRow, RegionRow
 from .figures import Figure
+from .page_outlook import Outlook, Shown, one_off_cells, outlook_of
 from .provenance import Origin, cautions_of, facts_of, origins_of
 from .terminal import QUIET_SHARE
 from .text import escape, mass_unit, percent, significant
@@ -130,6 +131,7 @@ class ComparedLine:
     ratio: str
     difference: str
     verdict: str
+    systematic: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,7 @@ class SuitePart:
     waste: Figure | None
     comparisons: tuple[ComparedLine, ...]
     comparison_figure: Figure | None
+    outlook: Outlook
     heat: Figure | None
     task_unit: str
     task_lines: tuple[TaskLine, ...]
@@ -190,6 +193,9 @@ class Page:
     region_entries: tuple[Entry, ...]
     region_unit: str
     explanations: tuple[tuple[Explanation, str], ...]
+    one_off_unit: str
+    one_off: tuple[tuple[Bilingual, tuple[Shown, ...]], ...]
+    month_notes: tuple[Bilingual, ...]
     figures: tuple[Figure, ...]
     raw_run: str
     version: str
@@ -207,6 +213,7 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
     letters = {entry.key: entry.mark.letter for entry in entries}
     priced = [entry for entry in entries if any(entry.key in row.co2e_g for row in extras.regions)]
     unit, grams = mass_unit(g for row in extras.regions for g in row.co2e_g.values() if g is not None)
+    one_off_unit, one_off = one_off_cells(extras.one_off)
     return Page(
         suites=tuple(suites),
         balance=balance,
@@ -223,6 +230,9 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
         region_entries=tuple(priced),
         region_unit=unit,
         explanations=tuple((each, letters.get(each.key, UNKNOWN) if each.key else "") for each in extras.explanations),
+        one_off_unit=one_off_unit,
+        one_off=one_off,
+        month_notes=tuple(_cut(text) for text in extras.month_notes),
         figures=tuple(drawn),
         raw_run=json.dumps({name: value for name, value in report.items() if name != "configurations"}, indent=1),
         version=cut(str((run_facts.get("versions") or {}).get("pytest_greencode", ""))),
@@ -240,6 +250,7 @@ def _figures(suite: SuitePart) -> Iterator[Figure]:
     yield from filter(None, one)
     yield from suite.retries
     yield from suite.grams
+    yield from suite.outlook.payback_figures
 
 
 def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
@@ -276,6 +287,7 @@ def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
         waste=figures.waste(finished, anchor),
         comparisons=tuple(_compared(row, figures.pair_of(row, entries)) for row in comparisons),
         comparison_figure=figures.comparisons(comparisons, entries, anchor),
+        outlook=outlook_of(finished, extras, anchor),
         heat=figures.heat(finished, anchor),
         task_unit=task_unit,
         task_lines=task_lines,
@@ -288,17 +300,25 @@ def _suite(number: int, entries: list[Entry], extras: Extras) -> SuitePart:
 
 
 def _compared(row: ComparisonRow | FactorRow, pair: str) -> ComparedLine:
-    difference = ""
+    difference, band = "", None
     if isinstance(row, ComparisonRow):
+        band = row.systematic
         difference = ratio(row.pass_difference_pp, row.pass_interval_pp)
     if row.distinguishable is None or row.ratio is None:
         verdict = "unknown"
     elif not row.distinguishable:
         verdict = "not_distinguishable"
+    elif isinstance(row, ComparisonRow) and row.robust is False:
+        verdict = "not_robust"
     else:
         verdict = "distinguishable_less" if row.ratio < 1 else "distinguishable_more"
     return ComparedLine(
-        row=row, pair=pair, ratio=ratio(row.ratio, row.interval), difference=difference, verdict=verdict
+        row=row,
+        pair=pair,
+        ratio=ratio(row.ratio, row.interval),
+        difference=difference,
+        verdict=verdict,
+        systematic=None if band is None else (significant(band[0]), significant(band[1])),
     )
 
 
@@ -387,8 +407,11 @@ def _human(money: MoneyRow, unit: str, grams: float) -> Iterator[tuple[Bilingual
 
 
 def _reason(text: str) -> Bilingual:
-    both = reason(text)
-    return Bilingual(*(cut(words) for words in both))
+    return _cut(reason(text))
+
+
+def _cut(text: Bilingual) -> Bilingual:
+    return Bilingual(*(cut(words) for words in text))
 
 
 def _leads(rows: Sequence[SummaryRow], unit: str) -> tuple[Lead, ...]:

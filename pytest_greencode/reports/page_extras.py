@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from ..comparison import Comparison, Effect, Selection
-from ..comparison.policy import configuration_of
-from ..economics.economy import CO2E, Economy
-from ..economics.payback import ClaimKind, Payback
-from ..findings import Decision, Findings, SuiteFindings
+from ..accounts import Account
+from ..comparison import Comparison, Effect
+from ..economics.economy import Economy
+from ..findings import Findings
+from ..gate.decisions import Outcome
 from ..model import Configuration, Factors
 from ..provenance import describe_intensity, describe_machine
-from .compare import level_text, names_of
+from ..reasons import Reason
+from . import outlook_extras as outlook
+from .compare import level_text
 from .extras import (
     AssumptionRow,
     ComparisonRow,
@@ -24,8 +27,9 @@ from .extras import (
     RegionRow,
     Sentence,
 )
-from .sentences import claim_sentence, payback_sentence
-from .text import percent, significant
+from .gate import decision_in, gate_rows, gate_sentence
+from .summary import sentences
+from .text import significant
 from .texts import Bilingual, plain, reason
 
 if TYPE_CHECKING:
@@ -35,11 +39,19 @@ if TYPE_CHECKING:
 def extras_of(findings: Findings, factors: Factors) -> Extras:
     """`factors` are the account's."""
     return Extras(
-        sentences=tuple(_sentences(findings)),
+        sentences=tuple(sentences(findings)),
         comparisons=tuple(_comparison(suite.suite, each) for suite in findings.suites for each in suite.comparisons),
         factors=tuple(
             _factor(suite.suite, each) for suite in findings.suites for each in suite.effects if each.factor != "model"
         ),
+        taken=tuple(outlook.takens(findings)),
+        alternatives=tuple(outlook.alternatives(findings)),
+        other_ways=tuple(outlook.other_ways(findings)),
+        cascades=tuple(outlook.cascades(findings)),
+        months=tuple(outlook.months(findings)),
+        month_notes=tuple(outlook.month_notes(findings)),
+        paybacks=tuple(outlook.paybacks(findings)),
+        one_off=tuple(outlook.one_offs(findings)),
         money=tuple(_money(each) for each in findings.economies),
         regions=tuple(_regions(findings)),
         explanations=tuple(_explanations(findings)),
@@ -47,50 +59,28 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
     )
 
 
-_INCOMPLETE = Bilingual(
-    "Incomplete: {count} of {planned} attempts of {name} were not run, or not to the end",
-    "未完了：{name}の試行{planned}件のうち{count}件が実行されていないか、完了していない",
-)
+_GATE = Bilingual("Gate: {sentence}", "ゲート判定：{word}（{sentence}）")
+_GATE_WORDS = {
+    Outcome.PASS: "合格",
+    Outcome.FAIL: "不合格",
+    Outcome.INCONCLUSIVE: "判定不能",
+    Outcome.NOT_EVALUATED: "未評価",
+}
 
 
-def _sentences(findings: Findings) -> Iterator[Sentence]:
-    currency = findings.assumptions.currency
-    for suite in findings.suites:
-        for each in suite.configurations:
-            if count := each.completeness.attempts_unfinished:
-                name = names_of(suite)(configuration_of(each))
-                planned = each.completeness.attempts_planned
-                yield Sentence(text=_INCOMPLETE.filled(count=count, planned=planned, name=name), tone="bad")
-        if suite.decision is not None:
-            yield from _decided(suite, suite.decision, currency, paid=bool(findings.assumptions.one_off))
-        if suite.selection is not None:
-            yield _selected(suite, suite.selection)
-        # Of the one with the fewest grams; the page has the curves of all.
-        for configuration, found in zip(suite.configurations[:1], suite.stoppings, strict=False):
-            if len(found.curve) > 1 and found.attempts is not None:
-                name = names_of(suite)(configuration_of(configuration))
-                yield Sentence(text=_STOP.filled(name=name, k=found.attempts, rule=found.rule))
-
-
-_STOP = Bilingual("{name}: stop retrying after {k} attempts ({rule})", "{name}：再試行は{k}回まで（{rule}）")
-_SELECTED = Bilingual(
-    "Fewest grams at pass@{k} of {target} % or more, with 95 % confidence: {name}",
-    "pass@{k}が{target} %以上（信頼度95 %）で最も排出の少ない構成：{name}",
-)
-_NOT_SELECTED = Bilingual(
-    "No configuration reaches pass@{k} of {target} % with 95 % confidence; nearest: {name}",
-    "pass@{k}が{target} %に信頼度95 %で達する構成はない。最も近いもの：{name}",
-)
-
-
-def _selected(suite: SuiteFindings, found: Selection) -> Sentence:
-    candidate = found.chosen or found.nearest
-    name = "-" if candidate is None else names_of(suite)(candidate.configuration)
-    text = _NOT_SELECTED if found.chosen is None else _SELECTED
-    return Sentence(
-        text=text.filled(k=found.k, target=percent(found.target), name=name),
-        tone="bad" if found.chosen is None else "good",
+def with_gate(extras: Extras, account: Account, run_facts: Mapping[str, Any]) -> Extras:
+    """With the gate's decision, where the run had one."""
+    decision = decision_in(run_facts)
+    if decision is None:
+        return extras
+    sentence = gate_sentence(decision, account.configurations)
+    shown = Sentence(
+        topic="gate",
+        text=_GATE.filled(sentence=sentence, word=_GATE_WORDS[decision.decision]),
+        tone="bad" if decision.failed else "good" if decision.decision is Outcome.PASS else "neutral",
     )
+    rows = tuple(gate_rows(decision, account.configurations))
+    return replace(extras, gate=rows, sentences=(shown, *extras.sentences))
 
 
 def _explanations(findings: Findings) -> Iterator[Explanation]:
@@ -118,43 +108,13 @@ def _explanations(findings: Findings) -> Iterator[Explanation]:
             )
 
 
-_NOT_JUDGED = Bilingual("{name} cannot be judged: {reason}", "{name}は判断できない：{reason}")
-_LONG_MONTHS = 60  # what is paid back later is no good news
-_TONES = {"less": "good", "pays_back": "good", "more": "bad", "never": "bad", "worse_quality": "bad"}
-
-
-def _decided(suite: SuiteFindings, decision: Decision, currency: str, *, paid: bool) -> Iterator[Sentence]:
-    names = names_of(suite)
-    old, new = (names(Configuration(model=each.model, settings=each.settings)) for each in (decision.old, decision.new))
-    yield Sentence(
-        text=Bilingual(
-            *(claim_sentence(decision.claim, old=old, new=new, language=each, k=suite.k) for each in ("en", "ja"))
-        ),
-        tone=_TONES.get(decision.claim.kind.value, "neutral"),
-    )
-    for configuration, reason_text in (suite.front.unusable if suite.front is not None else {}).items():
-        yield Sentence(text=_NOT_JUDGED.filled(name=names(configuration), reason=reason(reason_text)))
-    # Without a one-off cost there is nothing to pay back but the benchmark itself.
-    paybacks = ((decision.payback_g, CO2E), *(((decision.payback_money, currency),) if currency else ()))
-    for found, unit in paybacks if paid else ():
-        yield Sentence(
-            text=Bilingual(*(payback_sentence(found, unit=unit, language=each) for each in ("en", "ja"))),
-            tone=_tone(found) if decision.claim.kind is ClaimKind.LESS else "neutral",
-        )
-
-
-def _tone(found: Payback) -> str:
-    late = found.months is not None and found.months > _LONG_MONTHS
-    return "neutral" if late else _TONES.get(found.kind.value, "neutral")
-
-
 def _key(suite: str, configuration: Configuration) -> Key:
     return Key(suite, configuration.model, configuration.settings)
 
 
 def _comparison(suite: str, found: Comparison) -> ComparisonRow:
-    why = [found.co2e_g.reason, *found.cautions]
-    note = "; ".join(text for text in why if text)
+    note = Reason.several([found.co2e_g.reason, *found.cautions])
+    band = found.co2e_g.systematic
     return ComparisonRow(
         first=_key(suite, found.a.configuration),
         second=_key(suite, found.b.configuration),
@@ -164,6 +124,8 @@ def _comparison(suite: str, found: Comparison) -> ComparisonRow:
         distinguishable=found.co2e_g.distinguishable,
         pass_difference_pp=found.pass_probability.value_pp,
         pass_interval_pp=found.pass_probability.interval_pp,
+        systematic=None if band is None else (band.p5, band.p95),
+        robust=found.co2e_g.robust,
         note=reason(note) if note else None,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 from .charts import (
     COLOURS,
     SYMBOLS,
+    BreakEven,
     Chart,
     Forest,
     Lanes,
@@ -22,8 +23,9 @@ from .charts import (
     Scatter,
     Stacks,
     is_log,
+    scatter_domain,
 )
-from .text import shorten
+from .text import shorten, significant
 from .texts import TEXTS, Bilingual
 
 # Part -> colour of the style sheet, and plotly's name of its pattern. The page's own patterns follow the same table.
@@ -60,6 +62,8 @@ def figure(chart: Chart, language: str) -> Figure:
         return _stacks(chart, language)
     if isinstance(chart, Forest):
         return _forest(chart, language)
+    if isinstance(chart, BreakEven):
+        return _break_even(chart, language)
     return _lanes(chart, language)
 
 
@@ -130,8 +134,11 @@ def _places(count: int) -> dict[str, Any]:
 
 def _scatter(chart: Scatter, language: str) -> Figure:
     data: list[dict[str, Any]] = []
+    low, high, log = scatter_domain(chart)
     if chart.front:
-        xs, ys = zip(*chart.front, strict=True)
+        # From the axis up to the first point, and on from the last to the edge: what nothing here is better than.
+        (first, _), (_, last) = chart.front[0], chart.front[-1]
+        xs, ys = zip((first, 0.0), *chart.front, (high, last), strict=True)
         data.append(
             {
                 "type": "scatter",
@@ -162,8 +169,8 @@ def _scatter(chart: Scatter, language: str) -> Figure:
                 "hovertemplate": "%{x:.3g}<br>%{y:.1f} %",
             }
         )
-    scale = _log([point.x for point in chart.points])
-    x = _axis(chart.x_title, language, type=scale, **({"rangemode": "tozero"} if scale == "linear" else {}))
+    ends = [math.log10(low), math.log10(high)] if log else [low, high]
+    x = _axis(chart.x_title, language, type="log" if log else "linear", range=ends)
     return {"data": data, "layout": _layout(x, _axis(chart.y_title, language, range=[0, 102]), 460)}
 
 
@@ -253,6 +260,48 @@ def _forest(chart: Forest, language: str) -> Figure:
     y = _places(len(known))
     layout = _layout(_axis(chart.x_title, language, type="log"), y, 110 + 34 * len(known), shapes=[one])
     return {"data": data, "layout": layout}
+
+
+def _break_even(chart: BreakEven, language: str) -> Figure:
+    mark = Mark(index=0, letter="", name="")
+    data: list[dict[str, Any]] = []
+    if band := chart.band():
+        xs, ys = zip(*band, strict=True)
+        shade = {"fill": "toself", "fillcolor": _colour(mark), "opacity": 0.18, "line": {"width": 0}}
+        data.append({"type": "scatter", "mode": "lines", "x": list(xs), "y": list(ys), "hoverinfo": "skip", **shade})
+    xs, ys = zip(*_dotted(chart), strict=True)
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": list(xs),
+            "y": list(ys),
+            "line": {"color": _colour(mark), "width": 2},
+            "hovertemplate": "%{x:.3g}<br>%{y:.3g}<extra></extra>",
+        }
+    )
+    if chart.at is not None:
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "x": [chart.at],
+                "y": [0.0],
+                "text": [significant(chart.at)],
+                "textposition": "bottom right",
+                "marker": _marker(mark, 10),
+                "hovertemplate": "%{x:.3g}<extra></extra>",
+            }
+        )
+    none = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0, "line": {"color": _SOFT, "width": 1}}
+    x = _axis(chart.x_title, language, range=[0, chart.until])
+    y = _axis(chart.y_title, language, range=list(chart.reach()))
+    return {"data": data, "layout": _layout(x, y, 340, shapes=[none], showlegend=False)}
+
+
+def _dotted(chart: BreakEven, steps: int = 48) -> list[tuple[float, float]]:
+    """The estimate's line in so many steps, so that each point of it can be asked for."""
+    return [(chart.until * i / steps, chart.until * i / steps * chart.saved - chart.one_off) for i in range(steps + 1)]
 
 
 def _lanes(chart: Lanes, language: str) -> Figure:

@@ -10,6 +10,7 @@ from ..accounts import ConfigurationAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
 from .texts import TEXTS, Bilingual, plain, reason
+from .trust import trust_cautions
 
 _MOST_FACTS = 400
 
@@ -81,13 +82,19 @@ def _exact(value: object, unit: str) -> str:
     return f"{value!r} {unit}".strip() if isinstance(value, (int, float)) else UNKNOWN
 
 
+def all_cautions(run_facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The run's own (`what`, `why`, `remedy`), then its meter's."""
+    return [*run_facts.get("cautions", ()), *(run_facts.get("meter") or {}).get("cautions", ())]
+
+
 def cautions_of(run_facts: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """(what, why, remedy) of what makes the run's measured energy less certain than it looks."""
-    cautions = (run_facts.get("meter") or {}).get("cautions", ())
-    return tuple(
+    """(what, why, remedy) of what makes the run's figures, or its verdicts, less certain than they look."""
+    verdicts = ((cut(what), cut(why), cut(remedy)) for what, why, remedy in trust_cautions(run_facts))
+    others = (
         (cut(str(each.get("what", ""))), cut(str(each.get("why", ""))), cut(str(each.get("remedy", ""))))
-        for each in cautions
+        for each in all_cautions(run_facts)
     )
+    return (*verdicts, *others)
 
 
 def facts_of(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -102,7 +109,7 @@ def facts_of(run_facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _flat(value: object, path: str) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if path == "meter" and name == "cautions":
+            if path in ("", "meter") and name == "cautions":
                 continue  # they have a table of their own
             yield from _flat(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, (list, tuple)):

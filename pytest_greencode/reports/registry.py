@@ -34,11 +34,16 @@ def _lazy(module: str, function: str) -> Callable[..., str]:
 
 
 def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> str:
+    if account.project is not None and not account.configurations:
+        raise UsageProblem(
+            "the page is about samples, and only an ordinary test suite was run; take markdown, json or csv"
+        )
     from .extras import NOTHING
     from .html import render_html  # brings jinja2, which the other reports do not need
-    from .page_extras import extras_of
+    from .page_extras import extras_of, with_gate
 
     extras = NOTHING if findings is None else extras_of(findings, account.factors)
+    extras = with_gate(extras, account, run_facts)
     return render_html(account, run_facts, extras=extras)
 
 
@@ -46,13 +51,15 @@ def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> s
 class ReportType:
     """`render` makes the text, `file_name` is where it goes unless told otherwise.
 
-    `render` takes (account, run_facts), and the findings too with `with_findings`.
+    `render` takes (account, run_facts), and the findings too with `with_findings`. Without `with_cautions` it has no
+    place for the run's cautions.
     `variable` names the environment variable that tells where, in place of a name. With `append_limit_bytes` the text
     goes to the end of what is in the file already, and together they are no longer; then `render` takes `limit_bytes`.
     """
 
     render: Callable[..., str]
     with_findings: bool = False
+    with_cautions: bool = True
     file_name: str = ""
     variable: str | None = None
     append_limit_bytes: int | None = None
@@ -61,16 +68,23 @@ class ReportType:
 REPORTS: Mapping[str, ReportType] = {
     "json": ReportType(render=_lazy("json", "render_json"), with_findings=True, file_name="greencode-report.json"),
     "html": ReportType(render=_html, with_findings=True, file_name="greencode-report.html"),
-    "markdown": ReportType(render=_lazy("markdown", "render_markdown"), file_name="greencode-report.md"),
+    "markdown": ReportType(
+        render=_lazy("markdown", "render_markdown"), with_findings=True, file_name="greencode-report.md"
+    ),
     "github": ReportType(
         render=_lazy("markdown", "render_markdown"),
+        with_findings=True,
         variable="GITHUB_STEP_SUMMARY",
         append_limit_bytes=STEP_SUMMARY_BYTES,
     ),
-    "csv": ReportType(render=_lazy("csv", "render_csv"), file_name="greencode-report.csv"),
-    "csv-tasks": ReportType(render=_lazy("csv", "render_tasks_csv"), file_name="greencode-report-tasks.csv"),
-    "badge": ReportType(render=_lazy("badge", "render_badge"), file_name="greencode-report.svg"),
-    "badge-json": ReportType(render=_lazy("badge", "render_badge_json"), file_name="greencode-report-badge.json"),
+    "csv": ReportType(render=_lazy("csv", "render_csv"), with_cautions=False, file_name="greencode-report.csv"),
+    "csv-tasks": ReportType(
+        render=_lazy("csv", "render_tasks_csv"), with_cautions=False, file_name="greencode-report-tasks.csv"
+    ),
+    "badge": ReportType(render=_lazy("badge", "render_badge"), with_cautions=False, file_name="greencode-report.svg"),
+    "badge-json": ReportType(
+        render=_lazy("badge", "render_badge_json"), with_cautions=False, file_name="greencode-report-badge.json"
+    ),
 }
 
 
@@ -92,8 +106,12 @@ def default_path(kind: str, environment: Mapping[str, str], *, flag: str) -> Pat
 
 def render_report(kind: str, account: Account, run_facts: RunFacts, findings: Findings | None = None) -> str:
     """The text of a report of that kind."""
-    report = REPORTS[kind]
-    return report.render(account, run_facts, findings) if report.with_findings else report.render(account, run_facts)
+    return _rendered(kind, account, run_facts, findings)
+
+
+def _rendered(kind: str, account: Account, run_facts: RunFacts, findings: Findings | None, **options: int) -> str:
+    beyond = [findings] if REPORTS[kind].with_findings else []
+    return REPORTS[kind].render(account, run_facts, *beyond, **options)
 
 
 def write_report(
@@ -108,7 +126,7 @@ def write_report(
     with path.open("ab") as file:
         before = b"\n" if file.tell() else b""
         room = limit_bytes - file.tell() - len(before)
-        text = REPORTS[kind].render(account, run_facts, limit_bytes=room).encode("utf-8", "backslashreplace")
+        text = _rendered(kind, account, run_facts, findings, limit_bytes=room).encode("utf-8", "backslashreplace")
         if len(text) > room:
             raise UsageProblem(
                 f"it holds {file.tell()} bytes already, and takes {limit_bytes}; report in a step of its own"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from ..economics.economy import CO2E
 from ..economics.expectation import Figure
 from ..economics.payback import Claim, ClaimKind, Payback, PaybackKind, Span
 from .text import escape, mass_unit, significant
+from .texts import reason as in_both
 
 LANGUAGES = ("en", "ja")
 
@@ -32,20 +32,20 @@ _CLAIMS: Mapping[str, Mapping[ClaimKind, str]] = {
     },
     "ja": {
         ClaimKind.LESS: (
-            "{new}は{old}より、採用された解1件あたりのCO2eが{share} % [{low}, {high}] 少ない。{level}（{quality}）"
+            "{new}は{old}より、合格した解1件あたりのCO2eが{share} % [{low}, {high}] 少ない。{level}（{quality}）"
         ),
         ClaimKind.MORE: (
-            "{new}は{old}より、採用された解1件あたりのCO2eが{share} % [{low}, {high}] 多い。{level}（{quality}）"
+            "{new}は{old}より、合格した解1件あたりのCO2eが{share} % [{low}, {high}] 多い。{level}（{quality}）"
         ),
         ClaimKind.UNCERTAIN: (
-            "採用された解1件あたりのCO2eが{old}より{new}で少ないかどうかは判断できない：{ends}（{quality}）"
+            "合格した解1件あたりのCO2eが{old}より{new}で少ないかどうかは判断できない：{ends}（{quality}）"
         ),
         ClaimKind.WORSE_QUALITY: "{new}は{old}より品質が劣るため、削減効果は主張できない：{quality}",
         ClaimKind.UNPROVEN_QUALITY: (
             "同等の品質が示されていないため、{old}に対する{new}の削減効果は主張できない：{quality}、"
             "同等とみなす低下は{margin}ポイントまで"
         ),
-        ClaimKind.UNKNOWN: "{new}が{old}に比べて採用された解1件あたりのCO2eを削減するかどうかは不明：{reason}",
+        ClaimKind.UNKNOWN: "{new}が{old}に比べて合格した解1件あたりのCO2eを削減するかどうかは不明：{reason}",
     },
 }
 _PAYBACKS: Mapping[str, Mapping[PaybackKind, str]] = {
@@ -59,7 +59,7 @@ _PAYBACKS: Mapping[str, Mapping[PaybackKind, str]] = {
     },
     "ja": {
         PaybackKind.PAYS_BACK: "初期コスト{cost}の回収期間は{when}",
-        PaybackKind.NEVER: "初期コスト{cost}は回収できない：採用された解1件あたりの削減がない",
+        PaybackKind.NEVER: "初期コスト{cost}は回収できない：合格した解1件あたりの削減がない",
         PaybackKind.UNCERTAIN: "初期コスト{cost}を回収できるかどうかは判断できない：最良で{best}、{worst}",
         PaybackKind.UNKNOWN: "初期コストを回収できるかどうかは不明：{reason}",
     },
@@ -81,6 +81,7 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "pace": ", at {value} a month",
         "no_months": "; months are not known: {reason}",
         "no_reason": "no reason given",
+        "doubt": "; not distinguishable once what is uncertain of {factor} is counted",
     },
     "ja": {
         "quality": "pass@{k}の差 {value}ポイント [{low}, {high}]",
@@ -94,29 +95,13 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "never": "最悪では回収できない",
         "worst": "最悪で{when}",
         "months": "{value}か月{span}",
-        "solutions": "採用された解{value}件分{span}",
+        "solutions": "合格した解{value}件分{span}",
         "pace": "、月{value}件として",
         "no_months": "（月数は不明：{reason}）",
         "no_reason": "理由の記録なし",
+        "doubt": "。ただし{factor}の不確かさを含めると区別できない",
     },
 }
-# Reasons come from the account as English text; what matches none of these stays as it is.
-_REASONS_JA = (
-    (r"none accepted", "採用された解がない"),
-    (r"no finished attempts", "完了した試行がない"),
-    (r"too few tasks: (\d+), an interval needs (\d+)", r"課題が少なすぎる（\1件、区間には\2件必要）"),
-    (
-        r"(generation|execution) energy missing for (\d+) of (\d+) attempts",
-        r"\3回中\2回の試行で電力量の記録がない（\1）",
-    ),
-    (r"(\w+) not recorded for (\d+) of (\d+) attempts", r"\3回中\2回の試行で\1の記録がない"),
-    (r"no task in common", "共通の課題がない"),
-    (r"the quality was not compared", "品質が比較されていない"),
-    (r"no one-off cost given", "初期コストが与えられていない"),
-    (r"no usage given", "利用量が与えられていない"),
-    (r"no price given", "価格が与えられていない"),
-    (r"(\S+) not given", r"\1が与えられていない"),
-)
 
 
 def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en", k: int | None = None) -> str:
@@ -129,7 +114,8 @@ def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en", k:
     low, high = _ends(saved)
     if claim.kind is ClaimKind.MORE:
         low, high = -high, -low
-    return _CLAIMS[language][claim.kind].format(
+    doubt = "" if claim.doubt is None else words["doubt"].format(factor=escape(claim.doubt))
+    sentence = _CLAIMS[language][claim.kind].format(
         old=escape(old),
         new=escape(new),
         share=_percent(abs(saved.value or 0.0)),
@@ -141,6 +127,7 @@ def claim_sentence(claim: Claim, *, old: str, new: str, language: str = "en", k:
         margin=_percent(claim.margin or 0.0),
         reason=_reason(claim.reason, language),
     )
+    return sentence + doubt
 
 
 def payback_sentence(payback: Payback, *, unit: str = CO2E, language: str = "en") -> str:
@@ -221,9 +208,4 @@ def _quality(quality: Figure, words: Mapping[str, str]) -> str:
 def _reason(reason: str | None, language: str) -> str:
     if not reason:
         return _WORDS[language]["no_reason"]
-    shown = escape(reason)
-    if language == "ja":
-        for pattern, japanese in _REASONS_JA:
-            shown = re.sub(pattern, japanese, shown)
-        shown = shown.replace("; ", "、")
-    return shown
+    return escape(in_both(reason)._asdict()[language])

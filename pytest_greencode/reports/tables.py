@@ -16,6 +16,7 @@ from ..accounts import Account, ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_attempts, expected_cost, pass_probability
 from ..model import AttemptRecord, Generation, Reading, Window
 from ..pricing import PARTS, Cost
+from ..project_account import ItemAccount, ProjectAccount
 from ..statistics import Interval
 
 Cell = str | int | float | bool | None
@@ -340,6 +341,55 @@ ATTEMPT_COLUMNS: tuple[Column[Attempt], ...] = (
         )
     ),
 )
+
+
+# One row a test of an ordinary suite.
+
+
+def project_tests(project: ProjectAccount | None) -> Table:
+    """Every test, in the order in which they first ran: outcome, runs, CPU time by phase, energy."""
+    return _table("tests", TEST_COLUMNS, () if project is None else project.tests)
+
+
+TEST_COLUMNS: tuple[Column[ItemAccount], ...] = (
+    Column("test_id", str, _at("test_id")),
+    Column("outcome", str, _at("outcome")),
+    *(Column(name, int, _at(name)) for name in ("attempts", "repetitions")),
+    *(Column(name, float, _at(name)) for name in ("cpu_s", "setup_cpu_s", "call_cpu_s", "teardown_cpu_s")),
+    Column("cpu_low_s", float, _end("cpu_interval", 0)),
+    Column("cpu_high_s", float, _end("cpu_interval", 1)),
+    Column("energy_j", float, _at("energy_j")),
+    Column("energy_low_j", float, _end("energy_interval", 0)),
+    Column("energy_high_j", float, _end("energy_interval", 1)),
+    Column("energy_method", str, _at("energy_method")),
+    Column("wall_s", float, _at("wall_s")),
+)
+
+_TOTALS: tuple[Column[ProjectAccount], ...] = (
+    Column("tests", int, lambda p: len(p.tests)),
+    Column("tests_passing", int, _at("passing")),
+    *(
+        Column(f"{name}{end}", float, of)
+        for name in ("energy_per_passing_test_j", "cpu_seconds_per_passing_test", "co2e_per_passing_test_g")
+        for end, of in (
+            ("", _at(f"{name}.value")),
+            (".low", _end(f"{name}.interval", 0)),
+            (".high", _end(f"{name}.interval", 1)),
+        )
+    ),
+    Column("tests_wasted_share", float, _at("wasted_share")),
+    Column("tests_energy_j", float, _at("tests_cost.energy_j")),
+    Column("tests_cpu_s", float, _at("tests_cost.cpu_s")),
+    Column("harness_energy_j", float, _at("harness.energy_j")),
+    Column("harness_cpu_s", float, _at("harness.cpu_s")),
+    Column("tests_energy_method", str, _at("method")),
+)
+PROJECT_TOTALS = tuple((column.name, column.type) for column in _TOTALS)
+
+
+def project_totals(project: ProjectAccount) -> tuple[Cell, ...]:
+    """The totals of a suite, named as in PROJECT_TOTALS."""
+    return tuple(column.cell(project) for column in _TOTALS)
 
 
 # One row a window.

@@ -12,8 +12,11 @@ from ..accounts import MIN_TASKS, Account, ConfigurationAccount, MeasuredRow
 from ..attribution import Balance
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
+from .project import project_lines, project_notes
+from .provenance import all_cautions
 from .tests import failed_tests
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+from .trust import trust_cautions
 
 if TYPE_CHECKING:
     from ..green_capacity import Scalar
@@ -32,6 +35,9 @@ _QUIETEST = {
     "not counted": -1,
     "disturbed": -1,
     "alone": -1,
+    "per test": -99,
+    "lost": -1,
+    "left running": -1,
     "incomplete": -99,
     "quarantined": -99,
     "resumed": -99,
@@ -76,18 +82,22 @@ def render_terminal(
         if table.green_capacity:
             lines += [*_green_capacity(table.rows, table.green_capacity, width), ""]
         lines += keyed(table.notes, width, verbosity)
-    if not account.configurations:
+    if account.project is not None:
+        lines += [*([""] if lines else []), *project_lines(account.project, width, verbosity)]
+        lines += keyed(project_notes(account.project), width, verbosity)
+    elif not account.configurations:
         lines.append("no attempts")
     return [*lines, *keyed([*run_notes(account), *notes], width, verbosity)]
 
 
 class SuiteTable(NamedTuple):
-    """What there is to show of a suite, best configuration first; all text is escaped.
+    """What there is to show of a suite, best configuration first; all text but the suite's own name is escaped.
 
     `rows` are of configurations with a finished attempt, and `columns` have a cell for each of them; so has
     `green_capacity`, which is empty where nobody asked for it. `notes` (key, text) are of all configurations.
     """
 
+    suite: str
     title: str
     rows: list[Row]
     columns: list[Column]
@@ -102,6 +112,7 @@ def suite_tables(account: Account) -> Iterator[SuiteTable]:
         finished = [row for row in rows if row.configuration.attempts]
         compared = any(row.configuration.green_capacity is not None for row in finished)
         yield SuiteTable(
+            suite=suite,
             title=_title(suite, [row.configuration for row in finished]),
             rows=finished,
             columns=_value_columns([row.configuration for row in finished]) if finished else [],
@@ -112,8 +123,13 @@ def suite_tables(account: Account) -> Iterator[SuiteTable]:
 
 def run_notes(account: Account) -> list[tuple[str, str]]:
     """(key, text) of what is said once for all suites; all text is escaped."""
-    tests = failed_tests(account.tests)
-    return [*tests, *_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance)]
+    tests_too = account.project is not None
+    return [
+        *failed_tests(account.tests),
+        *_alone(account.measured),
+        *_quarantined(account.quarantined),
+        *_balance(account.balance, tests_too),
+    ]
 
 
 def needs_attention(key: str) -> bool:
@@ -478,12 +494,12 @@ _ENDS = {
 }
 
 
-def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
+def _balance(balance: Balance | None, tests_too: bool) -> Iterator[tuple[str, str]]:
     """Where the machine's energy went while the run went on."""
     if balance is None:
         return
     parts = {
-        "solutions": balance.solutions_uj,
+        "tests" if tests_too else "solutions": balance.solutions_uj,
         "harness": balance.harness_uj,
         "repetitions": balance.repetitions_uj,
         "other processes": balance.other_processes_uj,
@@ -504,6 +520,6 @@ def _balance(balance: Balance | None) -> Iterator[tuple[str, str]]:
 
 
 def cautions(run_facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Notes on what makes a run's measured energy less certain than it looks; the JSON report says more of each."""
-    meter = run_facts.get("meter") or {}
-    return [("caution", escape(caution["what"])) for caution in meter.get("cautions", ())]
+    """Notes on what makes figures or verdicts less certain than they look; the JSON report says more of each."""
+    notes = [("caution", escape(str(caution["what"]))) for caution in all_cautions(run_facts)]
+    return [*(("verdicts", what) for what, _, _ in trust_cautions(run_facts)), *notes]

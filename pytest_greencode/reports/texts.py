@@ -6,9 +6,10 @@ names (tests see to it). Texts are trusted and plain; what fills them is escaped
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from ..reasons import Reason
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "ja": "日本語"}
 
@@ -106,6 +107,90 @@ TEXTS: Mapping[str, Bilingual] = {
         "Pairs of configurations that differ in this factor alone. The sign is measured, never assumed.",
         "その因子だけが異なる構成の組です。符号は仮定せず、測定から求めます。",
     ),
+    "pairs": Bilingual("Pairs", "二つずつの比較"),
+    "alternatives": Bilingual("What was not taken, and why", "採用しなかった構成とその理由"),
+    "criterion_named": Bilingual(
+        "Beside {name}, which was asked for by name.", "名前で指定された {name} と比べたものです。"
+    ),
+    "criterion_target": Bilingual(
+        "Beside {name}, which has the fewest grams among those shown to reach the pass@k that is asked for.",
+        "求める pass@k に達すると示された構成のうち最も排出の少ない {name} と比べたものです。",
+    ),
+    "criterion_nearest": Bilingual(
+        "None is shown to reach the pass@k that is asked for. Beside {name}, which comes nearest.",
+        "求める pass@k に達すると示された構成はありません。最も近い {name} と比べたものです。",
+    ),
+    "criterion_fewest": Bilingual(
+        "Beside {name}, which has the fewest grams per accepted solution.",
+        "合格 1 件あたりの排出が最も少ない {name} と比べたものです。",
+    ),
+    "why_not_compared": Bilingual("cannot be compared", "比較できない"),
+    "why_below_target": Bilingual("not shown to reach the pass@k asked for", "求める pass@k に達すると示されていない"),
+    "why_not_told_apart": Bilingual(
+        "not distinguishable in grams: may as well be taken", "排出量では区別できない(採用してもよい)"
+    ),
+    "why_more": Bilingual("needs more", "排出が多い"),
+    "why_more_for_quality": Bilingual("needs more, but solves more", "排出は多いが、解ける課題も多い"),
+    "why_less_and_worse": Bilingual("needs less, but solves less", "排出は少ないが、解ける課題も少ない"),
+    "why_less": Bilingual("needs less, but another was asked for", "排出は少ないが、別の構成が指定された"),
+    "why_no_interval": Bilingual("no interval to tell it by", "区間がなく判断できない"),
+    "other_ways": Bilingual("A person, and other tools", "人の作業と他の手段"),
+    "other_ways_lead": Bilingual(
+        "What a solution takes otherwise, and what {name} takes of it, in percent.",
+        "他の手段で解を得る場合の値と、それに対する {name} の割合(%)です。",
+    ),
+    "a_person": Bilingual("a person", "人"),
+    "no_rate": Bilingual("at no pass rate", "どの合格率でも達しない"),
+    "cascades": Bilingual("One after the other", "二段構え"),
+    "cascades_lead": Bilingual(
+        "The second is asked only where all attempts of the first failed. This needs tests that exist before the code.",
+        "前者の試行がすべて失敗した課題だけを後者に任せます。コードより先にテストがあることが前提です。",
+    ),
+    "cascades_left": Bilingual(
+        "{count} more are dearer; they stand in the raw numbers.", "ほか {count} 件は生データにあります。"
+    ),
+    "behind_alone": Bilingual("better alone: {names}", "単独で優れる構成: {names}"),
+    "behind_cascade": Bilingual("another one is better", "他の組のほうが優れる"),
+    "month": Bilingual("A month in use", "1 か月の利用"),
+    "month_lead": Bilingual(
+        "The usage as it was given, at the costs found here, failed attempts included. Intervals are those of the "
+        "benchmark; work with longer prompts or answers costs more.",
+        "与えられた利用量を、ここで得たコスト(失敗した試行を含む)で換算したものです。区間はベンチマークのものです。"
+        "より長い入力や出力ではコストが増えます。",
+    ),
+    "month_log": Bilingual(
+        "Usage log {path}: {rows} rows over {days} days, {used} of them with a row",
+        "利用記録 {path}: {days} 日間に {rows} 行(記録のある日は {used} 日)",
+    ),
+    "month_not_read": Bilingual(
+        "Lines that could not be read, and whose calls are in no figure: {count}",
+        "読み取れず、どの数値にも含まれない行: {count}",
+    ),
+    "month_unmet": Bilingual(
+        "{calls} calls a month go to {name}, of which there is no attempt here",
+        "月 {calls} 回の呼び出しは {name} に対するもので、ここにはその試行がありません",
+    ),
+    "payback": Bilingual("Payback", "初期コストの回収"),
+    "payback_lead": Bilingual(
+        "One-off cost / what each accepted solution saves. Spans follow from the 95 % interval of the saving, the best "
+        "case first.",
+        "初期コストを合格 1 件あたりの削減で割ります。幅は削減の 95 % 区間によるもので、最良の場合を先に示します。",
+    ),
+    "payback_change": Bilingual("From {old} to {new}:", "{old} から {new} へ変えた場合:"),
+    "payback_chart_lead": Bilingual(
+        "What is saved in all, less the one-off cost; the band is the 95 % interval. Where the line crosses 0 the cost "
+        "is paid back.",
+        "累計の削減から初期コストを引いた値です。帯は 95 % 区間で、線が 0 と交わるところで回収が終わります。",
+    ),
+    "payback_grams": Bilingual("Payback in grams", "CO₂e での回収"),
+    "payback_money": Bilingual("Payback in money", "費用での回収"),
+    "payback_pays_back": Bilingual("pays back", "回収できる"),
+    "payback_never": Bilingual("never: nothing is saved", "回収できない(削減がない)"),
+    "never": Bilingual("never", "なし"),
+    "payback_uncertain": Bilingual("cannot be told: the interval contains 0", "判断できない(区間が 0 を含む)"),
+    "payback_unknown": Bilingual("not known", "不明"),
+    "in_grams": Bilingual("CO₂e", "CO₂e 排出量"),
+    "one_off": Bilingual("What is paid once", "一度だけかかるもの"),
     "tasks": Bilingual("Task by task", "課題ごとの結果"),
     "heat_title": Bilingual("Which tasks are solved", "解けた課題"),
     "heat_lead": Bilingual(
@@ -247,6 +332,9 @@ TEXTS: Mapping[str, Bilingual] = {
     "axis_k": Bilingual("attempts allowed, k", "許した試行回数 k"),
     "axis_ratio": Bilingual("ratio of CO₂e per accepted solution", "合格 1 件あたりの CO₂e の比"),
     "axis_green": Bilingual("reference / sample", "模範解答 / 試料"),
+    "axis_months": Bilingual("months in use", "利用月数"),
+    "axis_solutions": Bilingual("accepted solutions", "合格した解の数"),
+    "axis_saved": Bilingual("saved, less the one-off cost ({unit})", "累計の削減 - 初期コスト({unit})"),
     "axis_share": Bilingual("share of the grams, %", "カーボンの割合(%)"),
     "axis_energy": Bilingual("energy, J", "エネルギー(J)"),
     "axis_tasks": Bilingual("tasks, easiest first", "課題(易しい順)"),
@@ -256,6 +344,37 @@ TEXTS: Mapping[str, Bilingual] = {
     "front": Bilingual("Pareto front", "パレートフロント"),
     "share": Bilingual("accepted, %", "合格率(%)"),
     "not_in_figure": Bilingual("Not in the figure, as not known: {names}", "不明のため図にないもの: {names}"),
+    # The history.
+    "history_title": Bilingual("Key figures from run to run", "実行ごとの主要な数値"),
+    "history_subtitle": Bilingual(
+        "Per accepted solution, failed attempts included. Bars are 95 % intervals over tasks like these.",
+        "合格した解 1 件あたり(失敗した試行を含む)の値です。棒は同種の課題に対する 95 % 区間です。",
+    ),
+    "history_none": Bilingual("No run with key figures.", "数値のある実行がありません。"),
+    "history_no_steps": Bilingual("No steps.", "段差はありません。"),
+    "history_step": Bilingual("{name}: {figure} {size}, in {run} ({by})", "{name}: {run} で {figure} {size}({by})"),
+    "history_all": Bilingual(
+        "{name}: {figure} {size} since the first of these runs ({by})",
+        "{name}: これらの最初の実行から {figure} {size}({by})",
+    ),
+    "paired": Bilingual("paired by task", "課題ごとに対応づけ"),
+    "unpaired": Bilingual("not paired", "対応づけなし"),
+    "history_rule": Bilingual(
+        "A step is a change from the run before whose 95 % interval lies wholly beyond {margin} % (for shares: beyond "
+        "none). That two runs of the same differ with the machine's state is in no interval. Runs stand at equal "
+        "distances; another grid, k or number of tasks begins another series.",
+        "段差とは、直前の実行からの変化の 95 % 区間全体が {margin} % を超えるもの(割合では 0 を含まないもの)です。"
+        "計算機の状態による実行間の違いはどの区間にも含まれません。実行は等間隔に並べています。"
+        "電力系統、k、課題数が変わると別の系列になります。",
+    ),
+    "history_runs": Bilingual("{count} runs", "実行 {count} 回"),
+    "history_of": Bilingual("{suite}, k = {k}, {tasks} tasks", "{suite}、k = {k}、課題 {tasks} 件"),
+    "column_run": Bilingual("Run", "実行"),
+    "measure_co2e": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
+    "measure_energy": Bilingual("energy per accepted solution", "合格 1 件あたりのエネルギー"),
+    "measure_money": Bilingual("money per accepted solution", "合格 1 件あたりの費用"),
+    "measure_pass": Bilingual("tasks solved (pass@k)", "解けた課題の割合 (pass@k)"),
+    "measure_waste": Bilingual("wasted share", "無駄になった割合"),
     # Parts.
     "part_generation": Bilingual("generation", "生成"),
     "part_execution": Bilingual("execution", "実行"),
@@ -294,6 +413,27 @@ TEXTS: Mapping[str, Bilingual] = {
     "column_ratio": Bilingual("Ratio", "比"),
     "column_pass_difference": Bilingual("pass@k, points", "pass@k の差(ポイント)"),
     "column_tasks": Bilingual("Tasks", "課題数"),
+    "column_beside": Bilingual("CO₂e beside {name}, ratio", "{name} に対する CO₂e の比"),
+    "column_why_not": Bilingual("Why not", "採用しない理由"),
+    "column_way": Bilingual("Way", "手段"),
+    "column_way_grams": Bilingual("{unit} CO₂e a solution", "解 1 件の CO₂e({unit})"),
+    "column_way_money": Bilingual("{unit} a solution", "解 1 件の費用({unit})"),
+    "column_way_share": Bilingual("of that, %", "その割合(%)"),
+    "column_break_even_rate": Bilingual("even at a pass rate of, %", "等しくなる合格率(%)"),
+    "column_first": Bilingual("First (attempts)", "前者(試行回数)"),
+    "column_then": Bilingual("Then (attempts)", "後者(試行回数)"),
+    "column_solved": Bilingual("Solved, %", "解けた課題(%)"),
+    "column_beside_second": Bilingual("CO₂e beside the second alone, ratio", "後者単独に対する CO₂e の比"),
+    "column_calls": Bilingual("Calls", "呼び出し"),
+    "column_solutions": Bilingual("Accepted", "合格した解"),
+    "column_kwh": Bilingual("Electricity, kWh", "電力量(kWh)"),
+    "column_month_grams": Bilingual("CO₂e, {unit}", "CO₂e 排出量({unit})"),
+    "column_by": Bilingual("Accepted by", "合格数の根拠"),
+    "column_unit": Bilingual("In", "単位"),
+    "column_one_off": Bilingual("One-off cost", "初期コスト"),
+    "column_saved": Bilingual("Saved per accepted", "合格 1 件の削減"),
+    "column_after_solutions": Bilingual("Accepted until even", "回収までの合格数"),
+    "column_after_months": Bilingual("Months until even", "回収までの月数"),
     "column_verdict": Bilingual("Reading", "読み方"),
     "column_decision": Bilingual("Decision", "判定"),
     "column_factor": Bilingual("Factor", "因子"),
@@ -325,6 +465,10 @@ TEXTS: Mapping[str, Bilingual] = {
     "distinguishable_less": Bilingual("first needs less", "前者のほうが少ない"),
     "distinguishable_more": Bilingual("first needs more", "前者のほうが多い"),
     "not_distinguishable": Bilingual("not distinguishable", "区別できない"),
+    "not_robust": Bilingual(
+        "not distinguishable once grid, machines and meters are counted",
+        "電力網・機器・計測の不確かさを含めると区別できない",
+    ),
     "unknown": Bilingual("not known", "不明"),
     "decision_pass": Bilingual("pass", "合格"),
     "decision_fail": Bilingual("fail", "不合格"),
@@ -424,34 +568,100 @@ TEXTS: Mapping[str, Bilingual] = {
 }
 
 
-# What the account says in English where a figure is not known, in Japanese.
-_REASONS = (
-    (r"no finished attempts", "終了した試行がない"),
-    (r"generation energy missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で生成エネルギーの記録がない"),
-    (r"execution energy missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で実行エネルギーの記録がない"),
-    (r"embodied carbon missing for (\d+) of (\d+) attempts", r"試行 \2 件中 \1 件で埋め込みカーボンが不明"),
-    (r"none accepted", "合格が 1 件もない"),
-    (r"(\d+) attempts allowed, but (.+) has (\d+)", r"\1 回まで許すが、\2 の試行は \3 回しかない"),
-    (r"no headline", "主指標がない"),
-    (r"too few tasks: (\d+), an interval needs (\d+)", r"課題が少なすぎる(\1 件。区間には \2 件必要)"),
-    (r"the cost is not positive", "コストが正でない"),
-    (
-        r"needs more attempts of every task than the k allowed",
-        "どの課題にも、許した回数 k より多い試行が必要",
-    ),
-    (r"the attempts of a chain cannot be redrawn", "連鎖した試行は引き直せない"),
-)
+# Reasons (`reasons.ENGLISH`) in Japanese, with the same names.
+REASONS: Mapping[str, str] = {
+    "no_finished": "終了した試行がない",
+    "none_accepted": "合格が 1 件もない",
+    "no_headline": "主指標がない",
+    "energy_missing": "試行 {attempts} 件中 {count} 件で{part}エネルギーの記録がない",
+    "embodied_missing": "試行 {attempts} 件中 {count} 件で埋め込みカーボンが不明",
+    "grams_missing": "排出量が不明",
+    "tasks_without_energy": "課題 {tasks} 件中 {count} 件でエネルギーの記録がない",
+    "task_too_short": "{k} 回まで許すが、{task} の試行は {attempts} 回しかない",
+    "a_task_too_short": "{k} 回まで許すが、試行が {attempts} 回しかない課題がある",
+    "tasks_too_short": "{k} 回まで許すが、課題 {tasks} 件中 {count} 件では試行がそれより少ない",
+    "too_few_tasks": "課題が少なすぎる({tasks} 件。区間には {least} 件必要)",
+    "needs_more_attempts": "どの課題にも、許した回数 k より多い試行が必要",
+    "not_positive": "コストが正でない",
+    "too_wide": "区間が広すぎて何も言えない",
+    "spans_everything": "区間が広すぎて何も言えない",
+    "chain": "連鎖した試行は引き直せない",
+    "of": "{name}: {reason}",
+    "different_suites": "スイートが異なる",
+    "no_common_task": "共通の課題がない",
+    "no_task_of_all": "すべての構成に共通する課題がない",
+    "none_on_common": "共通の課題では合格が 1 件もない",
+    "broken_off": "半数以上の構成が持つ課題 {common} 件のうち {own} 件しかない",
+    "different_method": "{part}エネルギーは a が{a}、b が{b}",
+    "counts_as_logged": "{name} は連鎖した試行であり、記録のとおりに数える",
+    "different_hardware": "ハードウェアが異なる: a は {a}、b は {b}",
+    "hardware_unknown": "{which} の GPU の記録がない",
+    "different_batches": "平均バッチサイズが異なる: a は {a}、b は {b}",
+    "different_grids": "電力系統または PUE が異なる: a は {a}、b は {b}",
+    "different_machines": "{part}の埋め込みカーボンを求めた機器が異なる: a は {a}、b は {b}",
+    "different_times": "{part}の埋め込みカーボンを求めた時間が異なる: a は {a}、b は {b}",
+    "otherwise_missing": "課題 {tasks} 件中 {count} 件で、他の手段で解く場合のコストが不明",
+    "otherwise_cheaper": "試行するより他の手段で解くほうが少ない",
+    "beyond_margin": "その先の試行では、解ける課題が 1 件増えるごとに R_1 の {limit} 倍を超える",
+    "within_margin": "そこまでは、解ける課題が 1 件増えるごとに R_1 の {limit} 倍以下",
+    "least_resolved": "解けない課題の処理を {grams} として、課題あたりの排出が最小",
+    "solves_no_more": "試行を増やしても解ける課題は増えない",
+    "all_solved": "それまでにすべての課題が解ける",
+    "no_price": "価格が与えられていない",
+    "no_records": "試行の使用量が与えられていない",
+    "not_recorded": "記録がない",
+    "resource_missing": "試行 {attempts} 件中 {count} 件で{resource}の記録がない",
+    "not_given": "{name} が与えられていない",
+    "not_given_for": "{task} の {name} が与えられていない",
+    "emits_nothing": "ワークステーションの排出がない",
+    "not_known": "不明",
+    "this_run": "この実行",
+    "no_one_off": "初期コストが与えられていない",
+    "item_without_cost": "one_off.{name}: energy_kwh も co2e_g も与えられていない",
+    "harness_unknown": "検証基盤または機器の排出が不明",
+    "no_solutions": "1 か月に合格する解がない",
+    "no_ratio_interval": "比の区間がない",
+    "quality_not_compared": "品質が比較されていない",
+    "no_usage": "利用量が与えられていない",
+    "no_usage_of_either": "どちらの利用量も与えられていない",
+    "money_at_other_k": "費用は {k} とは異なる試行回数で求めている(--attempts {k})",
+    "no_accepted_share": "採用された割合が与えられていない",
+    "no_rate": "採用された割合も pass@1 も不明",
+    "by_accepted_share": "利用時に採用された割合",
+    "by_pass_1": "ベンチマークの pass@1",
+    "by_statement": "与えられた値",
+}
+# Words of ours among a reason's values.
+_WORDS_JA = {
+    "generation": "生成",
+    "execution": "実行",
+    "measured": "実測",
+    "attributed": "按分",
+    "estimated": "推定",
+    "declared": "申告",
+    "missing": "不明",
+    "unknown": "不明",
+    "a and b": "a と b",
+    "recorded time": "記録された時間",
+    "wall time": "経過時間",
+    "generation_kwh": "生成の電力量",
+    "execution_kwh": "実行の電力量",
+    "prompt_tokens": "入力トークン数",
+    "completion_tokens": "出力トークン数",
+    "device_h": "機器の使用時間",
+    "machine_h": "計算機の使用時間",
+    "duration_s": "所要時間",
+}
 
 
 def reason(text: str) -> Bilingual:
-    """A reason of the account in both languages; one that nobody has translated stays English in both."""
-    parts = text.split("; ")
-    return Bilingual(text, "; ".join(map(_translated, parts)))
+    """A reason in both languages; what is no `Reason` stays as it is in both."""
+    return Bilingual(text, _japanese(text)) if isinstance(text, Reason) else plain(text)
 
 
-def _translated(part: str) -> str:
-    for pattern, japanese in _REASONS:
-        found = re.fullmatch(pattern, part, re.DOTALL)
-        if found is not None:
-            return found.expand(japanese)
-    return part
+def _japanese(found: Reason) -> str:
+    values = {
+        name: _japanese(value) if isinstance(value, Reason) else _WORDS_JA.get(str(value), value)
+        for name, value in found.values.items()
+    }
+    return REASONS[found.code].format(**values) if found.code else "、".join(map(str, values.values()))

@@ -13,12 +13,15 @@ import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_greencode.errors import SandboxLost
 from pytest_greencode.model import Limits, Reading, Task, TestOutcome, TestOutcomes, Verdict
 from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.cache import cached
+
+if TYPE_CHECKING:
+    from pytest_greencode.sandboxes.self_test import SelfTest
 
 FRAME = struct.Struct("<I")
 # The wall limit stands behind the CPU limit and is generous, so that a busy machine does not flip a verdict.
@@ -28,7 +31,7 @@ ANSWER_GRACE_S = 60.0
 
 
 _INSIDE = f"{__package__}.inside"
-_MODULES = ("codec", "lockdown", "wire", "solution", "repository", "oracle", "supervisor")
+_MODULES = ("codec", "lockdown", "wire", "objects", "solution", "repository", "oracle", "supervisor")
 
 # The program that a sandbox's Python is started with: it takes the worker's modules from standard input and calls the
 # last one's `main`. They do not come with the command line, because Python keeps several wide copies of that, which
@@ -234,6 +237,9 @@ class WorkerSandbox:
             "call": task.call,
             "entry_points": task.entry_points,
             "preload": task.preload,
+            "classes": task.classes,
+            "attributes": task.attributes,
+            "same_process": task.same_process,
         }
         if (repository := task.repository) is not None:
             payload = {
@@ -290,6 +296,7 @@ class SandboxKind(Protocol):
 
     name: str
     tier: str
+    self_test: SelfTest | None  # of the latest sandbox
 
     @property
     def identity(self) -> str:
@@ -299,7 +306,7 @@ class SandboxKind(Protocol):
         """Facts for the report."""
 
     def start(self) -> WorkerSandbox:
-        """A fresh sandbox. Raises SandboxError."""
+        """A fresh sandbox that has kept its promises. Raises SandboxError."""
 
     def for_repository(self, environment: Environment) -> SandboxKind:
         """A kind of the same sort that also runs repositories' tests. Raises SandboxError, UsageProblem."""

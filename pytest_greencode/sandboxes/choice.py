@@ -10,7 +10,13 @@ from pytest_greencode.sandboxes.bubblewrap import BubblewrapKind, UnsandboxedKin
 
 
 def choose_sandbox(
-    name: str, *, memory_bytes: int, cores: Sequence[int], image: str | None, notify: Callable[[str], None]
+    name: str,
+    *,
+    memory_bytes: int,
+    cores: Sequence[int],
+    image: str | None,
+    notify: Callable[[str], None],
+    runtime: str | None = None,
 ) -> SandboxKind:
     """The sandbox that was asked for. `auto`: Docker if its daemon answers, else bubblewrap if it starts.
 
@@ -24,9 +30,9 @@ def choose_sandbox(
     from pytest_greencode.sandboxes.docker import DockerKind  # the SDK takes a while to load
 
     try:
-        return DockerKind(memory_bytes=memory_bytes, cores=cores, image=image, notify=notify)
+        return DockerKind(memory_bytes=memory_bytes, cores=cores, image=image, runtime=runtime, notify=notify)
     except SandboxUnavailable as no_docker:
-        if name == "docker" or image is not None:
+        if name == "docker" or image is not None or runtime is not None:
             raise
         try:
             kind = BubblewrapKind(memory_bytes=memory_bytes, cores=cores)

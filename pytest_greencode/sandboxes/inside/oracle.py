@@ -10,17 +10,22 @@ import os
 import pickle
 import resource
 import socket
+import sys
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 
+from pytest_greencode.sandboxes.inside import codec
 from pytest_greencode.sandboxes.inside.codec import decode, encode
 from pytest_greencode.sandboxes.inside.lockdown import not_dumpable
+from pytest_greencode.sandboxes.inside.objects import Handle, OracleSide, RemoteClass, Returned, handle_type
 from pytest_greencode.sandboxes.inside.repository import RepositoryTask, judge_repository, load_repository
 from pytest_greencode.sandboxes.inside.solution import describe
 from pytest_greencode.sandboxes.inside.wire import (
+    CAPTURE,
     HELLO,
     ORACLE_USER,
+    WATCH,
     BadReply,
     become,
     limit,
@@ -33,6 +38,7 @@ from pytest_greencode.sandboxes.inside.wire import (
 # Room for the tests and their modules, and for what is decoded: above the solution's own memory.
 ORACLE_DATA_BYTES = 1 << 30
 ORACLE_ADDRESS_BYTES = 8 << 30
+MAX_DEPTH = 50  # of calls back and forth
 
 
 class SolutionGone(BaseException):
@@ -48,16 +54,23 @@ class LoadedTask(NamedTuple):
     tests: CodeType
     call: CodeType
     entry_points: tuple[str, ...]
+    classes: frozenset[str]
+    names: frozenset[str]
+    handles: type[Handle] | None
+    same_process: bool
 
 
 IMMUTABLE = (int, float, str, bool, bytes, complex, type(None))
 
 
 class Remote:
-    """The oracle's view of S: `call` a function of it by name."""
+    """The oracle's view of S: `call` a function of it by name, or ask for what `objects` names by number."""
 
-    def __init__(self, calls: int, replies: int) -> None:
-        self.calls, self.replies = calls, replies
+    def __init__(self, calls: int, replies: int, task: LoadedTask) -> None:
+        self.calls, self.replies, self.names = calls, replies, task.names
+        self.bridge = codec.bridge = OracleSide(self.ask, task.names, task.handles)
+        self.own_stdout = sys.stdout  # the tests may put another one there, to see what is printed
+        self.depth = 0
         self.lost: SolutionGone | BadReply | None = None
         self.raised: str | None = None
         self.missing = False
@@ -73,6 +86,9 @@ class Remote:
         except BadReply as error:
             self.lost = error
             raise
+        return self.decoded(body)
+
+    def decoded(self, body: bytes) -> tuple[str, Any, Any, Any]:
         try:
             reply = decode(body)
             if type(reply) is not tuple or len(reply) != 4 or type(reply[0]) is not str:
@@ -85,23 +101,39 @@ class Remote:
             raise self.lost from None
         return reply
 
-    def call(self, name: str, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        watch = bool(named) or not all(type(value) in IMMUTABLE for value in positional)
-        arguments = encode((positional, named))
+    def ask(self, name: Any, positional: tuple[Any, ...] = (), named: dict[str, Any] | None = None) -> Any:
+        if codec.decoding():  # a hostile pickle can make the unpickler call methods
+            raise pickle.UnpicklingError("a question while an answer is read")
+        return self.call(name, positional, named or {})
+
+    def send(self, name: Any, mode: int, arguments: bytes) -> None:
         if self.lost:
             raise self.lost
         try:
-            write_frame(self.calls, pickle.dumps((name, watch, arguments), 5))
+            write_frame(self.calls, pickle.dumps((name, mode, arguments), 5))
         except OSError:
             self.lost = SolutionGone("the solution's process died")
             raise self.lost from None
-        status, value, after, argument = self.receive()
+
+    def call(self, name: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        mode = WATCH if named or not all(type(value) in IMMUTABLE for value in positional) else 0
+        if sys.stdout is not self.own_stdout:
+            mode |= CAPTURE
+        self.send(name, mode, encode((positional, named)))
+        while True:
+            status, value, after, argument = self.receive()
+            if status != "callback":
+                break
+            self.call_back(value, after)
+        if status == "printed" and mode & CAPTURE and type(value) is str and type(after) is bytes:
+            sys.stdout.write(value)
+            status, value, after, argument = self.decoded(after)
         if status == "value":
             if after is not None:
                 take_over(positional, named, after)
             if type(argument) is int and 0 <= argument < len(positional):
                 return positional[argument]
-            return value
+            return value.function if type(value) is Returned else value
         if status == "raised":
             self.raised = plain_text(value)
             raise exception_of(value, after)
@@ -111,7 +143,28 @@ class Remote:
         self.lost = BadReply("an unknown reply")
         raise self.lost
 
-    def proxy(self, name: str) -> Callable[..., Any]:
+    def call_back(self, number: Any, arguments: Any) -> None:
+        """S calls a function of the tests that it was given."""
+        self.depth += 1
+        try:
+            if self.depth > MAX_DEPTH:
+                self.lost = BadReply("calls back and forth, too deep")
+                raise self.lost
+            positional, named = arguments
+            if type(positional) is not tuple or type(named) is not dict:
+                raise TypeError("arguments that are none")
+            result = (("result", ""), self.bridge.build("callback", number)(*positional, **named))
+        except Exception as error:
+            name, text = describe(error)
+            result = (("result", name), text)
+        finally:
+            self.depth -= 1
+        self.send(result[0], 0, encode(((result[1],), {})))
+
+    def proxy(self, name: str, classes: frozenset[str] = frozenset()) -> Callable[..., Any]:
+        if name in classes:
+            return RemoteClass(self.ask, name, self.names)
+
         def candidate(*positional: Any, **named: Any) -> Any:
             return self.call(name, positional, named)
 
@@ -143,7 +196,7 @@ def take_over(positional: tuple[Any, ...], named: dict[str, Any], after: Any) ->
 
 def replace_contents(old: Any, new: Any) -> None:
     kind = type(old)
-    if kind is not type(new):
+    if kind is not type(new) or isinstance(old, Handle):
         return
     if kind is list:
         # Inner containers keep their identity where the shape allows it: the tests may hold them too.
@@ -175,16 +228,18 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     program = read_exactly(0, size)
     outcome: dict[str, Any] = {"status": "malformed", "detail": "", "cpu_before_s": 0.0, "memory_before_bytes": 0}
     try:
-        code = marshal.dumps(compile(program, "<solution>", "exec", dont_inherit=True))
+        code = compile(program, "<solution>", "exec", dont_inherit=True)
     except BaseException as error:
         return {**outcome, "detail": plain_text(": ".join(describe(error)))}
-    remote = Remote(calls, replies)
+    remote = Remote(calls, replies, task)
+    parts = (task.prelude, code, task.tests, task.call) if task.same_process else (code,)
     namespace: dict[str, Any] = {}
     problem: BaseException | None = None
     try:
-        write_frame(calls, code)
+        write_frame(calls, marshal.dumps((parts, task.handles is not None)))
         try:  # while S begins
-            exec(task.prelude, namespace)
+            if not task.same_process:
+                exec(task.prelude, namespace)
         except BaseException as error:
             problem = error
         outcome["cpu_before_s"], outcome["memory_before_bytes"] = HELLO.unpack(read_exactly(replies, HELLO.size))
@@ -198,9 +253,11 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
         if state != "ready":
             remote.raised = plain_text(name)
             detail = f"{plain_text(name)}: {plain_text(text)}"
+        elif task.same_process:
+            status = "accepted"  # says the solution; that is what such a task asks for
         else:
             for entry_point in task.entry_points:
-                namespace[entry_point] = remote.proxy(entry_point)
+                namespace[entry_point] = remote.proxy(entry_point, task.classes)
             exec(task.tests, namespace)
             exec(task.call, namespace)
             status = "accepted"
@@ -208,6 +265,7 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
         pass
     except BaseException as error:
         detail = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    sys.stdout, codec.bridge = remote.own_stdout, None
     namespace.clear()  # its functions hold it: without this it would wait for the collector
     if remote.lost is not None:
         status = "crashed" if isinstance(remote.lost, SolutionGone) else "rejected"
@@ -216,6 +274,7 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
         status = "malformed"
     elif status == "rejected" and remote.raised == "MemoryError":
         status = "memory"
+    remote.lost = remote.lost or SolutionGone("its attempt is over")
     return {**outcome, "status": status, "detail": detail}
 
 
@@ -264,4 +323,14 @@ def load_task(payload: dict[str, Any]) -> LoadedTask | RepositoryTask:
     for module in payload["preload"]:
         __import__(module)
     prelude, tests, call = (compile(payload[part], f"<{part}>", "exec") for part in ("prelude", "tests", "call"))
-    return LoadedTask(prelude, tests, call, tuple(payload["entry_points"]))
+    classes, names = frozenset(payload["classes"]), frozenset(payload["attributes"])
+    return LoadedTask(
+        prelude=prelude,
+        tests=tests,
+        call=call,
+        entry_points=tuple(payload["entry_points"]),
+        classes=classes,
+        names=frozenset(name for name in names if not name.startswith("__")),
+        handles=handle_type(names) if classes else None,
+        same_process=payload["same_process"],
+    )

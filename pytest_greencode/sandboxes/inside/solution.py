@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import ctypes
+import functools
 import gc
+import io
 import marshal
 import os
 import pickle
@@ -14,13 +17,18 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
+from pytest_greencode.sandboxes.inside import codec
 from pytest_greencode.sandboxes.inside.codec import decode, encode
 from pytest_greencode.sandboxes.inside.lockdown import Filter, solution_filter, zygote_filter
+from pytest_greencode.sandboxes.inside.objects import SolutionSide
 from pytest_greencode.sandboxes.inside.wire import (
+    CAPTURE,
     HELLO,
+    MAX_PRINTED,
     SOLUTION_USER,
+    WATCH,
     become,
     limit,
     plain_text,
@@ -46,6 +54,7 @@ def zygote(
     inherited: socket.socket,
     separate_users: bool,
     memory_bytes: int,
+    own_cgroup: bool,
     *,
     prepare: Callable[[], None] | None = None,
     child: Callable[[Filter, bool], NoReturn] | None = None,
@@ -63,8 +72,9 @@ def zygote(
     control = socket.socket(fileno=CONTROL)
     limit(resource.RLIMIT_DATA, memory_bytes)
     limit(resource.RLIMIT_AS, memory_bytes + ADDRESS_BYTES)
-    if not separate_users:
+    if not own_cgroup:  # which would count threads, and memory of every sort
         limit(resource.RLIMIT_NPROC, MAX_THREADS)
+        limit(resource.RLIMIT_STACK, memory_bytes, soft=resource.getrlimit(resource.RLIMIT_STACK)[0])
     clone, number, flags = bare_libc.syscall, _CLONE[os.uname().machine], CLONE_PARENT | signal.SIGCHLD
     space = socket.CMSG_SPACE(DESCRIPTORS.size)
     zygote_filter().install()
@@ -128,7 +138,7 @@ def warm_up() -> None:
             os.dup2(source, target)
     for number in range(WARM_UP_CALLS):
         for name, arguments in (("first", ([1.0, 2.0, float(number)], 0.3)), ("second", ("a bb a ccc",))):
-            write_frame(calls_in, pickle.dumps((name, True, encode((arguments, {}))), 5))
+            write_frame(calls_in, pickle.dumps((name, WATCH, encode((arguments, {}))), 5))
     os.close(calls_in)
     serve(namespace)
     os.closerange(CONTROL + 1, 256)
@@ -160,13 +170,15 @@ def settle(narrow: Filter, separate_users: bool) -> None:
 def solution(narrow: Filter, separate_users: bool) -> NoReturn:
     """Never returns. Takes its code and serves."""
     settle(narrow, separate_users)
-    code = read_frame(CALLS)
+    parts, objects = marshal.loads(read_frame(CALLS))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     os.write(REPLIES, HELLO.pack(time.process_time(), usage.ru_maxrss * 1024))
 
     namespace: dict[str, Any] = {}
+    codec.bridge = SolutionSide(namespace, objects, functools.partial(call_back, namespace))
     try:
-        exec(marshal.loads(code), namespace)
+        for part in parts:
+            exec(part, namespace)
     except BaseException as error:
         write_frame(REPLIES, encode(("raised", *describe(error), None)))
         os._exit(0)
@@ -175,23 +187,52 @@ def solution(narrow: Filter, separate_users: bool) -> NoReturn:
     os._exit(0)
 
 
-def serve(namespace: dict[str, Any]) -> None:
+def serve(namespace: dict[str, Any]) -> Any:
+    """Answer the tests' questions until they have none, or until one of them is the result of a call back."""
     while True:
         try:
             body = read_frame(CALLS)
         except EOFError:
-            return
-        name, watch, arguments = pickle.loads(body)
+            return None
+        name, mode, arguments = pickle.loads(body)
+        printed = None
         try:
             positional, named = decode(arguments, trusted=True)
-            if name not in namespace:
-                write_frame(REPLIES, encode(("missing", name, None, None)))
-                continue
-            value = namespace[name](*positional, **named)
+            if type(name) is str:
+                if name not in namespace:
+                    write_frame(REPLIES, encode(("missing", name, None, None)))
+                    continue
+                function = namespace[name]
+            elif name[0] == "result":
+                return (*name, *positional)
+            else:
+                function = cast(SolutionSide, codec.bridge).target(name)
+            if mode & CAPTURE:
+                printed = io.StringIO()
+                with contextlib.redirect_stdout(printed):
+                    value = function(*positional, **named)
+            else:
+                value = function(*positional, **named)
             # What the call did to its arguments goes back only where it did something.
-            changed = bool(watch) and encode((positional, named)) != arguments
+            watch = mode & WATCH
+            changed = watch and encode((positional, named)) != arguments
             argument = next((index for index, each in enumerate(positional) if each is value), None) if watch else None
             reply = encode(("value", value, (positional, named) if changed else None, argument))
         except BaseException as error:
             reply = encode(("raised", *describe(error), None))
+        if printed is not None:  # goes to the tests, which have put something in the place of their standard output
+            reply = encode(("printed", printed.getvalue()[:MAX_PRINTED], reply, None))
         write_frame(REPLIES, reply)
+
+
+def call_back(namespace: dict[str, Any], number: int, *positional: Any, **named: Any) -> Any:
+    """Call a function of the tests, and answer their questions meanwhile."""
+    write_frame(REPLIES, encode(("callback", number, (positional, named), None)))
+    answer = serve(namespace)
+    if answer is None:
+        os._exit(0)
+    _, raised, value = answer
+    if not raised:
+        return value
+    kind = getattr(builtins, str(raised), None)
+    raise kind(value) if isinstance(kind, type) and issubclass(kind, BaseException) else RuntimeError(value)

@@ -44,6 +44,7 @@ from typing import Any, NamedTuple
 
 from pytest_greencode.sandboxes.inside.lockdown import (
     allow_writes_only_in,
+    hand_down_no_capabilities,
     landlock_abi,
     no_new_privileges,
     not_dumpable,
@@ -141,6 +142,19 @@ def out_of_memory_kills() -> int | None:
     return None
 
 
+def cgroup_limits() -> dict[str, int]:
+    """The sandbox's own limits as they can be seen from inside; what is not limited, or not seen, is missing."""
+    found = {}
+    for name, paths in {
+        "pids": ("/sys/fs/cgroup/pids/pids.max", "/sys/fs/cgroup/pids.max"),
+        "memory_bytes": ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max"),
+    }.items():
+        for path in paths:
+            with contextlib.suppress(OSError, ValueError), open(path) as limit_of:
+                found[name] = int(limit_of.read())
+    return found
+
+
 class Spent(NamedTuple):
     """CPU seconds so far: of everything here (None if it cannot be seen), and of the harness's three processes."""
 
@@ -156,20 +170,24 @@ def order(request: dict[str, Any]) -> bytes:
 
 
 class Supervisor:
-    def __init__(self, separate_users: bool, own_cgroup: bool, memory_bytes: int, answers: int) -> None:
+    def __init__(
+        self, separate_users: bool, own_cgroup: bool, memory_bytes: int, answers: int, killed_first: KilledFirst
+    ) -> None:
         self.separate_users, self.answers = separate_users, answers
         self.zygote, other = socket.socketpair()
+        killed_first.set(1000)
         self.zygote_pid = bare_libc.fork()
         if self.zygote_pid == 0:
             null = os.open("/dev/null", os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
-            zygote(other, separate_users, memory_bytes)
+            zygote(other, separate_users, memory_bytes, own_cgroup)
         other.close()
         self.tester, self.tester_pid = self.zygote, None
         self.tester_problem: str | None = None
         if PRELOAD is not None:
-            self.start_tester(separate_users, memory_bytes)
+            self.start_tester(separate_users, memory_bytes, own_cgroup)
+        killed_first.set(0)
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
         if self.oracle_pid == 0:
@@ -192,7 +210,7 @@ class Supervisor:
         self.harness = {pid for pid in (os.getpid(), self.zygote_pid, self.tester_pid, self.oracle_pid) if pid}
         self.spent = self.so_far()
 
-    def start_tester(self, separate_users: bool, memory_bytes: int) -> None:
+    def start_tester(self, separate_users: bool, memory_bytes: int, own_cgroup: bool) -> None:
         """The zygote of repositories' tests."""
         self.tester, other = socket.socketpair()
         pid = self.tester_pid = bare_libc.fork()
@@ -210,7 +228,7 @@ class Supervisor:
                     os._exit(1)
                 os.write(CONTROL, b"ready")
 
-            zygote(other, separate_users, memory_bytes, prepare=prepare, child=tests_process)
+            zygote(other, separate_users, memory_bytes, own_cgroup, prepare=prepare, child=tests_process)
         other.close()
         said = self.tester.recv(4096)
         if said != b"ready":
@@ -527,7 +545,23 @@ def can_switch_users() -> bool:
 
 
 def network_interfaces() -> list[str]:
-    return sorted(name for _, name in socket.if_nameindex())
+    with open("/proc/net/dev") as lines:
+        return sorted(line.partition(":")[0].strip() for line in lines if ":" in line)
+
+
+class KilledFirst:
+    """Whom the kernel kills when memory runs out: a solution, not those who judge it."""
+
+    def __init__(self) -> None:
+        self.score: int | None = None
+        with contextlib.suppress(OSError):  # opened now, as no file outside the work directory can be later
+            self.score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+
+    def set(self, score: int) -> None:
+        """For this process, and those that it forks from now on."""
+        if self.score is not None:
+            with contextlib.suppress(OSError):
+                os.write(self.score, str(score).encode())
 
 
 def main() -> None:
@@ -564,8 +598,9 @@ def main() -> None:
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     own_cgroup = "own-cgroup" in sys.argv
     sys.argv = [""]
-    interfaces = network_interfaces()
+    interfaces, killed_first = network_interfaces(), KilledFirst()
     not_dumpable()
+    hand_down_no_capabilities()
     no_new_privileges()
     landlocked = allow_writes_only_in(WORK_DIRECTORY)
     sandbox_filter().install()
@@ -574,7 +609,7 @@ def main() -> None:
     limit(resource.RLIMIT_CORE, 0)
     gc.collect()
     gc.freeze()
-    supervisor = Supervisor(separate_users, own_cgroup, memory_bytes, answers)
+    supervisor = Supervisor(separate_users, own_cgroup, memory_bytes, answers, killed_first)
     supervisor.answer(
         {
             "python": sys.version.split()[0],
@@ -583,6 +618,7 @@ def main() -> None:
             "landlock_abi": landlock_abi() if landlocked else 0,
             "network_interfaces": interfaces,
             "tests_problem": supervisor.tester_problem,
+            "cgroup_limits": cgroup_limits() if own_cgroup else {},
             "cgroup_cpu": supervisor.counter.descriptor is not None,
             "cpu_s": sum(supervisor.spent[1:]),
         }

@@ -6,10 +6,13 @@ import os
 import resource
 import struct
 
-SOLUTION_USER, ORACLE_USER = 65534, 65533
+SOLUTION_USER, ORACLE_USER = map(int, os.environ.get("GREENCODE_USERS", "65534 65533").split())
 
 FRAME = struct.Struct("<I")
 HELLO = struct.Struct("<dq")  # CPU seconds and resident bytes of a solution before its first statement
+# How a call is made: its arguments are compared afterwards; what it prints is wanted.
+WATCH, CAPTURE = 1, 2
+MAX_PRINTED = 1 << 20
 MAX_REPLY_BYTES = 16 << 20
 MAX_DETAIL_CHARACTERS = 400
 
@@ -62,12 +65,12 @@ def read_frame(descriptor: int) -> bytes:
     return chunk[FRAME.size :] + (read_exactly(descriptor, missing) if missing else b"")
 
 
-def limit(name: int, value: int) -> None:
-    """Lower a resource limit; a hard limit that is already lower stays."""
+def limit(name: int, value: int, *, soft: int | None = None) -> None:
+    """Lower a resource limit; a hard limit that is already lower stays. `soft`: what it is until somebody raises it."""
     _, hard = resource.getrlimit(name)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
-    resource.setrlimit(name, (value, value))
+    resource.setrlimit(name, (value if soft in (None, resource.RLIM_INFINITY) else min(soft, value), value))
 
 
 def become(user: int) -> None:

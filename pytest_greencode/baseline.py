@@ -1,0 +1,358 @@
+"""A baseline: what a later run is compared with. A small JSON file, a line for each task, for a review to read.
+
+It keeps counts and mean costs, under which conditions they were measured, and the factors by which joules became grams:
+these are held fixed when a later run is compared, so that another year's grid is no change of the code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .accounts import CostMeans, TaskRow
+from .economics.expectation import Costs, TaskCost
+from .errors import FileFormatError, LedgerError, UsageProblem
+from .model import Factors, Intensity, canonical_settings
+from .run_account import factors_of_run
+
+SCHEMA = 1
+DEFAULT_BASELINE = "greencode-baseline.json"
+_KEY = "greencode_baseline"
+_DIGITS = 9
+_MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """Expected cost of each task at k attempts, and the acceptances that it is divided by."""
+
+    currency: str
+    tasks: Costs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineConfiguration:
+    """One configuration as it was: what `comparison.policy.retrying` asks of an account.
+
+    `conditions`, by name: CPU, meter, sandbox image, suite, limits. `samples`: a digest of the programs that ran.
+    """
+
+    suite: str
+    model: str
+    settings: str
+    chain: bool
+    attempts_allowed: int | None
+    samples: str | None
+    conditions: Mapping[str, str]
+    task_rows: tuple[TaskRow, ...]
+    money: Money | None
+    run_id: str
+    saved_at: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.suite, self.model, self.settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """`regions`: the grids that records named, as they were when it was saved. `versions`: of what saved it."""
+
+    factors: Factors
+    regions: Mapping[str, Intensity]
+    versions: Mapping[str, str]
+    configurations: tuple[BaselineConfiguration, ...]
+
+    def updated(self, other: Baseline) -> Baseline:
+        """With the other's configurations in place of one's own, or beside them. UsageProblem for other factors."""
+        if grids(self.factors) != grids(other.factors):
+            raise UsageProblem(
+                "its grid, PUE or machines are others than the run's, and a baseline has one set of them: "
+                f"{'; '.join(told_apart(grids(self.factors), grids(other.factors)))}"
+            )
+        merged = {each.key: each for each in (*self.configurations, *other.configurations)}
+        return replace(
+            other,
+            regions={**self.regions, **other.regions},
+            configurations=tuple(merged[key] for key in sorted(merged)),
+        )
+
+
+def grids(factors: Factors) -> dict[str, str]:
+    """The factors by name, in words that are equal where they are."""
+    sites = (
+        ("generation", factors.generation, factors.generation_pue, factors.generation_machine),
+        ("execution", factors.execution, factors.execution_pue, factors.execution_machine),
+    )
+    found = {}
+    for site, grid, pue, made in sites:
+        found[f"grid of {site}"] = f"{grid.g_per_kwh:g} g/kWh, PUE {pue:g}"
+        found[f"machine of {site}"] = (
+            "none" if made is None else f"{made.name} {made.embodied_g / 1e3:g} kg, 1 of {made.threads or 1}"
+        )
+    return found
+
+
+def conditions(facts: Mapping[str, Any], suite: str) -> dict[str, str]:
+    """What has to be the same for joules and verdicts of two runs to be comparable, in words."""
+    meter, sandbox, options = (facts.get(name) or {} for name in ("meter", "sandbox", "options"))
+    suites = {each.get("name"): each for each in facts.get("suites") or ()}
+    known = suites.get(suite, {})
+    return {
+        "CPU": str(facts.get("cpu")),
+        "meter": f"{meter.get('source')}, {options.get('attribution')}" if meter else "none",
+        "sandbox": f"{sandbox.get('sandbox')} {sandbox.get('image')}",
+        "suite": f"{known.get('version')} {str(known.get('sha256'))[:12]}",
+        "limits": ", ".join(f"{name} {options.get(name)}" for name in ("timeout_s", "memory_bytes", "extract")),
+    }
+
+
+def told_apart(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name}: baseline {was}, now {now[name]}" for name, was in then.items() if name in now and now[name] != was
+    ]
+
+
+# The file.
+
+
+def written(baseline: Baseline) -> str:
+    """The file's text: sorted, one line for each task, numbers to nine digits."""
+    head = {
+        _KEY: SCHEMA,
+        "versions": dict(baseline.versions),
+        "factors": asdict(baseline.factors),
+        "regions": {name: asdict(each) for name, each in sorted(baseline.regions.items())},
+    }
+    lines = json.dumps(head, indent=1, allow_nan=False).splitlines()[:-1]
+    lines[-1] += ","
+    lines.append(' "configurations": [')
+    for number, each in enumerate(baseline.configurations):
+        own = {
+            "suite": each.suite,
+            "model": each.model,
+            "settings": _settings(each.settings),
+            "run": each.run_id,
+            "saved_at": each.saved_at,
+            "attempts_allowed": each.attempts_allowed,
+            "chain": each.chain,
+            "samples": each.samples,
+            "conditions": dict(each.conditions),
+            "currency": None if each.money is None else each.money.currency,
+        }
+        lines.append("  {")
+        lines += [f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)}," for name, value in own.items()]
+        lines.append('   "tasks": {')
+        rows = [f"    {json.dumps(row.task_id)}: {json.dumps(_row(row, each.money))}" for row in each.task_rows]
+        lines += [f"{row}," for row in rows[:-1]] + rows[-1:]
+        lines.append("   }")
+        lines.append("  }," if number + 1 < len(baseline.configurations) else "  }")
+    return "\n".join([*lines, " ]", "}"]) + "\n"
+
+
+def _settings(text: str) -> object:
+    """As the object they are; as text where they are none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return found if isinstance(found, dict) else text
+
+
+def _row(row: TaskRow, money: Money | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "attempts": row.attempts,
+        "accepted": row.accepted,
+        "energy_j": _pair(row.energy_j),
+        "co2e_g": _pair(row.co2e_g),
+    }
+    if money is not None and row.task_id in money.tasks:
+        cost = money.tasks[row.task_id]
+        found["money"] = [_rounded(cost.cost), _rounded(cost.passed), _rounded(cost.attempt)]
+    return found
+
+
+def _pair(means: CostMeans) -> list[float | None] | None:
+    """Mean of the accepted attempts, mean of the failed."""
+    return None if means.attempt is None else [_rounded(means.accepted), _rounded(means.failed)]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{_DIGITS}g}")
+
+
+def read_baseline(path: Path, *, flag: str) -> Baseline:
+    """Raises UsageProblem where it cannot be read, FileFormatError where it is none."""
+    try:
+        if not path.is_file():
+            raise UsageProblem(f"{flag} {path}: no such file; `greencode baseline save {path}` makes it from a run")
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageProblem(f"{flag} {path}: larger than any baseline; expected one of `greencode baseline save`")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FileFormatError(str(path), None, None, "UTF-8", "other bytes") from None
+    except OSError as error:
+        raise UsageProblem(f"{flag} {path}: {error.strerror or error}; expected a file that can be read") from error
+    return parse_baseline(text, path=str(path))
+
+
+def parse_baseline(text: str, *, path: str) -> Baseline:
+    """Raises FileFormatError that names the field."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        line = getattr(error, "lineno", None)
+        raise FileFormatError(path, line, None, "JSON as `greencode baseline save` writes it", str(error)) from None
+    except RecursionError:
+        raise FileFormatError(path, None, None, "JSON as `greencode baseline save` writes it", "deep nesting") from None
+    if not isinstance(found, dict) or _KEY not in found:
+        raise FileFormatError(path, None, _KEY, "a baseline of pytest-greencode", "none")
+    if found[_KEY] != SCHEMA:
+        raise FileFormatError(path, None, _KEY, f"schema {SCHEMA}", f"{found[_KEY]!r}, of another version")
+    reader = _Reader(path)
+    configurations = [
+        reader.configuration(each, f"configurations.{number}")
+        for number, each in enumerate(reader.sequence(found, "configurations", ""))
+    ]
+    if len({each.key for each in configurations}) < len(configurations):
+        raise FileFormatError(path, None, "configurations", "each configuration once", "one of them twice")
+    return Baseline(
+        factors=reader.factors(found),
+        regions=reader.regions(found),
+        versions={str(name): str(value) for name, value in reader.mapping(found, "versions", "").items()},
+        configurations=tuple(configurations),
+    )
+
+
+class _Reader:
+    """Takes a baseline's JSON apart; what is wrong is told by its place."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def wrong(self, where: str, expected: str, found: object) -> FileFormatError:
+        return FileFormatError(self.path, None, where, expected, f"{found!r}"[:80])
+
+    def mapping(self, of: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+        found = of.get(name)
+        if not isinstance(found, dict):
+            raise self.wrong(f"{where}{name}", "an object", found)
+        return found
+
+    def sequence(self, of: Mapping[str, Any], name: str, where: str) -> Sequence[Any]:
+        found = of.get(name)
+        if not isinstance(found, list):
+            raise self.wrong(f"{where}{name}", "a list", found)
+        return found
+
+    def text(self, of: Mapping[str, Any], name: str, where: str) -> str:
+        found = of.get(name)
+        if not isinstance(found, str):
+            raise self.wrong(f"{where}{name}", "text", found)
+        return found
+
+    def count(self, of: Mapping[str, Any], name: str, where: str) -> int:
+        found = of.get(name)
+        if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < 10**9:
+            raise self.wrong(f"{where}{name}", "a whole number from 0", found)
+        return found
+
+    def numbers(self, of: Mapping[str, Any], name: str, where: str, size: int) -> list[float | None] | None:
+        found = of.get(name)
+        if found is None:
+            return None
+        if not isinstance(found, list) or len(found) != size:
+            raise self.wrong(f"{where}{name}", f"null, or a list of {size} numbers", found)
+        for each in found:
+            is_number = isinstance(each, (int, float)) and not isinstance(each, bool)
+            if each is not None and not (is_number and abs(each) < 1e15):
+                raise self.wrong(f"{where}{name}", "finite numbers", each)
+        return [None if each is None else float(each) for each in found]
+
+    def factors(self, found: Mapping[str, Any]) -> Factors:
+        try:
+            known = factors_of_run({"factors": self.mapping(found, "factors", "")})
+        except LedgerError as error:
+            raise self.wrong(
+                "factors", "grids, PUE and machines as `greencode baseline save` writes them", error
+            ) from None
+        if known is None or not all(0 <= grid.g_per_kwh < math.inf for grid in (known.generation, known.execution)):
+            raise self.wrong("factors", "grids of 0 g/kWh or more", known)
+        return known
+
+    def regions(self, found: Mapping[str, Any]) -> dict[str, Intensity]:
+        names = {each.name for each in fields(Intensity)}
+        regions = {}
+        for region, values in self.mapping(found, "regions", "").items():
+            known = isinstance(values, dict) and set(values) <= names
+            rate = values.get("g_per_kwh") if known else None
+            if not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
+                raise self.wrong(f"regions.{region}", "a grid's intensity", values)
+            try:
+                regions[region] = Intensity(**values)
+            except TypeError as error:
+                raise self.wrong(f"regions.{region}", "a grid's intensity", error) from None
+        return regions
+
+    def configuration(self, found: object, where: str) -> BaselineConfiguration:
+        if not isinstance(found, dict):
+            raise self.wrong(where, "an object", found)
+        where += "."
+        allowed = found.get("attempts_allowed")
+        rows, money = [], {}
+        for task_id, values in self.mapping(found, "tasks", where).items():
+            row, cost = self.row(task_id, values, f"{where}tasks.{task_id}")
+            rows.append(row)
+            if cost is not None:
+                money[task_id] = cost
+        currency, samples, settings = found.get("currency"), found.get("samples"), found.get("settings")
+        return BaselineConfiguration(
+            suite=self.text(found, "suite", where),
+            model=self.text(found, "model", where),
+            settings=settings
+            if isinstance(settings, str)
+            else canonical_settings(self.mapping(found, "settings", where)),
+            chain=found.get("chain") is True,
+            attempts_allowed=None if allowed is None else max(1, self.count(found, "attempts_allowed", where)),
+            samples=samples if isinstance(samples, str) else None,
+            conditions={str(n): str(v) for n, v in self.mapping(found, "conditions", where).items()},
+            task_rows=tuple(rows),
+            money=Money(currency=currency, tasks=money) if isinstance(currency, str) else None,
+            run_id=str(found.get("run") or ""),
+            saved_at=str(found.get("saved_at") or ""),
+        )
+
+    def row(self, task_id: str, found: object, where: str) -> tuple[TaskRow, TaskCost | None]:
+        if not isinstance(found, dict):
+            raise self.wrong(where, "an object", found)
+        where += "."
+        n, c = self.count(found, "attempts", where), self.count(found, "accepted", where)
+        if n < 1 or c > n:
+            raise self.wrong(where + "accepted", f"at most the attempts, of which there is one or more ({n})", c)
+        money = self.numbers(found, "money", where, 3)
+        nothing = CostMeans(attempt=None, accepted=None, failed=None)
+        row = TaskRow(
+            task_id=task_id,
+            attempts=n,
+            accepted=c,
+            verdicts=(),
+            energy_j=self.means(found, "energy_j", where, n, c),
+            co2e_g=self.means(found, "co2e_g", where, n, c),
+            operational_g=nothing,
+            embodied_g=nothing,
+        )
+        return row, None if money is None else TaskCost(*(each or 0.0 for each in money))
+
+    def means(self, found: Mapping[str, Any], name: str, where: str, n: int, c: int) -> CostMeans:
+        pair = self.numbers(found, name, where, 2)
+        if pair is None:
+            return CostMeans(attempt=None, accepted=None, failed=None)
+        accepted, failed = pair
+        if (c and accepted is None) or (c < n and failed is None):
+            raise self.wrong(where + name, "the means of the accepted and of the failed attempts", pair)
+        attempt = (c * (accepted or 0.0) + (n - c) * (failed or 0.0)) / n
+        return CostMeans(attempt=attempt, accepted=accepted if c else None, failed=failed if c < n else None)

@@ -1,0 +1,170 @@
+"""`greencode check`: rules on a run in the ledger, and what its machine's own noise is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_greencode.baseline import read_baseline
+from pytest_greencode.commands.output import say
+from pytest_greencode.commands.stored_run import StoredRun, add_run_options, run_named, stored_run
+from pytest_greencode.errors import UsageProblem
+from pytest_greencode.gate import (
+    EXIT_CODE,
+    FALSE_ALARM,
+    Field,
+    Noise,
+    Subject,
+    field_named,
+    noise,
+    parse_rules,
+    subject_of,
+)
+from pytest_greencode.ledger import ID_LENGTH
+from pytest_greencode.reports.gate import gate_lines
+from pytest_greencode.reports.terminal import keyed
+from pytest_greencode.reports.text import escape, percent, significant
+from pytest_greencode.run_account import account_of_run
+from pytest_greencode.run_gate import gate_of_run, samples_of
+
+HELP = "rules on a run in the ledger; --aa: how far runs of the same samples differ"
+
+_AA_FIELDS = ("co2e_per_accepted_g", "energy_per_accepted_j", "pass_at_1", "waste_share")
+_MOST_RUNS = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_options(parser)
+    gate = parser.add_argument_group("gate", "as --greencode-..., without it as in the run")
+    gate.add_argument("--fail", action="append", default=[], metavar="FIELD:LIMIT", help="a rule (repeatable)")
+    gate.add_argument("--baseline", type=Path, metavar="PATH", help="what relative rules compare with")
+    gate.add_argument(
+        "--differences",
+        choices=("refuse", "accept"),
+        default="refuse",
+        help="a baseline of another CPU, meter, image, suite, grid or number of attempts (default: refuse)",
+    )
+    gate.add_argument("--strict", action="store_true", help="only a pass is exit code 0")
+    gate.add_argument(
+        "--assumptions", type=Path, metavar="FILE", help="prices, for rules on money (default: the run's)"
+    )
+    parser.add_argument(
+        "--aa",
+        nargs="*",
+        metavar="ID",
+        help="instead: how far these runs differ, or without IDs all of the last run's samples; proposes a tolerance",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    with stored_run(options) as found:
+        return _noise(found, options.aa) if options.aa is not None else _gate(found, options)
+
+
+def _gate(found: StoredRun, options: argparse.Namespace) -> int:
+    own = found.facts.get("options", {}).get("fail") or []
+    rules = parse_rules(options.fail or own, flag="--fail")
+    if not rules:
+        raise UsageProblem("no rule given, and the run had none; say one: --fail co2e_per_accepted_g:0.40")
+    if options.baseline is None and (relative := [rule for rule in rules if rule.relative]):
+        raise UsageProblem(f"--fail {relative[0].text}: compares with a baseline; say which: --baseline PATH")
+    account = found.account()
+    decision = gate_of_run(
+        found.ledger,
+        found.run_id,
+        rules,
+        factors=found.factors,
+        attempts_allowed=found.attempts,
+        account=account,
+        baseline=None if options.baseline is None else read_baseline(options.baseline, flag="--baseline"),
+        baseline_name=None if options.baseline is None else str(options.baseline),
+        accept_differences=options.differences == "accept",
+        strict=options.strict,
+        assumptions=found.assumptions(options.assumptions),
+    )
+    rules_lines, sentence = gate_lines(decision, account.configurations)
+    for line in [*found.cautions(), *found.places(), *rules_lines, *sentence]:
+        say(line)
+    return EXIT_CODE if decision.failed else 0
+
+
+# A/A.
+
+
+def _noise(found: StoredRun, asked: Sequence[str]) -> int:
+    fields = [field for name in _AA_FIELDS if (field := field_named(name)) is not None]
+    ids = [run_named(found.ledger, each, "--aa") for each in asked] if asked else _alike(found)
+    if len(set(ids)) < 2:
+        raise UsageProblem(
+            "--aa: one run, and nothing to compare it with; run the same `pytest --greencode FILE...` five times or so "
+            "and ask anew"
+        )
+    runs = [_subjects(found, run_id, fields) for run_id in dict.fromkeys(ids)]
+    digests = {tuple(sorted((each.key, each.samples) for each in run if each.samples)) for run in runs}
+    if len(digests) > 1:
+        raise UsageProblem("--aa: the runs are not of the same samples, so their difference is not the machine's alone")
+    for line in keyed(_notes(fields, runs), 80):
+        say(line)
+    say(f"{'runs':<13}{', '.join(escape(run_id[:ID_LENGTH]) for run_id in dict.fromkeys(ids))}")
+    return 0
+
+
+def _alike(found: StoredRun) -> list[str]:
+    """The runs whose programs are all those of the run that is asked for, the latest first."""
+    wanted = samples_of(found.ledger.records(found.run_id))
+    others = [row.run_id for row in found.ledger.runs() if row.finished == row.attempts > 0][:_MOST_RUNS]
+    return [run_id for run_id in others if samples_of(found.ledger.records(run_id)) == wanted]
+
+
+def _subjects(found: StoredRun, run_id: str, fields: Sequence[Field]) -> list[Subject]:
+    samples = samples_of(found.ledger.records(run_id))
+    account = account_of_run(found.ledger, run_id, found.factors, attempts_allowed=found.attempts)
+    return [
+        subject_of(
+            each, fields, each.per_accepted.attempts, samples=samples.get((each.suite, each.model, each.settings))
+        )
+        for each in account.configurations
+    ]
+
+
+def _notes(fields: Sequence[Field], runs: Sequence[Sequence[Subject]]) -> Iterator[tuple[str, str]]:
+    proposed = []
+    for field in fields:
+        found = noise(field.name, field.share, runs)
+        if found is None:
+            yield "unknown", f"{field.name}: no configuration has it in every run"
+            continue
+        yield "noise", _told(found)
+        limit = _limit(found, field)
+        proposed.append(f"{field.name}:{limit}")
+    yield "", ""
+    chance = f"{100 * FALSE_ALARM:g} %"
+    yield "proposed", f"limits that noise like this exceeds in fewer than {chance} of runs without a change:"
+    for rule in proposed:
+        yield "proposed", f"--greencode-fail {rule}"
+    if len(runs) < 5:
+        yield "few runs", f"{len(runs)} runs say little of their noise, and the limits allow for that: make it five"
+
+
+def _told(found: Noise) -> str:
+    many = f"over {found.runs} runs of {len(found.values)} configuration{'s' * (len(found.values) != 1)}"
+    spreads = [
+        max(values) - min(values) if found.share else max(values) / min(values) for values in found.values.values()
+    ]
+    if found.share:
+        return (
+            f"{found.field}: standard deviation {significant(100 * found.deviation)} pp, at most"
+            f" {significant(100 * max(spreads))} pp apart, {many}"
+        )
+    return (
+        f"{found.field}: standard deviation {percent(found.deviation)} %, at most"
+        f" {significant(max(spreads), 4)} times apart, {many}"
+    )
+
+
+def _limit(found: Noise, field: Field) -> str:
+    """Rounded up to whole percent or points, and never 0: no machine is without noise."""
+    number = max(1, -int(-100 * found.tolerance // 1))
+    sign = "+" if field.less_is_better else "-"
+    return f"{sign}{number}{'pp' if found.share else '%'}"

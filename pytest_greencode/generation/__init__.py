@@ -1,0 +1,5 @@
+"""What belongs to generating samples: energy recorded with them, clients of model servers. Standard library only."""
+
+from .recorder import GenerationRecorder
+
+__all__ = ["GenerationRecorder"]

@@ -1,0 +1,71 @@
+"""How a task is put to a model. Pure: a task and a style give a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ..errors import UsageProblem
+from ..model import Task
+from .backend import Prompt
+
+COMPLETION = "completion"
+# What a chat model is told before the task, by style: to compare short prompts with long ones.
+_INSTRUCTIONS: Final = {
+    "short": "Python code only:",
+    "chat": "Solve this task in Python. Answer with the whole program in one code block.",
+    "long": """\
+You are an experienced Python programmer, and your code will be run against tests that you do not see.
+Solve the task below. Work through these points before you answer:
+1. Which inputs are allowed, and which are the edge cases: empty, one element, negative, zero, repeated, very large?
+2. What exactly is returned, of what type, and in what order?
+3. Which algorithm is right for all of them, and simple? Prefer the standard library.
+Then write the whole program: the imports it needs, and every function that the task names, under that very name and
+with its parameters. Do not read input, print anything, write tests or add examples of use. Do not explain the code.
+Answer with nothing but that program, in one code block.""",
+}
+STYLES: Final = (COMPLETION, *_INSTRUCTIONS)
+
+# Where a function's body is over: the stop sequences of Chen et al. 2021 ("Evaluating Large Language Models Trained on
+# Code", section 2.2), but for the fifth, a comment, as servers take four.
+BODY_ENDS: Final = ("\nclass", "\ndef", "\nif", "\nprint")
+
+
+def prompt_for(task: Task, style: str) -> Prompt:
+    """The task in a style of STYLES. Raises UsageProblem for a task that has nothing to be asked."""
+    if not task.prompt and not task.statement:
+        raise UsageProblem(
+            f"{task.suite} {task.task_id}: expected a prompt, or a text and test_list, found neither: nothing to ask"
+        )
+    if style == COMPLETION:
+        return Prompt(text=task.prompt or f'"""\n{task.statement}\n"""\n')
+    return Prompt(chat=({"role": "user", "content": f"{_INSTRUCTIONS[style]}\n\n{_stated(task)}"},))
+
+
+def stops_for(task: Task, style: str) -> tuple[str, ...]:
+    """Where to stop a completion unless told otherwise: at the end of a function that its prompt has begun."""
+    return BODY_ENDS if style == COMPLETION and task.prompt else ()
+
+
+def repair_prompt(task: Task, style: str, tries: Sequence[tuple[str, str]]) -> Prompt:
+    """The task again, with what was answered before and what came of it: (answer, message of the failed test)."""
+    first = prompt_for(task, style)
+    if first.chat is None:
+        failed = "".join(f"# Wrong: {message}\n{_commented(answer)}\n" for answer, message in tries)
+        return Prompt(text=f"{failed}# Right:\n{first.text}")
+    messages: list[Mapping[str, str]] = list(first.chat)
+    for answer, message in tries:
+        asked = f"That program does not pass the tests: {message}\nMend it, and answer with the whole program again."
+        messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": asked}]
+    return Prompt(chat=tuple(messages))
+
+
+def _stated(task: Task) -> str:
+    if not task.prompt:
+        return task.statement
+    words = f"{task.statement}\n\n" if task.statement else ""
+    return f"{words}```python\n{task.prompt.rstrip()}\n```"
+
+
+def _commented(text: str) -> str:
+    return "\n".join(f"#   {line}" for line in text.strip().splitlines())

@@ -1,0 +1,201 @@
+"""Trends of key figures as one HTML page: still pictures, steps marked, English and Japanese, offline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..economics.expectation import Direction
+from ..economics.trend import Change, Point, Series, Trend
+from . import charts
+from .charts import Mark, Moment
+from .economics import by_suite
+from .entries import NAME_WIDTH, UNKNOWN, cut
+from .history import run_name, size_text, when
+from .names import distinct
+from .templating import asset, content_policy, environment, trusted
+from .text import mass_unit, percent, significant
+from .texts import LANGUAGES, TEXTS, Bilingual, plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A figure that is a still picture only."""
+
+    id: str
+    title: Bilingual
+    chart: charts.Trend
+    parts: tuple[()] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCell:
+    """A figure of one run; `step` and its tone where the change from the run before is one."""
+
+    text: str
+    small: str
+    value: float | None
+    step: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesPart:
+    anchor: str
+    mark: Mark
+    suite: str
+    k: str
+    tasks: int
+    figures: tuple[Picture, ...]
+    titles: tuple[Bilingual, ...]
+    rows: tuple[tuple[str, tuple[RunCell, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPage:
+    """`sentences`: (tone, text) for each step, the latest first."""
+
+    runs: int
+    margin: str
+    sentences: tuple[tuple[str, Bilingual], ...]
+    series: tuple[SeriesPart, ...]
+
+
+def render_history(found: Sequence[Series], *, margin: float, language: str = "en") -> str:
+    """The page as text, to be written as UTF-8. `margin` is what a step was told by."""
+    style, script = asset("report.css"), asset("report.js")
+    page = _page(found, margin)
+    return (
+        environment()
+        .get_template("history.html")
+        .render(
+            page=page,
+            sections=[],
+            title=TEXTS["history_title"]._asdict()[language],
+            language=language,
+            languages=LANGUAGES,
+            policy=content_policy(style, [script]),
+            style=trusted(style),
+            script=trusted(script),
+            patterns=[],
+        )
+    )
+
+
+def _page(found: Sequence[Series], margin: float) -> HistoryPage:
+    labels = by_suite(series.last for series in found)
+    names = distinct(list(dict.fromkeys(labels.values())), NAME_WIDTH)
+    places: dict[tuple[str, str], int] = {}
+    parts, sentences = [], []
+    for number, series in enumerate(found):
+        last = series.last
+        place = places.setdefault((last.model, last.settings), len(places))
+        name = names[labels[last.suite, last.model, last.settings]]
+        mark = Mark(index=place, letter=charts.letter(place), name=name)
+        parts.append(_series(series, f"h{number + 1}", mark))
+        sentences += list(_sentences(series, mark))
+    sentences.sort(key=lambda each: each[0], reverse=True)
+    return HistoryPage(
+        runs=len({(line.at, line.revision) for series in found for line in series.lines}),
+        margin=significant(100 * margin),
+        sentences=tuple((tone, text) for _, tone, text in sentences),
+        series=tuple(parts),
+    )
+
+
+def _sentences(series: Series, mark: Mark) -> Iterator[tuple[str, str, Bilingual]]:
+    """(when, tone, text) of each step, and of what all runs come to."""
+    for trend in series.trends:
+        for point in trend.points:
+            if point.change is not None and point.change.is_step:
+                yield point.line.at, _tone(trend, point.change), _said("history_step", trend, point.change, mark)
+        if trend.overall is not None and len(trend.points) > 2 and trend.overall.is_step:
+            yield "", _tone(trend, trend.overall), _said("history_all", trend, trend.overall, mark)
+
+
+def _said(key: str, trend: Trend, change: Change, mark: Mark) -> Bilingual:
+    size = size_text(trend, change)
+    words = {
+        "name": f"{mark.letter}  {mark.name}",
+        "figure": TEXTS[f"measure_{trend.measure.name}"],
+        "size": plain(size) if trend.measure.relative else Bilingual(size, size.replace("points", "ポイント")),
+        "by": TEXTS["paired" if change.paired else "unpaired"],
+    }
+    if key == "history_step":
+        words["run"] = cut(run_name(change.now), 60)
+    return TEXTS[key].filled(**words)
+
+
+def _tone(trend: Trend, change: Change) -> str:
+    return "good" if (change.direction is Direction.MORE) == trend.measure.more_is_better else "bad"
+
+
+def _series(series: Series, anchor: str, mark: Mark) -> SeriesPart:
+    last = series.last
+    shown = [(trend, *_unit(trend)) for trend in series.trends]
+    return SeriesPart(
+        anchor=anchor,
+        mark=mark,
+        suite=cut(last.suite),
+        k=UNKNOWN if last.attempts is None else str(last.attempts),
+        tasks=last.tasks,
+        figures=tuple(
+            _figure(trend, title, unit, anchor, mark)
+            for trend, title, unit, _ in shown
+            if sum(point.value is not None for point in trend.points) > 1
+        ),
+        titles=tuple(title for _, title, _, _ in shown),
+        rows=tuple(
+            (cut(run_name(line), 60), tuple(_cell(trend, trend.points[place], show) for trend, _, _, show in shown))
+            for place, line in enumerate(series.lines)
+        ),
+    )
+
+
+def _unit(trend: Trend) -> tuple[Bilingual, float, Callable[[float], str]]:
+    """The column's title, the size of its unit, and how a value is shown."""
+    name = trend.measure.name
+    if name == "co2e":
+        unit, grams = mass_unit(point.value for point in trend.points if point.value is not None)
+        return TEXTS["carbon_per_accepted"].filled(unit=unit), grams, lambda value: significant(value / grams)
+    if name == "energy":
+        return TEXTS["energy_per_accepted"], 1.0, significant
+    if name == "money":
+        currency = cut(trend.points[-1].line.currency, 12)
+        return Bilingual(*(f"{text} ({currency})" for text in TEXTS["money_per_accepted"])), 1.0, significant
+    title = TEXTS["waste"] if name == "waste" else TEXTS["measure_pass"]
+    return Bilingual(*(f"{text}, %" for text in title)), 0.01, percent
+
+
+def _figure(trend: Trend, title: Bilingual, unit: float, anchor: str, mark: Mark) -> Picture:
+    moments = tuple(
+        Moment(
+            label=cut(point.line.at[:10] or when(point.line), 20),
+            value=None if point.value is None else point.value / unit,
+            interval=None if point.interval is None else (point.interval[0] / unit, point.interval[1] / unit),
+            step=_step(trend, point),
+        )
+        for point in trend.points
+    )
+    name = trend.measure.name
+    chart = charts.Trend(mark=mark, moments=moments, y_title=title)
+    return Picture(id=f"{anchor}-{name}", title=TEXTS[f"measure_{name}"], chart=chart)
+
+
+def _step(trend: Trend, point: Point) -> str:
+    """Its size without the interval."""
+    change = point.change
+    if change is None or not change.is_step or change.size.value is None:
+        return ""
+    return f"x {significant(change.size.value)}" if trend.measure.relative else f"{100 * change.size.value:+.1f}"
+
+
+def _cell(trend: Trend, point: Point, show: Callable[[float], str]) -> RunCell:
+    step = _step(trend, point)
+    return RunCell(
+        text=UNKNOWN if point.value is None else show(point.value),
+        small="" if point.interval is None else f"[{', '.join(map(show, point.interval))}]",
+        value=point.value,
+        step=size_text(trend, point.change) if step and point.change is not None else "",
+        tone=_tone(trend, point.change) if step and point.change is not None else "",
+    )

@@ -1,0 +1,95 @@
+"""A run's key figures for services that track them over time: github-action-benchmark and Bencher.
+
+What they are called is the same in every run, whatever else is in it: by model and settings in full. Units are fixed
+for the same reason. What is not known is left out: neither service has a word for it, and a 0 would be a lie.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..economics.history import KeyFigures
+from ..statistics import Interval
+from .text import escape, shorten, significant
+
+_LONGEST_NAME = 1024  # of a benchmark, in Bencher's reference of BMF
+
+
+class _Measure(NamedTuple):
+    """`slug` is Bencher's name of it (at most 64 characters); `title` the other's, of something to be small."""
+
+    slug: str
+    title: str
+    unit: str
+    value: float | None
+    interval: Interval | None
+
+
+def _measures(line: KeyFigures) -> Iterator[_Measure]:
+    k = f"pass@{line.attempts}" if line.attempts else "pass@k"
+    yield _Measure("co2e-per-accepted", "CO2e per accepted solution", "g", line.co2e_g_per_accepted, line.interval)
+    yield _Measure(
+        "energy-per-accepted", "energy per accepted solution", "J", line.energy_j_per_accepted, line.energy_interval
+    )
+    yield _Measure(
+        "money-per-accepted",
+        "money per accepted solution",
+        line.currency,
+        line.money_per_accepted,
+        line.money_interval,
+    )
+    unsolved = None if line.pass_at_k is None else 1 - line.pass_at_k
+    ends = None if line.pass_interval is None else (1 - line.pass_interval[1], 1 - line.pass_interval[0])
+    yield _Measure("tasks-not-solved", f"tasks not solved (1 - {k})", "share", unsolved, ends)
+    yield _Measure("waste-share", "wasted share", "share", line.waste_share, None)
+
+
+def _name(line: KeyFigures) -> str:
+    """Suite, model, settings and k; nothing in it breaks out of the code span in which a comment shows it."""
+    settings = "" if line.settings == "{}" else f" {line.settings}"
+    k = "" if line.attempts is None else f" k={line.attempts}"
+    text = escape(f"{line.suite}: {line.model}{settings}{k}").replace("`", r"\x60").replace("|", r"\x7c")
+    return shorten(text, _LONGEST_NAME - 100)
+
+
+def github_action_benchmark(lines: Sequence[KeyFigures]) -> str:
+    """JSON for its tool `customSmallerIsBetter`: every figure is one that should be small."""
+    entries = []
+    for line in lines:
+        for each in _measures(line):
+            if each.value is None:
+                continue
+            entry: dict[str, object] = {
+                "name": f"{_name(line)}: {each.title}",
+                "unit": escape(each.unit),
+                "value": each.value,
+            }
+            if each.interval is not None:
+                entry["range"] = f"{significant(each.interval[0])} .. {significant(each.interval[1])} (95 %)"
+            entry["extra"] = f"{line.tasks} tasks, run of {escape(line.at)}"
+            entries.append(entry)
+    return json.dumps(entries, indent=1, allow_nan=False) + "\n"
+
+
+def bencher(lines: Sequence[KeyFigures]) -> str:
+    """Bencher Metric Format; the ends of the 95 % interval are the lower and upper value."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for line in lines:
+        measures: dict[str, dict[str, float]] = {}
+        for each in _measures(line):
+            if each.value is None:
+                continue
+            measures[each.slug] = {"value": each.value}
+            if each.interval is not None:
+                measures[each.slug] |= {"lower_value": each.interval[0], "upper_value": each.interval[1]}
+        if measures:
+            found[_name(line)] = measures
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+
+
+TRACKERS: Mapping[str, Callable[[Sequence[KeyFigures]], str]] = {
+    "github-action-benchmark": github_action_benchmark,
+    "bencher": bencher,
+}
