@@ -29,6 +29,8 @@ from pytest_greencode.model import (
     Method,
     Reading,
     Sample,
+    TestOutcome,
+    TestOutcomes,
     Verdict,
     Window,
     Work,
@@ -86,6 +88,14 @@ CREATE TABLE IF NOT EXISTS block (
 CREATE TABLE IF NOT EXISTS gold (
     gold_key TEXT PRIMARY KEY, task_id TEXT NOT NULL, verdict TEXT NOT NULL, detail TEXT NOT NULL, oracle_cpu_s REAL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gold_tests (
+    gold_key TEXT PRIMARY KEY, tests TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS test_outcomes (
+    run_id TEXT NOT NULL, program_key TEXT NOT NULL, expected INTEGER NOT NULL, passed INTEGER NOT NULL,
+    others TEXT NOT NULL,
+    PRIMARY KEY (run_id, program_key)
+) WITHOUT ROWID;
 """
 _READING = ("cpu_s", "wall_s", "peak_memory_bytes", "oracle_cpu_s", "harness_cpu_s", "energy_j", "harness_energy_j",
             "energy_method", "energy_source")  # fmt: skip
@@ -113,7 +123,10 @@ _FINISH = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The outcome of one execution, as the ledger keeps it. `ended_at`: when, if not just now."""
+    """The outcome of one execution, as the ledger keeps it. `ended_at`: when, if not just now.
+
+    `tests`: of a candidate for a repository; the ledger gives them apart (`Ledger.test_outcomes`).
+    """
 
     verdict: Verdict
     detail: str
@@ -121,6 +134,7 @@ class Finished:
     flaky: bool = False
     repeats: int = 0
     ended_at: float | None = None
+    tests: TestOutcomes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,11 +169,12 @@ class Overhead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gold:
-    """The verdict on a task's own canonical solution."""
+    """The verdict on a task's own canonical solution; of a repository also the tests that passed, which now have to."""
 
     verdict: Verdict
     detail: str
     oracle_cpu_s: float
+    tests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,7 +389,14 @@ class Ledger:
         values = [None] * len(_READING) if reading is None else [getattr(reading, name) for name in _READING]
         ended_at = at if outcome.ended_at is None else outcome.ended_at
         facts = (ended_at, outcome.verdict.value, _text(outcome.detail), outcome.flaky, outcome.repeats)
-        if connection.execute(_FINISH, (*facts, *values, run_id, program_key)).rowcount or reading is None:
+        written = connection.execute(_FINISH, (*facts, *values, run_id, program_key)).rowcount
+        if written and (tests := outcome.tests) is not None:
+            others = json.dumps([(each.test, each.outcome, each.message) for each in tests.others])
+            connection.execute(
+                "INSERT OR REPLACE INTO test_outcomes VALUES (?, ?, ?, ?, ?)",
+                (run_id, program_key, tests.expected, tests.passed, others),
+            )
+        if written or reading is None:
             return
         # Another process has run the same program meanwhile, and its outcome stands.
         cpu_s = reading.cpu_s + reading.oracle_cpu_s + reading.harness_cpu_s
@@ -615,14 +637,35 @@ class Ledger:
             for key, started, finished, cpu_s, harness_cpu_s, kind in (*executions, *overheads, *background, *tests)
         ]
 
+    def test_outcomes(self, run_id: str) -> dict[str, TestOutcomes]:
+        """What became of repositories' tests, by program key."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'test_outcomes'"):
+            return {}  # only read, and older than the table
+        rows = self._rows("SELECT program_key, expected, passed, others FROM test_outcomes WHERE run_id = ?", run_id)
+        return {
+            key: TestOutcomes(
+                expected=expected,
+                passed=passed,
+                others=tuple(TestOutcome(test=t, outcome=o, message=m) for t, o, m in json.loads(others)),
+            )
+            for key, expected, passed, others in rows
+        }
+
     def overhead_cpu_s(self, run_id: str) -> dict[str, float]:
         """CPU seconds that no attempt and no test answers for, by kind."""
         rows = self._rows("SELECT kind, sum(cpu_s) FROM overhead WHERE run_id = ? GROUP BY kind", run_id)
         return dict(rows)
 
     def gold(self, gold_key: str) -> Gold | None:
-        rows = self._rows("SELECT verdict, detail, oracle_cpu_s FROM gold WHERE gold_key = ?", gold_key)
-        return Gold(verdict=Verdict(rows[0][0]), detail=rows[0][1], oracle_cpu_s=rows[0][2]) if rows else None
+        rows = self._rows(
+            "SELECT verdict, detail, oracle_cpu_s, tests FROM gold LEFT JOIN gold_tests USING (gold_key)"
+            " WHERE gold_key = ?",
+            gold_key,
+        )
+        for verdict, detail, oracle_cpu_s, tests in rows:
+            known = tuple(json.loads(tests)) if tests else ()
+            return Gold(verdict=Verdict(verdict), detail=detail, oracle_cpu_s=oracle_cpu_s, tests=known)
+        return None
 
     def remember_gold(self, gold_key: str, task_id: str, gold: Gold) -> None:
         with self._writing() as connection:
@@ -630,6 +673,10 @@ class Ledger:
                 "INSERT OR REPLACE INTO gold VALUES (?, ?, ?, ?, ?)",
                 (gold_key, task_id, gold.verdict.value, _text(gold.detail), gold.oracle_cpu_s),
             )
+            if gold.tests:
+                connection.execute(
+                    "INSERT OR REPLACE INTO gold_tests VALUES (?, ?)", (gold_key, json.dumps(gold.tests))
+                )
 
     def close(self) -> None:
         with self._lock, contextlib.suppress(sqlite3.Error):

@@ -10,7 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pytest_greencode.repository import Repository
 
 
 class Verdict(str, enum.Enum):
@@ -45,7 +48,8 @@ class Task:
     `call` is executed last ("" where `tests` already runs by itself). `classes` are those entry points that are
     classes, `attributes` what the tests may ask of their instances. `same_process`: the tests run in the solution's
     process, where a verdict can be forged. `statement`: the problem in words, for who has to write it, where `prompt`
-    does not say it already.
+    does not say it already. `repository`: the task is to change one, whose own tests judge; `prompt` is then all that
+    is said of it.
     """
 
     suite: str
@@ -63,6 +67,7 @@ class Task:
     same_process: bool = False
     timeout_s: float = 3.0
     statement: str = ""
+    repository: Repository | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +130,8 @@ class Configuration:
 class Sample:
     """One text that a model wrote for one task.
 
-    `completion` follows the task's prompt; `solution` is a whole program. Exactly one of them is not None.
+    `completion` follows the task's prompt; `solution` is a whole program, or a repository's entry file; `patch` is a
+    unified diff over a repository. Exactly one of them is not None.
     `path` and `line` say where it was read.
     """
 
@@ -134,9 +140,33 @@ class Sample:
     sample_id: int
     completion: str | None = None
     solution: str | None = None
+    patch: str | None = None
     generation: Generation | None = None
     path: str = ""
     line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestOutcome:
+    """What became of one test of a repository: "failed", "error", "missing", "skipped" ...; why, as the candidate's
+    process says."""
+
+    __test__ = False  # for whoever's pytest meets it
+
+    test: str
+    outcome: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestOutcomes:
+    """The tests of one execution: how many had to pass, how many did, and the others (bounded: the first of them)."""
+
+    __test__ = False
+
+    expected: int
+    passed: int
+    others: tuple[TestOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

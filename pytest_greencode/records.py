@@ -112,6 +112,7 @@ class SampleRecord(BaseModel):
     task_id: Annotated[Name, BeforeValidator(_task_id)]
     completion: str | None = None
     solution: str | None = None
+    patch: str | None = None
     model: Name | None = None
     sample_id: Count | None = None
     settings: Annotated[str, BeforeValidator(_settings)] = "{}"
@@ -120,13 +121,14 @@ class SampleRecord(BaseModel):
 
     @property
     def failed(self) -> bool:
-        return self.completion is None and self.solution is None
+        return self.completion is None and self.solution is None and self.patch is None
 
     @model_validator(mode="after")
     def _one_text(self) -> SampleRecord:
         if self.failed and isinstance(self.error, str):
             return self
-        if (self.completion is None) == (self.solution is None):
-            found = "neither" if self.completion is None else "both"
-            raise format_problem("exactly one of 'completion' and 'solution'", found)
+        given = [name for name in ("completion", "solution", "patch") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = "none of them" if not given else " and ".join(given)
+            raise format_problem("exactly one of 'completion', 'solution' and 'patch'", found)
         return self

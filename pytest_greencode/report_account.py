@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .accounts import ConfigurationAccount, MeasuredRow
     from .attribution import Balance
+    from .candidate_tests import CandidateTests
     from .model import Factors
     from .project_account import ProjectAccount
 
@@ -18,7 +19,8 @@ class Account:
     """All configurations, sorted by suite, model and settings; never summed over suites.
 
     `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.
-    `measured`: the programs that were measured alone. `project`: an ordinary test suite that ran in the same session.
+    `measured`: the programs that were measured alone. `tests`: which of a repository's tests its candidates failed.
+    `project`: an ordinary test suite that ran in the same session.
     """
 
     configurations: tuple[ConfigurationAccount, ...]
@@ -26,4 +28,5 @@ class Account:
     quarantined: Mapping[str, str]
     balance: Balance | None = None
     measured: tuple[MeasuredRow, ...] = ()
+    tests: tuple[CandidateTests, ...] = ()
     project: ProjectAccount | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import carbon
 from .attribution import Attribution, attribute, with_energy, with_measured
+from .candidate_tests import candidate_tests
 from .errors import LedgerError, UsageProblem
 from .ledger import Ledger
 from .model import AttemptRecord, Configuration, Factors, Intensity, Machine, Measured, Window
@@ -87,7 +88,7 @@ def account_of_run(
         measured=found.measured,
         weights=weights or facts.get("options", {}).get("weights"),
     )
-    return replace(attempts, project=project)
+    return replace(attempts, tests=candidate_tests(found.attempts, ledger.test_outcomes(run_id)), project=project)
 
 
 def assumptions_of_run(facts: Mapping[str, Any]) -> Assumptions:

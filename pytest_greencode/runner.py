@@ -10,7 +10,7 @@ import itertools
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost, UsageProblem
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
 from pytest_greencode.model import Configuration, Limits, Method, Reading, Sample, Task, Verdict
+from pytest_greencode.repository import Environment, refusal
 from pytest_greencode.sandboxes.base import Execution, Request, SandboxKind, WorkerSandbox, digest, not_run
 from pytest_greencode.suites.formats import canonical_program, program
 
@@ -104,6 +105,7 @@ class _Slot:
     """A place for one sandbox, filled when needed and emptied when it went bad."""
 
     sandbox: WorkerSandbox | None = None
+    kind: SandboxKind | None = None
     operations: OperationCounter | None = None
     busy: threading.Lock = field(default_factory=threading.Lock)  # held while a batch runs
     attempt_s: float = BATCH_S / 8  # how long one took lately
@@ -176,6 +178,7 @@ class Runner:
         self, *, kind: SandboxKind, jobs: int, ledger: Ledger, run_id: str, policy: Policy, meter: Meter | None
     ) -> None:
         self._kind, self._ledger, self._run_id, self._policy, self._meter = kind, ledger, run_id, policy, meter
+        self._environments: dict[Environment, SandboxKind] = {}
         self._pending: deque[tuple[Unit, Future[UnitResult]]] = deque()
         self._futures: dict[str, Future[UnitResult]] = {}
         self._work = threading.Condition()
@@ -205,6 +208,10 @@ class Runner:
     def wait_until_ready(self) -> None:
         """Until the first sandbox has started. Raises SandboxError when it could not."""
         self._first_start.result()
+
+    def use(self, environments: Mapping[Environment, SandboxKind]) -> None:
+        """Where repositories' tests run; before the first of their units. The kinds are closed with the runner."""
+        self._environments.update(environments)
 
     def submit(self, units: Sequence[Unit]) -> None:
         """Queue units behind those that are queued already. A unit that is known by its name is not queued again."""
@@ -246,7 +253,7 @@ class Runner:
             from pytest_greencode.meters.exclusive import Spent  # few runs need it
 
             cpu_s = harness_cpu_s = 0.0
-            sandbox, counter = self._sandbox(slot), self._operations(slot)
+            sandbox, counter = self._sandbox(slot, request.task), self._operations(slot)
             counter.since_last()
             begun_at, start_s, start_cpu_s = time.time(), time.monotonic(), time.process_time()
             try:
@@ -278,7 +285,9 @@ class Runner:
         if slot.operations is None:
             assert slot.sandbox is not None
             init_pid = slot.sandbox.host_pid()
-            slot.operations = OperationCounter(None if init_pid is None else forking_process(init_pid))
+            repositories = slot.kind is not self._kind
+            forker = None if init_pid is None else forking_process(init_pid, of_repositories=repositories)
+            slot.operations = OperationCounter(forker)
         return slot.operations
 
     def stop(self) -> None:
@@ -294,11 +303,13 @@ class Runner:
                 slot.sandbox.close()
         for thread in self._threads:
             thread.join(timeout=10)
-        self._kind.close()
+        for kind in (self._kind, *self._environments.values()):
+            kind.close()
 
     def _loop(self, slot: _Slot) -> None:
         try:
-            slot.sandbox = self._started()  # ahead of the first unit: collection goes on meanwhile
+            # Ahead of the first unit: collection goes on meanwhile.
+            slot.sandbox, slot.kind = self._started(self._kind), self._kind
             problem: BaseException | None = None
         except BaseException as error:  # a bug of ours must not leave somebody waiting either
             problem = error
@@ -417,7 +428,7 @@ class Runner:
     def _attempts(self, slot: _Slot, work: Sequence[tuple[Task, Sample, Gold]]) -> Iterator[Finished]:
         """The outcomes in order, each as soon as it and those before it are known."""
         claims = [
-            self._claim(task, program(task, sample.completion, sample.solution), gold, sample, "as-is")
+            self._claim(task, program(task, sample.completion, sample.solution, sample.patch), gold, sample, "as-is")
             for task, sample, gold in work
         ]
         held: dict[int, Finished] = {}  # from the first on that may not be its attempt's own
@@ -448,17 +459,23 @@ class Runner:
         """The program in a chat reply and the rule that found it."""
         from pytest_greencode.extraction import extract  # few runs need it
 
+        if sample.patch is not None:
+            return None  # what stands around a diff is passed over anyway
         reply = sample.completion if sample.completion is not None else sample.solution or ""
         with self._extracting:
-            extracted = extract(reply, task.prompt, task.entry_points)
-        if extracted.rule in ("as-is", "none"):
+            extracted = extract(reply, task.prompt if task.repository is None else "", task.entry_points)
+        if extracted.rule in ("as-is", "none") or not (task.repository is None or extracted.is_program):
             return None
         code = extracted.code
         text = program(task, None, code) if extracted.is_program else program(task, code, None)
         return text, extracted.rule
 
     def _limits(self, task: Task) -> Limits:
-        return Limits(cpu_s=self._policy.timeout_s or task.timeout_s, memory_bytes=self._policy.memory_bytes)
+        own = task.repository.environment.memory_bytes if task.repository is not None else None
+        return Limits(cpu_s=self._policy.timeout_s or task.timeout_s, memory_bytes=own or self._policy.memory_bytes)
+
+    def _kind_for(self, task: Task) -> SandboxKind:
+        return self._kind if task.repository is None else self._environments[task.repository.environment]
 
     def _task_key(self, task: Task) -> str:
         """Names the task's tests: two tasks with this key in common are judged alike."""
@@ -467,13 +484,13 @@ class Runner:
             parts = [task.prelude, task.tests, task.call, *task.entry_points, "|", *task.preload]
             if task.classes or task.same_process:
                 parts += ["|", *task.classes, "|", *task.attributes, "|", str(task.same_process)]
-            self._task_keys[known] = digest(*parts)
+            self._task_keys[known] = digest(*(parts if task.repository is None else (task.repository.sha256,)))
         return self._task_keys[known]
 
     def _check_gold(self, slot: _Slot, task: Task) -> Gold:
         limits = self._limits(task)
         text = canonical_program(task)
-        key = digest(self._task_key(task), text, str(limits), self._kind.identity)
+        key = digest(self._task_key(task), text, str(limits), self._kind_for(task).identity)
         with self._claims_lock:
             future = self._gold.get(key)
             mine = future is None
@@ -484,14 +501,11 @@ class Runner:
                 gold = self._ledger.gold(key)
                 if gold is None:
                     request = Request(self._task_key(task), task, text, limits, GOLD_ORACLE_CPU_S)
-                    with self._alone.shared():
-                        execution = self._run(slot, request, Verdict.HARNESS_ERROR)
-                    self._note_run("gold", execution)
-                    gold = Gold(
-                        verdict=execution.verdict,
-                        detail=execution.detail,
-                        oracle_cpu_s=execution.reading.oracle_cpu_s,
-                    )
+                    gold = self._run_gold(slot, request)
+                    if gold.tests and gold.verdict is Verdict.ACCEPTED:
+                        # Once more: tests that are called otherwise each time could never be told from missing ones.
+                        again = self._run_gold(slot, replace(request, expected=gold.tests))
+                        gold = gold if again.verdict is Verdict.ACCEPTED else again
                     if gold.verdict is not Verdict.HARNESS_ERROR:
                         self._ledger.remember_gold(key, task.task_id, gold)
                 future.set_result(gold)
@@ -502,8 +516,19 @@ class Runner:
                 raise
         return future.result()
 
+    def _run_gold(self, slot: _Slot, request: Request) -> Gold:
+        with self._alone.shared():
+            execution = self._run(slot, request, Verdict.HARNESS_ERROR)
+        self._note_run("gold", execution)
+        return Gold(
+            verdict=execution.verdict,
+            detail=execution.detail,
+            oracle_cpu_s=execution.reading.oracle_cpu_s,
+            tests=execution.test_names,
+        )
+
     def _claim(self, task: Task, text: str, gold: Gold, sample: Sample | None, extraction: str) -> _Claim:
-        key = digest(self._task_key(task), text, str(self._limits(task)), self._kind.identity)
+        key = digest(self._task_key(task), text, str(self._limits(task)), self._kind_for(task).identity)
         with self._claims_lock:
             outcome = self._claims.get(key)
             mine = outcome is None
@@ -584,6 +609,7 @@ class Runner:
                 flaky=repeats > 0 and execution.verdict is not Verdict.TIMEOUT,
                 repeats=repeats,
                 ended_at=execution.ended_at,
+                tests=execution.tests,
             )
             for _, execution in finished
         ]
@@ -595,22 +621,33 @@ class Runner:
 
     def _request(self, claim: _Claim) -> Request:
         oracle_cpu_s = max(MIN_ORACLE_CPU_S, ORACLE_CPU_PER_GOLD * claim.gold.oracle_cpu_s)
-        return Request(self._task_key(claim.task), claim.task, claim.text, self._limits(claim.task), oracle_cpu_s)
+        expected = claim.gold.tests if claim.task.repository is not None else None
+        return Request(
+            self._task_key(claim.task), claim.task, claim.text, self._limits(claim.task), oracle_cpu_s, expected
+        )
 
     def _run_all(self, slot: _Slot, claims: Sequence[_Claim]) -> Iterator[Execution]:
         done = 0
         begun_at, start_s = time.time(), time.monotonic()
         with self._alone.shared():
             while done < len(claims):
-                rest = list(itertools.takewhile(lambda each: len(each.text) <= MAX_PROGRAM_BYTES, claims[done:]))
-                if not rest:
-                    yield not_run(Verdict.MALFORMED, f"a program of {len(claims[done].text)} characters is not run")
+                refused = _refused(claims[done])
+                if refused is not None:
+                    yield not_run(Verdict.MALFORMED, refused)
                     done += 1
                     continue
+                kind = self._kind_for(claims[done].task)
+                rest = list(
+                    itertools.takewhile(
+                        lambda each, kind=kind: _refused(each) is None and self._kind_for(each.task) is kind,  # type: ignore[misc]
+                        claims[done:],
+                    )
+                )
                 if self._policy.fresh_sandboxes:
                     rest = rest[:1]
                 try:
-                    for execution in self._sandbox(slot).run_all([self._request(each) for each in rest]):
+                    requests = [self._request(each) for each in rest]
+                    for execution in self._sandbox(slot, requests[0].task).run_all(requests):
                         done += 1
                         spent = self._spent(execution)
                         if spent:
@@ -631,7 +668,7 @@ class Runner:
         """A program that lost its sandbox, by itself in a fresh one; `blame`: the verdict if it loses that too."""
         start_s = time.monotonic()
         try:
-            execution = next(iter(self._sandbox(slot).run_all([request])))
+            execution = next(iter(self._sandbox(slot, request.task).run_all([request])))
         except SandboxLost as lost:
             self._give_up(slot)
             # Nothing else was in there: what happens again is the program's doing.
@@ -645,7 +682,7 @@ class Runner:
 
     def _run(self, slot: _Slot, request: Request, blame: Verdict = Verdict.CRASHED) -> Execution:
         try:
-            execution = next(iter(self._sandbox(slot).run_all([request])))
+            execution = next(iter(self._sandbox(slot, request.task).run_all([request])))
         except SandboxLost:
             self._give_up(slot)
             return self._once_more(slot, request, blame)
@@ -657,11 +694,15 @@ class Runner:
         """Whether nothing else may run where this did."""
         return execution.dirty or self._policy.fresh_sandboxes
 
-    def _sandbox(self, slot: _Slot) -> WorkerSandbox:
+    def _sandbox(self, slot: _Slot, task: Task) -> WorkerSandbox:
+        """The slot's sandbox, changed for one of another kind where the task needs that."""
         if self._stopping:
             raise Stopped("the run was stopped")
+        kind = self._kind_for(task)
+        if slot.kind is not kind:
+            self._give_up(slot)
         if slot.sandbox is None:
-            slot.sandbox = self._start()
+            slot.sandbox, slot.kind = self._start(kind), kind
         return slot.sandbox
 
     @staticmethod
@@ -685,9 +726,9 @@ class Runner:
             energy_source=self._meter.source,
         )
 
-    def _started(self) -> WorkerSandbox:
+    def _started(self, kind: SandboxKind) -> WorkerSandbox:
         begun_at = time.time()
-        sandbox = self._kind.start()
+        sandbox = kind.start()
         try:
             if self._stopping:
                 raise Stopped("the run was stopped")
@@ -713,14 +754,21 @@ class Runner:
         cpu_s = reading.cpu_s + reading.oracle_cpu_s + reading.harness_cpu_s
         self._note(kind, execution.ended_at - reading.wall_s, cpu_s, execution.ended_at)
 
-    def _start(self) -> WorkerSandbox:
+    def _start(self, kind: SandboxKind) -> WorkerSandbox:
         try:
-            return self._started()
+            return self._started(kind)
         except SandboxError as error:
             raise SandboxError(
                 f"no sandbox can be started any more: {error}; what finished is in {self._ledger.path} "
                 "(continue with --greencode-resume)"
             ) from error
+
+
+def _refused(claim: _Claim) -> str | None:
+    """Why a program is not run at all."""
+    if len(claim.text) > MAX_PROGRAM_BYTES:
+        return f"a program of {len(claim.text)} characters is not run"
+    return None if claim.task.repository is None else refusal(claim.text)
 
 
 def _is_own(started: Started, verdict: Verdict) -> bool:

@@ -185,6 +185,7 @@ class _Samples:
             sample_id=self._counts[configuration, record.task_id] if record.sample_id is None else record.sample_id,
             completion="" if record.failed else record.completion,
             solution=record.solution,
+            patch=record.patch,
             generation=record.generation.generation() if record.generation else None,
             path=path,
             line=line,

@@ -47,6 +47,7 @@ from pytest_greencode.report_account import Account
 from pytest_greencode.reports.registry import REPORTS, write_report
 from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
+from pytest_greencode.repository import Environment
 from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
 from pytest_greencode.sites import answered, factors_of
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
@@ -140,6 +141,7 @@ class GreencodeSession:
         self._live: Live | None = None
         self._declared: list[tuple[Sample, str]] = []
         self._kind: SandboxKind | None = None
+        self._environments: dict[Environment, SandboxKind] = {}
         self._runner: Runner | None = None
         self._ledger: Ledger | None = None
         self._failure: GreencodeError | None = None
@@ -161,6 +163,7 @@ class GreencodeSession:
             if sampled:
                 config.pluginmanager.register(_TaskReports(), "greencode-task-reports")
                 self._open()
+                self._open_environments(self.workload)
             if options.live is not None:
                 self._live = self._opened_live(options.live, self.workload)
             if ordinary:
@@ -222,6 +225,18 @@ class GreencodeSession:
             self._kind.start().close()  # what cannot start is said once, here, and not by every worker
         else:
             self._start_runner()
+
+    def _open_environments(self, workload: Workload) -> None:
+        """Kinds of sandboxes for repositories' own tests: what cannot be had is said before the first attempt."""
+        if self._kind is None:
+            return
+        for environment in workload.environments:
+            self._environments[environment] = kind = self._kind.for_repository(environment)
+            if self._is_worker:
+                continue
+            kind.start().close()
+        if self._runner is not None:
+            self._runner.use(self._environments)
 
     def _opened_live(self, options: LiveOptions, workload: Workload) -> Live:
         from pytest_greencode.live import Live
@@ -293,7 +308,8 @@ class GreencodeSession:
         if self._runner is not None:
             self._runner.stop()
         elif self._kind is not None:
-            self._kind.close()
+            for kind in (self._kind, *self._environments.values()):
+                kind.close()
 
     def _facts(self) -> dict[str, Any]:
         system = os.uname()  # not platform.platform(), which starts a program
@@ -310,6 +326,10 @@ class GreencodeSession:
             "cpu_count": os.cpu_count(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "sandbox": self._kind.describe() if self._kind is not None else None,
+            "repositories": [
+                {"requirements": list(environment.requirements), "image": kind.describe()["image"]}
+                for environment, kind in self._environments.items()
+            ],
             "meter": self._metering.describe(),
             "suites": [
                 {
@@ -392,6 +412,7 @@ class GreencodeSession:
                 ),
                 meter=self._metering.estimated,
             )
+            self._runner.use(self._environments)
         return self._runner
 
     # -- what items ask for --------------------------------------------------------------------------------------------

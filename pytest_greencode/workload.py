@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_greencode.collection import is_samples_directory, is_samples_file
-from pytest_greencode.errors import UsageProblem
+from pytest_greencode.errors import SampleFormatError, UsageProblem
 from pytest_greencode.model import Configuration, Sample, Suite, Task
 from pytest_greencode.options import Options
 from pytest_greencode.reports.text import escape
 
 if TYPE_CHECKING:
+    from pytest_greencode.repository import Environment
     from pytest_greencode.runner import Unit
 
 
@@ -70,6 +71,8 @@ class Workload:
         self._suite_of = {task_id: suite for suite in suites for task_id in suite.tasks}
         self._tasks = {task_id: suite.tasks[task_id] for task_id, suite in self._suite_of.items()}
         self._samples = dict(self._read())
+        for sample in self._all():
+            _check_field(sample, self._tasks.get(sample.task_id))
         refuse_duplicates(sample for samples in self._samples.values() for sample in samples)
 
     def _read(self) -> Iterator[tuple[Path, list[Sample]]]:
@@ -99,6 +102,12 @@ class Workload:
         """Those that have a sample."""
         used = {self._suite_of[sample.task_id].name: self._suite_of[sample.task_id] for sample in self._all()}
         return list(used.values())
+
+    @property
+    def environments(self) -> list[Environment]:
+        """What the repositories of the samples' tasks need, each once."""
+        repositories = (self._tasks[sample.task_id].repository for sample in self._all())
+        return list(dict.fromkeys(each.environment for each in repositories if each is not None))
 
     def named_suites(self, options: Options) -> list[Suite]:
         """Those to generate for: what the user gave, else all there are."""
@@ -130,6 +139,18 @@ class Workload:
             prefix = node_id(path, self._config)
             found += [unit for unit in self.units(path) if f"{prefix}::{escape(unit.task.task_id)}" in wanted]
         return found
+
+
+def _check_field(sample: Sample, task: Task | None) -> None:
+    """Raises SampleFormatError for a sample of a form that its task does not take."""
+    fields = [name for name in ("completion", "solution", "patch") if getattr(sample, name) is not None]
+    if task is None or task.repository is None:
+        taken = ["completion", "solution"]
+    else:
+        taken = ["patch"] if task.repository.entry is None else ["solution", "patch"]
+    if wrong := [name for name in fields if name not in taken]:
+        expected = f"{' or '.join(map(repr, taken))} for {sample.task_id}"
+        raise SampleFormatError(sample.path, sample.line, wrong[0], expected, repr(wrong[0]))
 
 
 def node_id(path: Path, config: pytest.Config) -> str:

@@ -13,7 +13,7 @@ import pytest_greencode
 
 ROOT = Path(pytest_greencode.__file__).parent
 FLOORS = {
-    1: ("model", "statistics", "estimators", "errors", "reasons", "records", "toml_files"),
+    1: ("model", "statistics", "estimators", "errors", "reasons", "records", "toml_files", "patches", "repository"),
     2: (
         "carbon",
         "attribution",
@@ -21,6 +21,7 @@ FLOORS = {
         "provenance",
         "uncertainty",
         "accounts",
+        "candidate_tests",
         "accounting",
         "comparison",
         "findings",
@@ -66,7 +67,7 @@ FLOORS = {
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 FORBIDDEN_BELOW = {"pytest", "_pytest", "pluggy", "docker", "subprocess"}
 INSIDE = ROOT / "sandboxes" / "inside"
-OPTIONAL_INSIDE = {"numpy"}  # an image may carry it; the codec knows its arrays where a test has loaded it
+OPTIONAL_INSIDE = {"numpy", "pytest"}  # an image may carry it; the codec knows its arrays where a test has loaded it
 BESIDE = {path.stem for path in INSIDE.glob("*.py")}  # modules there may import each other by their bare names
 MODULES = sorted(ROOT.rglob("*.py"))
 OUTSIDE = [path for path in MODULES if INSIDE not in path.parents and path != ROOT / "__init__.py"]

@@ -152,6 +152,7 @@ def test_the_zygote_is_the_first_child_of_process_1_inside(
     (tmp_path / "77/status").write_text(f"Name:\tpython\nNSpid:\t{numbers}\n")
     (tmp_path / "77/task/77/children").write_text(children)
     assert forking_process(77, tmp_path) == found
+    assert forking_process(77, tmp_path, of_repositories=True) == (81 if found == 80 else None)
     assert forking_process(78, tmp_path) is None
 
 

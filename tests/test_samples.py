@@ -155,9 +155,18 @@ BROKEN: dict[str, tuple[Any, str]] = {
         {**LINE, "task_id": "HumanEva/12"},
         "field 'task_id': expected one of the 164 known tasks (nearest: 'HumanEval/12'), found 'HumanEva/12'",
     ),
-    "neither text": ({"task_id": "HumanEval/0"}, "expected exactly one of 'completion' and 'solution', found neither"),
-    "error of a wrong type": ({"task_id": "HumanEval/0", "error": 5}, "'completion' and 'solution', found neither"),
-    "both texts": ({**LINE, "solution": ""}, "expected exactly one of 'completion' and 'solution', found both"),
+    "neither text": (
+        {"task_id": "HumanEval/0"},
+        "expected exactly one of 'completion', 'solution' and 'patch', found none of them",
+    ),
+    "error of a wrong type": (
+        {"task_id": "HumanEval/0", "error": 5},
+        "'completion', 'solution' and 'patch', found none of them",
+    ),
+    "both texts": (
+        {**LINE, "solution": ""},
+        "expected exactly one of 'completion', 'solution' and 'patch', found completion and solution",
+    ),
     "text of a wrong type": ({**LINE, "completion": ["a"]}, "field 'completion': expected a string, found ['a']"),
     "empty model": ({**LINE, "model": ""}, "field 'model': expected a string that is not empty, found ''"),
     "surrogate in model": ({**LINE, "model": "\ud800"}, r"expected text without lone surrogates, found '\ud800'"),

@@ -148,8 +148,10 @@ def _flop_events(cpuinfo: Path) -> list[tuple[int, int, int]]:
     return []
 
 
-def forking_process(init_pid: int, proc: Path = Path("/proc")) -> int | None:
+def forking_process(init_pid: int, proc: Path = Path("/proc"), *, of_repositories: bool = False) -> int | None:
     """The zygote of a sandbox, by this machine's number: the first child of the sandbox's process 1.
+
+    `of_repositories`: the one that forks repositories' tests, the second child.
 
     None where that cannot be told, as when the sandbox is on another machine.
     """
@@ -159,4 +161,5 @@ def forking_process(init_pid: int, proc: Path = Path("/proc")) -> int | None:
         children = (proc / str(init_pid) / "task" / str(init_pid) / "children").read_text("ascii").split()
     except (OSError, StopIteration):
         return None
-    return int(children[0]) if len(numbers) > 1 and numbers[-1] == "1" and children else None
+    known = len(numbers) > 1 and numbers[-1] == "1" and len(children) > of_repositories
+    return int(children[of_repositories]) if known else None

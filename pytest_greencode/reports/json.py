@@ -38,6 +38,7 @@ def render_json(account: Account, run_facts: Mapping[str, object], findings: Fin
         "energy_balance": _balance(account.balance),
         "configurations": [_configuration(configuration) for configuration in account.configurations],
         "measured_alone": [_measured(row) for row in account.measured],
+        "repository_tests": [_plain(row) | {"settings": _settings(row.settings)} for row in account.tests],
         "project": _plain(account.project),
         "comparisons": [] if findings is None else [_plain(c) for suite in findings.suites for c in suite.comparisons],
         "findings": None if findings is None else _findings(findings),

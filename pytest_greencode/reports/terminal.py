@@ -12,6 +12,7 @@ from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
 from .project import project_lines, project_notes
 from .provenance import all_cautions
+from .tests import failed_tests
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 from .trust import trust_cautions
 
@@ -124,7 +125,12 @@ def suite_tables(account: Account) -> Iterator[SuiteTable]:
 def run_notes(account: Account) -> list[tuple[str, str]]:
     """(key, text) of what is said once for all suites; all text is escaped."""
     tests_too = account.project is not None
-    return [*_alone(account.measured), *_quarantined(account.quarantined), *_balance(account.balance, tests_too)]
+    return [
+        *failed_tests(account.tests),
+        *_alone(account.measured),
+        *_quarantined(account.quarantined),
+        *_balance(account.balance, tests_too),
+    ]
 
 
 def needs_attention(key: str) -> bool:

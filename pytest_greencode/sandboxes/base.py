@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import importlib.resources
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_greencode.errors import SandboxLost
-from pytest_greencode.model import Limits, Reading, Task, Verdict
+from pytest_greencode.model import Limits, Reading, Task, TestOutcome, TestOutcomes, Verdict
+from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.cache import cached
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ ANSWER_GRACE_S = 60.0
 
 
 _INSIDE = f"{__package__}.inside"
-_MODULES = ("codec", "lockdown", "wire", "objects", "solution", "oracle", "supervisor")
+_MODULES = ("codec", "lockdown", "wire", "objects", "solution", "repository", "oracle", "supervisor")
 
 # The program that a sandbox's Python is started with: it takes the worker's modules from standard input and calls the
 # last one's `main`. They do not come with the command line, because Python keeps several wide copies of that, which
@@ -101,7 +103,10 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What one run of one program came to, and when (seconds since the epoch). `dirty`: use the sandbox no more."""
+    """What one run of one program came to, and when (seconds since the epoch). `dirty`: use the sandbox no more.
+
+    `tests`: what became of a repository's tests; `test_names`: those that passed, of a canonical solution.
+    """
 
     verdict: Verdict
     detail: str
@@ -109,17 +114,29 @@ class Execution:
     hidden_cpu_s: float = 0.0
     dirty: bool = False
     ended_at: float = field(default_factory=time.time)
+    tests: TestOutcomes | None = None
+    test_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A program to run against the tests of `task`; `key` names these tests uniquely."""
+    """A program to run against the tests of `task`; `key` names these tests uniquely.
+
+    `expected`: the tests of a repository that have to pass; None where they are to be learnt.
+    """
 
     key: str
     task: Task
     program: str
     limits: Limits
     oracle_cpu_s: float
+    expected: tuple[str, ...] | None = None
+
+    @property
+    def payload(self) -> bytes:
+        if self.task.repository is None:
+            return self.program.encode("utf-8", "surrogatepass")
+        return json.dumps({**json.loads(self.program), "expected": self.expected}).encode()
 
 
 def _message(header: Mapping[str, Any], payload: bytes) -> bytes:
@@ -134,6 +151,14 @@ def not_run(verdict: Verdict, detail: str) -> Execution:
         detail=detail,
         reading=Reading(cpu_s=0.0, wall_s=0.0, peak_memory_bytes=None, oracle_cpu_s=0.0, harness_cpu_s=0.0),
     )
+
+
+def _tests(answer: Mapping[str, Any] | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    others = tuple(TestOutcome(test=test, outcome=outcome, message=text) for test, outcome, text in answer["others"])
+    found = TestOutcomes(expected=answer["expected"], passed=answer["passed"], others=others)
+    return {"tests": found, "test_names": tuple(answer.get("names", ()))}
 
 
 class WorkerSandbox:
@@ -171,12 +196,13 @@ class WorkerSandbox:
                         {
                             "op": "run",
                             "key": request.key,
+                            "repository": request.task.repository is not None,
                             "cpu_s": request.limits.cpu_s,
                             "wall_s": WALL_PER_CPU_LIMIT * request.limits.cpu_s,
                             "oracle_cpu_s": request.oracle_cpu_s,
                             "output_bytes": request.limits.output_bytes,
                         },
-                        request.program.encode("utf-8", "surrogatepass"),
+                        request.payload,
                     )
                 )
         self._write(b"".join(messages))
@@ -200,11 +226,12 @@ class WorkerSandbox:
                 dirty=answer["dirty"],
                 # Not when it was read: it may have waited for as long as the next attempt took.
                 ended_at=time.time() - answer["waited_s"],
+                **_tests(answer["tests"]),
             )
 
     def _load(self, key: str, task: Task) -> str | None:
         """What is wrong with the tests, if anything."""
-        payload = {
+        payload: dict[str, Any] = {
             "prelude": task.prelude,
             "tests": task.tests,
             "call": task.call,
@@ -214,6 +241,13 @@ class WorkerSandbox:
             "attributes": task.attributes,
             "same_process": task.same_process,
         }
+        if (repository := task.repository) is not None:
+            payload = {
+                "files": {path: base64.b64encode(content).decode() for path, content in repository.files.items()},
+                "tests": repository.tests,
+                "options": repository.options,
+                "paths": repository.paths,
+            }
         self._write(_message({"op": "task", "key": key}, json.dumps(payload).encode()))
         answer = self._receive(START_TIMEOUT_S)
         self.loading_cpu_s += answer["cpu_s"]
@@ -273,6 +307,9 @@ class SandboxKind(Protocol):
 
     def start(self) -> WorkerSandbox:
         """A fresh sandbox that has kept its promises. Raises SandboxError."""
+
+    def for_repository(self, environment: Environment) -> SandboxKind:
+        """A kind of the same sort that also runs repositories' tests. Raises SandboxError, UsageProblem."""
 
     def close(self) -> None:
         """Remove what `start` left."""

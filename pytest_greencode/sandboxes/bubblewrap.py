@@ -21,8 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from pytest_greencode.errors import SandboxError, SandboxLost, SandboxUnavailable
+from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
-from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime
+from pytest_greencode.sandboxes.repositories import (
+    REPOSITORY_WORK_BYTES,
+    WORK_BYTES,
+    preload_variables,
+    ready_for_tests,
+    runtime_for,
+)
+from pytest_greencode.sandboxes.runtime import PACKAGES, REQUIREMENTS, Runtime, host_runtime
 from pytest_greencode.sandboxes.self_test import PROMISES, SelfTest, prove, self_test
 
 REMEDY = (
@@ -120,7 +128,7 @@ class BubblewrapKind:
 
     name = "bubblewrap"
 
-    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = ()) -> None:
+    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = (), environment: Environment | None = None) -> None:
         path = find_bwrap()
         if path is None:
             raise SandboxUnavailable(f"bubblewrap (`bwrap`) is not installed: {REMEDY}")
@@ -131,7 +139,8 @@ class BubblewrapKind:
         users = "two users" if self._two_users else "own user namespace, one user"
         self.tier = f"namespaces: own PID, network and file system, Landlock, seccomp, {users}"
         self.self_test: SelfTest | None = None
-        self._runtime = host_runtime()
+        self._allowed_cores, self._environment = cores, environment
+        self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._worker = worker_for(host_runtime().version)
         self.identity = digest("bubblewrap", self._runtime.label, *worker_texts().values())
 
@@ -139,6 +148,10 @@ class BubblewrapKind:
     def _promised(self) -> list[str]:
         left_out = {"cgroup"} if self._two_users else {"cgroup", "users"}
         return [name for name in PROMISES if name not in left_out]
+
+    def for_repository(self, environment: Environment) -> BubblewrapKind:
+        memory_bytes = environment.memory_bytes or self._memory_bytes
+        return BubblewrapKind(memory_bytes=memory_bytes, cores=self._allowed_cores, environment=environment)
 
     def describe(self) -> dict[str, Any]:
         version = subprocess.run([self._bwrap, "--version"], capture_output=True, text=True, check=False).stdout.strip()
@@ -158,7 +171,7 @@ class BubblewrapKind:
         except SandboxLost as error:
             raise SandboxUnavailable(f"bubblewrap cannot make a sandbox here: {error}\n{REMEDY}") from error
         self.self_test = prove(sandbox, self.name, self._promised, self._memory_bytes)
-        return sandbox
+        return ready_for_tests(sandbox)
 
     def _command(self) -> list[str]:
         runtime = self._runtime
@@ -166,10 +179,13 @@ class BubblewrapKind:
             self._bwrap,
             *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--as-pid-1"),
             *(self._as_root() if self._two_users else ("--unshare-all",)),
-            *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", PACKAGES),
+            *("--clearenv", "--setenv", "PYTHONHASHSEED", "0", "--setenv", "GREENCODE_PACKAGES", runtime.module_paths),
             *("--setenv", "GREENCODE_MEMORY_BYTES", str(self._memory_bytes)),
             *("--setenv", "GREENCODE_CORE", self._cores.next()),
         ]
+        for name, value in preload_variables(self._environment).items():
+            command += ["--setenv", name, value]
+        work_bytes = WORK_BYTES if self._environment is None else REPOSITORY_WORK_BYTES
         bound = bound_paths(runtime)
         # For users of their own: directories that bwrap makes on the way to a target are else root's alone.
         for directory in sorted({str(parent) for _, target in bound for parent in Path(target).parents} - {"/"}):
@@ -177,7 +193,7 @@ class BubblewrapKind:
         for source, target in bound:
             command += ["--ro-bind", source, target]
         command += ["--proc", "/proc", "--dev", "/dev"]
-        command += ["--perms", "1777" if self._two_users else "0755", "--size", str(64 << 20), "--tmpfs", "/w"]
+        command += ["--perms", "1777" if self._two_users else "0755", "--size", str(work_bytes), "--tmpfs", "/w"]
         command += ["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", "/w"]
         return [*command, str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP]
 
@@ -210,6 +226,8 @@ def bound_paths(runtime: Runtime) -> list[tuple[str, str]]:
     paths = [(str(runtime.python), str(runtime.python)), (str(runtime.standard_library), str(runtime.standard_library))]
     paths += [(str(path), name) for name, path in runtime.libraries.items()]
     paths += [(str(package), f"{PACKAGES}/{package.name}") for package in runtime.packages]
+    if runtime.requirements is not None:
+        paths.append((str(runtime.requirements), REQUIREMENTS))
     return paths
 
 
@@ -219,15 +237,22 @@ class UnsandboxedKind:
     name = "none"
     tier = "NOT SANDBOXED: no namespaces; resource limits, seccomp and Landlock only"
 
-    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = ()) -> None:
+    def __init__(self, *, memory_bytes: int, cores: Sequence[int] = (), environment: Environment | None = None) -> None:
         if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
             raise SandboxUnavailable("--greencode-sandbox none needs Linux on x86-64 or AArch64")
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
+        self._allowed_cores, self._environment = cores, environment
+        self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._worker = worker_for(host_runtime().version)
         self.self_test: SelfTest | None = None
         self._directories: list[tempfile.TemporaryDirectory[str]] = []
-        self.identity = digest("none", sys.version, *worker_texts().values())
+        label = "" if environment is None else self._runtime.label
+        self.identity = digest("none", sys.version, label, *worker_texts().values())
+
+    def for_repository(self, environment: Environment) -> UnsandboxedKind:
+        memory_bytes = environment.memory_bytes or self._memory_bytes
+        return UnsandboxedKind(memory_bytes=memory_bytes, cores=self._allowed_cores, environment=environment)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -241,15 +266,21 @@ class UnsandboxedKind:
     def start(self) -> WorkerSandbox:
         directory = tempfile.TemporaryDirectory(prefix="greencode-")
         self._directories.append(directory)
-        runtime = host_runtime()
+        runtime = self._runtime
         environment = {
+            **preload_variables(self._environment),
             "PYTHONHASHSEED": "0",
             "GREENCODE_WORK_DIRECTORY": directory.name,
             "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
             "GREENCODE_CORE": self._cores.next(),
         }
-        if runtime.packages:
-            environment["GREENCODE_PACKAGES"] = str(runtime.packages[0].parent)
+        # Only what the other sandboxes have: the directory around it may hold plugins of pytest, this one among them.
+        packages = tempfile.TemporaryDirectory(prefix="greencode-")
+        self._directories.append(packages)
+        for package in runtime.packages:
+            Path(packages.name, package.name).symlink_to(package)
+        directories = [*([str(runtime.requirements)] if runtime.requirements is not None else []), packages.name]
+        environment["GREENCODE_PACKAGES"] = ":".join(directories)
         try:
             sandbox = WorkerSandbox(
                 ProcessStream([str(runtime.python), "-s", "-S", "-B", "-c", BOOTSTRAP], environment), self._worker

@@ -8,15 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+def cache_directory() -> Path | None:
+    """Where this package keeps things for its user; None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode"
+    except RuntimeError:
+        return None
+
+
 def cached(name: str, make: Callable[[], bytes], *, good: Callable[[bytes], bool] = bool) -> bytes:
     """What `make` gave under this name before, if it is still `good`, else what it gives now.
 
     A cache that cannot be read or written is as good as none.
     """
-    try:
-        path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode" / name
-    except RuntimeError:  # a user without a home
+    directory = cache_directory()
+    if directory is None:
         return make()
+    path = directory / name
     with contextlib.suppress(OSError):
         known = path.read_bytes()
         if good(known):

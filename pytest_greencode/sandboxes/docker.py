@@ -18,8 +18,16 @@ import requests
 from docker.types import Ulimit
 
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
+from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
-from pytest_greencode.sandboxes.runtime import PACKAGES, host_runtime, image_tar
+from pytest_greencode.sandboxes.repositories import (
+    REPOSITORY_WORK_BYTES,
+    WORK_BYTES,
+    preload_variables,
+    ready_for_tests,
+    runtime_for,
+)
+from pytest_greencode.sandboxes.runtime import PACKAGES, Runtime, host_runtime, image_tar
 from pytest_greencode.sandboxes.seccomp import container_profile
 from pytest_greencode.sandboxes.self_test import PROMISES, SelfTest, prove
 
@@ -99,9 +107,13 @@ class DockerKind:
         image: str | None = None,
         runtime: str | None = None,
         notify: Callable[[str], None] = lambda text: None,
+        environment: Environment | None = None,
     ) -> None:
         self._memory_bytes = memory_bytes
         self._cores = Cores(cores)
+        self._allowed_cores, self._given_image, self._notify = cores, image, notify
+        self._environment = environment
+        self._asked_by = "--greencode-image" if environment is None or environment.image is None else "a suite's image"
         self.self_test: SelfTest | None = None
         self._session = uuid.uuid4().hex
         self._client = connect()
@@ -109,6 +121,9 @@ class DockerKind:
         self._is_podman = any("Podman" in part.get("Name", "") for part in self.version.get("Components") or ())
         self._runtime = None if runtime is None else self._listed(runtime)
         self._worker = worker_for(host_runtime().version if image is None else None)
+        self._made_of = None
+        if image is None:
+            self._made_of = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._python, self._image = self._find_image(image, notify)
         self.identity = digest("docker", self._image, runtime or "", *worker_texts().values())
 
@@ -125,7 +140,8 @@ class DockerKind:
     def _find_image(self, image: str | None, notify: Callable[[str], None]) -> tuple[str, str]:
         try:
             if image is None:
-                return str(host_runtime().python), build_image(self._client, notify=notify)
+                assert self._made_of is not None
+                return str(self._made_of.python), build_image(self._client, runtime=self._made_of, notify=notify)
             try:
                 found = self._client.images.get(image)
             except docker.errors.ImageNotFound:
@@ -134,8 +150,18 @@ class DockerKind:
             return "python3", str(found.id)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise SandboxUnavailable(
-                f"--greencode-image {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
+                f"{self._asked_by} {image or '(from this Python)'}: Docker cannot provide it: {_explanation(error)}"
             ) from error
+
+    def for_repository(self, environment: Environment) -> DockerKind:
+        return DockerKind(
+            memory_bytes=environment.memory_bytes or self._memory_bytes,
+            cores=self._allowed_cores,
+            image=environment.image or (None if environment.requirements else self._given_image),
+            runtime=self._runtime,
+            notify=self._notify,
+            environment=environment,
+        )
 
     @property
     def remote(self) -> str | None:
@@ -180,25 +206,29 @@ class DockerKind:
         except (docker.errors.DockerException, requests.RequestException) as error:
             remove()
             raise SandboxUnavailable(
-                f"--greencode-image: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
+                f"{self._asked_by}: Docker cannot start `{self._python}` in it: {_explanation(error)}\n{_NEEDS}"
             ) from error
         try:
             sandbox = WorkerSandbox(AttachedStream(attached, remove, host_pid), self._worker)
         except SandboxLost as error:
-            raise SandboxUnavailable(f"--greencode-image: the worker does not start: {error}\n{_NEEDS}") from error
+            raise SandboxUnavailable(f"{self._asked_by}: the worker does not start: {error}\n{_NEEDS}") from error
         self.self_test = prove(sandbox, self.name, PROMISES, self._memory_bytes)
-        return sandbox
+        return ready_for_tests(sandbox)
 
     def _create(self) -> dict[str, Any]:
         api = self._client.api
-        tmpfs = {"/w": "size=64m,nr_inodes=4096,mode=1777,noexec,nosuid,nodev", "/dev/mqueue": "ro,size=0"}
+        work_bytes, inodes = (WORK_BYTES, 4096) if self._environment is None else (REPOSITORY_WORK_BYTES, 65536)
+        tmpfs = {
+            "/w": f"size={work_bytes},nr_inodes={inodes},mode=1777,noexec,nosuid,nodev",
+            "/dev/mqueue": "ro,size=0",
+        }
         ulimits = [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=256, hard=256)]
         security = ["no-new-privileges"]
         if self._is_podman:
             # It takes a profile only as a file of its own machine (its default stays, and so does the worker's filter),
             # knows no nr_inodes, puts writable directories into a read-only container unless they are taken, and would
             # raise the limit on processes, which not every root may.
-            tmpfs = {place: options.replace("nr_inodes=4096,", "") for place, options in tmpfs.items()}
+            tmpfs = {place: options.replace(f"nr_inodes={inodes},", "") for place, options in tmpfs.items()}
             tmpfs |= dict.fromkeys(("/tmp", "/var/tmp", "/run", "/dev/shm"), "ro,size=0")  # noqa: S108 - to close them
             ulimits.append(Ulimit(name="nproc", soft=PODMAN_PROCESSES, hard=PODMAN_PROCESSES))
         else:
@@ -213,7 +243,9 @@ class DockerKind:
             "working_dir": "/",
             "environment": {
                 "PYTHONHASHSEED": "0",
-                "GREENCODE_PACKAGES": PACKAGES,
+                "GREENCODE_PACKAGES": PACKAGES if self._made_of is None else self._made_of.module_paths,
+                **preload_variables(self._environment),
+                **({"GREENCODE_SITE": "1"} if self._environment is not None and self._made_of is None else {}),
                 "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
                 "GREENCODE_CORE": self._cores.next(),
             },
@@ -281,10 +313,14 @@ def _reason(error: BaseException) -> str:
 
 
 def build_image(
-    client: docker.DockerClient, *, notify: Callable[[str], None] = lambda text: None, rebuild: bool = False
+    client: docker.DockerClient,
+    *,
+    runtime: Runtime | None = None,
+    notify: Callable[[str], None] = lambda text: None,
+    rebuild: bool = False,
 ) -> str:
     """The id of the image made from the host's Python; built through the daemon alone, no registry."""
-    runtime = host_runtime()
+    runtime = runtime or host_runtime()
     tag = digest(runtime.label, str(runtime.python))[:16]
     if not rebuild:
         with contextlib.suppress(docker.errors.ImageNotFound):

@@ -18,34 +18,51 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_greencode.errors import SandboxUnavailable
 from pytest_greencode.sandboxes.cache import cached
 
 PACKAGES = "/opt/greencode/packages"
+REQUIREMENTS = "/opt/greencode/requirements"
 LAYOUT = 3
 # Parts of the standard library that no solution needs and that are large.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "site-packages",
             "dist-packages", "config", "_pyrepl"}  # fmt: skip
+TESTS = {"test", "tests"}  # of the packages that are carried
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Host paths. `libraries` maps the path a loader asks for to the file behind it."""
+    """Host paths. `libraries` maps the path a loader asks for to the file behind it.
+
+    `requirements`: a directory of installed packages, which go before `packages`; `label_of_packages` is what of all
+    these a verdict may depend on.
+    """
 
     python: Path
     standard_library: Path
     packages: tuple[Path, ...]
     version: str
+    label_of_packages: str
+    requirements: Path | None = None
 
     @property
     def label(self) -> str:
         """What the content depends on."""
         names = ",".join(path.name for path in self.packages)
-        return f"python {self.version} {platform.machine()} numpy {_numpy_version()} [{names}] layout {LAYOUT}"
+        return f"python {self.version} {platform.machine()} {self.label_of_packages} [{names}] layout {LAYOUT}"
+
+    @property
+    def module_paths(self) -> str:
+        """Where the packages are inside, as one text."""
+        return f"{REQUIREMENTS}:{PACKAGES}" if self.requirements is not None else PACKAGES
+
+    @property
+    def _directories(self) -> tuple[Path, ...]:
+        return (*self.packages, *([self.requirements] if self.requirements is not None else []))
 
     @functools.cached_property
     def libraries(self) -> dict[str, Path]:
@@ -55,8 +72,8 @@ class Runtime:
         return {name: Path(path) for name, path in json.loads(listing).items()}
 
     def _find_libraries(self) -> dict[str, str]:
-        objects = [self.python, *_shared_objects(self.standard_library)]
-        for package in self.packages:
+        objects = [self.python, *_shared_objects(self.standard_library, LEFT_OUT)]
+        for package in self._directories:
             objects += _shared_objects(package)
         try:
             listing = subprocess.run(
@@ -64,7 +81,7 @@ class Runtime:
             ).stdout
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SandboxUnavailable(f"`ldd` is needed to find Python's shared libraries: {error}") from error
-        inside = (f"{self.standard_library}/", *(f"{package}/" for package in self.packages))
+        inside = (f"{self.standard_library}/", *(f"{package}/" for package in self._directories))
         libraries = {}
         for match in re.finditer(r"(?:=> )?(/[^\s()]+) \(0x", listing):
             name = os.path.normpath(match.group(1))
@@ -90,9 +107,9 @@ def _numpy_version() -> str:
         return "none"
 
 
-def _shared_objects(directory: Path) -> Iterator[Path]:
+def _shared_objects(directory: Path, left_out: Collection[str] = ()) -> Iterator[Path]:
     for path in directory.rglob("*.so*"):
-        if path.is_file() and not LEFT_OUT & set(path.relative_to(directory).parts):
+        if path.is_file() and set(left_out).isdisjoint(path.relative_to(directory).parts):
             yield path
 
 
@@ -113,11 +130,48 @@ def host_runtime() -> Runtime:
         standard_library=standard_library,
         packages=tuple(packages),
         version=platform.python_version(),
+        label_of_packages=f"numpy {_numpy_version()}",
     )
 
 
-def _keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if LEFT_OUT & set(member.name.split("/")) or ".opt-" in member.name or member.name.endswith(".a"):
+def repository_runtime(requirements: Path | None) -> Runtime:
+    """The host's Python with pytest in place of numpy, and what a repository requires. Raises SandboxUnavailable."""
+    from importlib.metadata import distributions, version
+
+    packages = distribution_paths("pytest")
+    found = distributions(path=[str(requirements)]) if requirements is not None else ()
+    names = sorted(f"{each.metadata['Name']} {each.version}" for each in found)
+    label = ", ".join([f"pytest {version('pytest')}", *names])
+    return replace(host_runtime(), packages=packages, label_of_packages=label, requirements=requirements)
+
+
+def distribution_paths(name: str) -> tuple[Path, ...]:
+    """The modules, packages and metadata of an installed distribution and of all that it needs."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    paths: dict[Path, None] = {}
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue  # what this Python or platform does not need
+        for file in found.files or ():
+            top = file.parts[0]
+            if top not in ("..", "__pycache__") and not top.endswith(".pth"):
+                paths[Path(str(found.locate_file(top)))] = None
+        needed = (requirement for requirement in found.requires or () if "extra ==" not in requirement)
+        waiting += [re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in needed]
+    return tuple(paths)
+
+
+def _keep(member: tarfile.TarInfo, left_out: Collection[str] = LEFT_OUT) -> tarfile.TarInfo | None:
+    if not set(left_out).isdisjoint(member.name.split("/")) or ".opt-" in member.name or member.name.endswith(".a"):
         return None
     member.uid = member.gid = 0
     member.uname = member.gname = "root"
@@ -141,9 +195,9 @@ def image_tar(runtime: Runtime) -> bytes:
                     entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                     tar.addfile(entry)
 
-        def add(source: Path, target: str) -> None:
+        def add(source: Path, target: str, left_out: Collection[str] = LEFT_OUT) -> None:
             parents(target)
-            tar.add(source, target.strip("/"), filter=_keep)
+            tar.add(source, target.strip("/"), filter=functools.partial(_keep, left_out=left_out))
 
         for directory in ("/proc/.", "/sys/.", "/dev/.", "/w/.", "/etc/."):
             parents(directory)
@@ -152,7 +206,9 @@ def image_tar(runtime: Runtime) -> bytes:
         for name, path in runtime.libraries.items():
             add(path, name)
         for package in runtime.packages:
-            add(package, f"{PACKAGES}/{package.name}")
+            add(package, f"{PACKAGES}/{package.name}", TESTS)
+        if runtime.requirements is not None:
+            add(runtime.requirements, REQUIREMENTS, ())
         parents("/usr/local/bin/python3")
         entry = tarfile.TarInfo("usr/local/bin/python3")
         entry.type, entry.linkname = tarfile.SYMTYPE, str(runtime.python)

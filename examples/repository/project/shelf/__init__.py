@@ -1,0 +1,1 @@
+"""A shelf of books: what is on it, who has what, and where to find it."""
