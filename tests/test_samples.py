@@ -155,8 +155,14 @@ BROKEN: dict[str, tuple[Any, str]] = {
         {**LINE, "task_id": "HumanEva/12"},
         "field 'task_id': expected one of the 164 known tasks (nearest: 'HumanEval/12'), found 'HumanEva/12'",
     ),
-    "neither text": ({"task_id": "HumanEval/0"}, "expected exactly one of 'completion', 'solution' and 'patch', found none of them"),
-    "both texts": ({**LINE, "solution": ""}, "expected exactly one of 'completion', 'solution' and 'patch', found completion and solution"),
+    "neither text": (
+        {"task_id": "HumanEval/0"},
+        "expected exactly one of 'completion', 'solution' and 'patch', found none of them",
+    ),
+    "both texts": (
+        {**LINE, "solution": ""},
+        "expected exactly one of 'completion', 'solution' and 'patch', found completion and solution",
+    ),
     "text of a wrong type": ({**LINE, "completion": ["a"]}, "field 'completion': expected a string, found ['a']"),
     "empty model": ({**LINE, "model": ""}, "field 'model': expected a string that is not empty, found ''"),
     "surrogate in model": ({**LINE, "model": "\ud800"}, r"expected text without lone surrogates, found '\ud800'"),
