@@ -113,17 +113,17 @@ class DockerKind:
         self._client = connect()
         self.version: dict[str, Any] = self._client.version()
         self._worker = worker_for(host_runtime().version if image is None else None)
-        self._runtime = None
+        self._made_of = None
         if image is None:
-            self._runtime = host_runtime() if environment is None else runtime_for(environment, self.name)
+            self._made_of = host_runtime() if environment is None else runtime_for(environment, self.name)
         self._python, self._image = self._find_image(image, notify)
         self.identity = digest("docker", self._image, *worker_texts().values())
 
     def _find_image(self, image: str | None, notify: Callable[[str], None]) -> tuple[str, str]:
         try:
             if image is None:
-                assert self._runtime is not None
-                return str(self._runtime.python), build_image(self._client, runtime=self._runtime, notify=notify)
+                assert self._made_of is not None
+                return str(self._made_of.python), build_image(self._client, runtime=self._made_of, notify=notify)
             try:
                 found = self._client.images.get(image)
             except docker.errors.ImageNotFound:
@@ -223,9 +223,9 @@ class DockerKind:
             "working_dir": "/",
             "environment": {
                 "PYTHONHASHSEED": "0",
-                "GREENCODE_PACKAGES": PACKAGES if self._runtime is None else self._runtime.module_paths,
+                "GREENCODE_PACKAGES": PACKAGES if self._made_of is None else self._made_of.module_paths,
                 **preload_variables(self._environment),
-                **({"GREENCODE_SITE": "1"} if self._environment is not None and self._runtime is None else {}),
+                **({"GREENCODE_SITE": "1"} if self._environment is not None and self._made_of is None else {}),
                 "GREENCODE_MEMORY_BYTES": str(self._memory_bytes),
                 "GREENCODE_CORE": self._cores.next(),
             },
