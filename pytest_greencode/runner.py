@@ -459,7 +459,7 @@ class Runner:
         """The program in a chat reply and the rule that found it."""
         from pytest_greencode.extraction import extract  # few runs need it
 
-        if sample.patch is not None:
+        if sample.patch is not None or (task.repository is not None and task.repository.entry is None):
             return None  # what stands around a diff is passed over anyway
         reply = sample.completion if sample.completion is not None else sample.solution or ""
         with self._extracting:

