@@ -339,7 +339,7 @@ class Project:
     # -- hooks ---------------------------------------------------------------------------------------------------------
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        ordinary = [item for item in session.items if not isinstance(item, TaskItem)]
+        ordinary = [item for item in session.items if item.__class__ is not TaskItem]
         self.selected = len(ordinary)
         self._properties = bool(self._worker) or self._config.stash.get(xml_key, None) is not None
         for item in ordinary:
@@ -357,9 +357,11 @@ class Project:
         least = f"{least_s:.0f} s" if least_s < 120 else f"{least_s / 60:.0f} min"
         return [f"greencode: measuring {self.selected} tests alone, {least} or more"]
 
+    # What every test passes through asks for the class itself: isinstance is slow for pytest's, which are abstract.
+
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
-        if isinstance(item, TaskItem):
+        if item.__class__ is TaskItem:
             self._after_other = True
             return (yield)
         run = self._next(item)
@@ -372,7 +374,7 @@ class Project:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         run = self._run
-        if run is None or isinstance(item, TaskItem):
+        if run is None or item.__class__ is TaskItem:
             return (yield)
         limited = self._terms.get(item) if self._terms else None
         price = self.prices.begin() if limited is not None and limited.max_energy_j is not None else None
@@ -392,7 +394,7 @@ class Project:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
         run = self._run
-        if run is None or isinstance(item, TaskItem):
+        if run is None or item.__class__ is TaskItem:
             return (yield)
         self.clock.start(serving=False)
         try:
@@ -405,11 +407,12 @@ class Project:
                 self._add_properties(item, run)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome == "passed" and report.when != "call":
+            return
         run = self._run
         if run is None or run.node_id != report.nodeid:
-            if report.when != "setup" or report.outcome != "passed":
-                self._not_measured(report)
-        elif report.outcome != "passed" or report.when == "call":
+            self._not_measured(report)
+        else:
             run.outcome = _outcome(run.outcome, report)
 
     @pytest.hookimpl(optionalhook=True)
@@ -427,12 +430,13 @@ class Project:
         if self._after_other:
             self._after_other = False
             self.clock.resume()
-        name = name_of(item)
+        node_id = item.nodeid
+        name = node_id if "@" not in node_id else name_of(item)
         attempt = self._attempts.get(name, 0) + 1
         if not self._repetition:
             self._attempts[name] = attempt
         self.clock.begin()
-        self._run = run = _Running(item.nodeid, name, attempt, self._repetition)
+        self._run = run = _Running(node_id, name, attempt, self._repetition)
         return run
 
     def _close_run(self) -> None:

@@ -149,7 +149,7 @@ class GreencodeSession:
         self._taken_over = 0
         self._alone: Alone | None = None
         self._project: Project | None = None
-        self._blocks: dict[pytest.Item, list[TaskItem]] = {}
+        self._blocks: dict[TaskItem, list[TaskItem]] = {}
         self._collected = False
         self._notices_after: list[tuple[str, str]] = []
         self.account: Account | None = None
@@ -161,7 +161,7 @@ class GreencodeSession:
             sampled = bool(self.workload) or options.live is not None
             self._one_at_a_time = options.exclusive or not sampled
             if sampled:
-                config.pluginmanager.register(_TaskReports(), "greencode-task-reports")
+                config.pluginmanager.register(_Tasks(self), "greencode-tasks")
                 self._open()
                 self._open_environments(self.workload)
             if options.live is not None:
@@ -482,8 +482,8 @@ class GreencodeSession:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
-        ours = [item for item in session.items if isinstance(item, TaskItem)]
-        self._blocks = _neighbours(session.items)
+        self._blocks = _neighbours(session.items) if self.workload else {}
+        ours = list(self._blocks)
         if not ours or self._only_collects or self._ledger is None:
             return
         self._declared = [(sample, item.unit.task.suite) for item in ours for sample in item.unit.attempts]
@@ -544,19 +544,15 @@ class GreencodeSession:
         if terminal is not None:
             terminal.line("")
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        if not isinstance(item, TaskItem):
-            return
+    def ahead_of(self, item: TaskItem, nextitem: pytest.Item | None) -> None:
+        """Its turn has come: have attempts made ahead, as far as no ordinary test is measured meanwhile."""
         if not self._is_worker:
-            # Attempts are not made ahead while an ordinary test is measured: that would be in its energy.
             if self._runner is not None:
                 self._runner.submit([each.unit for each in self._blocks.get(item, ())])
         else:
             # A worker learns its items one ahead; that is how far it can run ahead.
             units = [each.unit for each in (item, nextitem) if isinstance(each, TaskItem)]
-            if units:
-                self._start_runner().submit(units)
+            self._start_runner().submit(units)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -801,8 +797,16 @@ class GreencodeSession:
             self._ledger.close()
 
 
-class _TaskReports:
-    """What becomes of a task's report; registered where there are samples, as other tests should not pay for it."""
+class _Tasks:
+    """Hooks on each task; registered where there are samples, as other tests should not pay for them."""
+
+    def __init__(self, session: GreencodeSession) -> None:
+        self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        if isinstance(item, TaskItem):
+            self._session.ahead_of(item, nextitem)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -840,9 +844,9 @@ class _TaskReports:
         return "rejected", "r", ("REJECTED", {"yellow": True})
 
 
-def _neighbours(items: Sequence[pytest.Item]) -> dict[pytest.Item, list[TaskItem]]:
+def _neighbours(items: Sequence[pytest.Item]) -> dict[TaskItem, list[TaskItem]]:
     """The tasks that come one after the other, with no test in between, by each of them."""
-    found: dict[pytest.Item, list[TaskItem]] = {}
+    found: dict[TaskItem, list[TaskItem]] = {}
     group: list[TaskItem] = []
     for item in items:
         if isinstance(item, TaskItem):

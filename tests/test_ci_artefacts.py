@@ -129,7 +129,7 @@ def test_a_failed_test_fails_the_action_and_is_reported(repository: Path) -> Non
 
 def test_arguments_are_text_and_no_script(repository: Path) -> None:
     outputs, _, printed = run_action(
-        repository, requirement="pip", arguments="-k '$(touch pwned)' `touch pwned` ;touch"
+        repository, requirement="pytest-greencode==9", arguments="-k '$(touch pwned)' `touch pwned` ;touch"
     )
     assert not (repository / "pwned").exists(), printed
     assert outputs["exit-code"] != "0"

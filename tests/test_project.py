@@ -372,7 +372,7 @@ def test_a_repetition_that_fails_does_not_decide_and_is_told(
         def test_after(): assert len(runs) == 3
         """
     )
-    result = start("--junitxml=junit.xml", "-rA")
+    result = start("--junitxml=junit.xml", "-o", "junit_family=xunit1", "-rA")
     result.assert_outcomes(passed=2)
     text = " ".join(" ".join(result.outlines).split())
     assert "a repetition failed, though the test passed: test_a_repetition_that_fails" in text

@@ -19,9 +19,9 @@ from .family import Family, Relative, strays, waited_s
 if TYPE_CHECKING:
     from .sampler import Sampler
 
-# A phase that used less CPU time itself has waited for no child that it started, and one below the other bound started
-# none that lives on: to make a process takes longer. Should one be missed, the next look finds it.
-WAITS_S, STARTS_S = 50e-6, 200e-6
+# A phase that used less CPU time itself has hardly started a process that lives on: Python takes longer for that.
+# Should one be missed, the next look finds it.
+STARTS_S = 200e-6
 
 
 class PhaseClock:
@@ -79,7 +79,7 @@ class PhaseClock:
         used_s = self._own_s() - self._own_s_at_start
         self._inside_s += used_s
         self._outside_s = None
-        if used_s < WAITS_S and not self._family.living:
+        if used_s < STARTS_S and not self._family.living and waited_s() == self._waited_s:
             return used_s
         with self._lock:
             if used_s > STARTS_S or self._family.living:
