@@ -79,8 +79,10 @@ class AttachedStream:
         return self._host_pid()
 
     def close(self) -> str:
-        with contextlib.suppress(OSError):
-            self._attached.close()
+        # The SDK's wrapper leaves the socket to the garbage collector, which comes by when it likes.
+        for each in (self._attached, self._socket):
+            with contextlib.suppress(OSError):
+                each.close()
         self._remove()
         return self._errors.decode("utf-8", "replace")
 
