@@ -195,20 +195,23 @@ class Engine:
     def wait(self) -> None:
         import docker
 
-        for _ in range(300):
+        for _ in range(600):
             with contextlib.suppress(Exception):
                 client = docker.DockerClient(base_url=self.socket, timeout=20)
                 client.ping()
                 client.close()
                 return
+            if self.process is None or self.process.poll() is not None:
+                self.start()
             time.sleep(0.2)
         sys.exit(f"dockerd does not start: {(self.directory / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """At once, as the kernel would; then start it again."""
+        """All of it at once, as the kernel would; then start it again."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        self._kill_containerd()
         self.kills += 1
         time.sleep(1.0)
         self.start()
@@ -218,6 +221,16 @@ class Engine:
         self.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(60)
+        self._kill_containerd()
+        for _ in range(3):  # what a killed engine had mounted
+            mounts = Path("/proc/self/mounts").read_text().splitlines()
+            for place in [line.split()[1] for line in mounts if line.split()[1].startswith(str(self.directory))][::-1]:
+                subprocess.run(["umount", place], check=False, capture_output=True)
+
+    def _kill_containerd(self) -> None:
+        """The engine's other half, which it starts itself."""
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((self.directory / "exec/containerd/containerd.pid").read_text()), signal.SIGKILL)
 
     def kill_one(self, draw: random.Random) -> bool:
         """A worker, or one time in thirty the engine."""
@@ -245,7 +258,7 @@ def main() -> None:
     from pytest_greencode.sandboxes.docker import DockerKind
 
     draw = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory(prefix="greencode-soak-") as name:
+    with tempfile.TemporaryDirectory(prefix="greencode-soak-", ignore_cleanup_errors=True) as name:
         engine = Engine(Path(name))
         os.environ["DOCKER_HOST"] = engine.socket
         engine.start()

@@ -10,7 +10,9 @@ import pytest
 from attacks import ATTACKS
 from attacks.corpus import ADDS, Attack
 from attacks.replies import BOMBS, RAW
-from conftest import Ground
+from conftest import Ground, require_sandbox
+
+from pytest_greencode.sandboxes.docker import DockerKind
 
 ENTRY_POINTS = ("add",)
 HONEST = "def add(a, b): return a + b\n"
@@ -98,6 +100,22 @@ def test_oracle_memory_is_bounded(ground: Ground, name: str) -> None:
     detail = ground.run(attack.program, tests).detail
     if detail.startswith("LookupError: "):
         assert int(detail.removeprefix("LookupError: ")) < 2048
+
+
+@pytest.mark.docker
+def test_memory_that_the_kernel_takes_back_is_called_memory() -> None:
+    """By its stack a solution can have more than its limit on data; the container's limit stops it, and it alone."""
+    require_sandbox("docker")
+    kind = DockerKind(memory_bytes=64 << 20)
+    attack = next(attack for attack in ATTACKS if attack.name == "memory-stack")
+    ground = Ground(kind, ENTRY_POINTS)
+    try:
+        execution = ground.run(attack.program, attack.tests, cpu_s=10.0)
+        assert (execution.verdict, execution.dirty) == ("memory", False), execution
+        assert ground.run(HONEST, ADDS).verdict == "accepted"
+    finally:
+        ground.replace()
+        kind.close()
 
 
 def test_garbage_in_the_oracle_does_not_starve_the_next(ground: Ground) -> None:

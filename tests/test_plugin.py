@@ -916,6 +916,31 @@ def test_workers_whose_sandboxes_fail_end_the_session_without_a_traceback(
     assert executions(LEDGER) == {}
 
 
+@pytest.mark.docker
+def test_a_runtime_that_the_engine_does_not_list_is_refused_with_those_that_it_does(
+    refused: Callable[..., str],
+) -> None:
+    if reason := missing_sandbox("docker"):
+        pytest.skip(reason)
+    path = samples("m.jsonl", right(0))
+    text = refused(path, "--greencode-sandbox", "docker", "--greencode-runtime", "kata-none")
+    assert "--greencode-runtime kata-none: the Docker engine lists" in text
+    assert "runc" in text
+    assert "daemon.json" in text
+    assert "--greencode-sandbox is bubblewrap" in refused(
+        path, "--greencode-sandbox", "bubblewrap", "--greencode-runtime", "runsc"
+    )
+
+
+def test_each_attempt_may_have_a_sandbox_of_its_own(run: Callable[..., Run]) -> None:
+    arguments = ("--greencode-isolation", "attempt", "--greencode-report", "json:report.json")
+    found = run(samples("m.jsonl", right(0), wrong(1)), *arguments)
+    assert found.result.parseoutcomes() == {"passed": 1, "rejected": 1}
+    assert found.report["run"]["options"]["isolation"] == "attempt"
+    starts = query(LEDGER, "SELECT count(*) FROM overhead WHERE kind = 'start'")
+    assert starts[0][0] >= 4  # two canonical solutions, two attempts
+
+
 def test_no_sandbox_needs_a_second_flag(refused: Callable[..., str]) -> None:
     text = refused(samples("m.jsonl", right(0)), "--greencode-sandbox", "none")
     assert "--greencode-i-trust-this-code" in text

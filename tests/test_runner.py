@@ -180,6 +180,16 @@ def test_a_dirty_sandbox_is_not_used_again(bench: Bench) -> None:
     assert kind.count("dirty") == 1
 
 
+def test_fresh_sandboxes_see_one_attempt_each(bench: Bench) -> None:
+    kind = FakeKind({"fine": [V.ACCEPTED], "slow": [V.TIMEOUT], "unlucky": [SandboxLost("it died"), V.ACCEPTED]})
+    runner = bench.runner(kind, fresh_sandboxes=True)
+    units = [unit(body("fine 1"), body("fine 2"), body("slow")), unit(body("unlucky"), number=1)]
+    assert bench.results(runner, *units) == [[V.ACCEPTED, V.ACCEPTED, V.TIMEOUT], [V.ACCEPTED]]
+    used = Counter(id(sandbox) for _, sandbox, *_ in kind.runs)
+    assert set(used.values()) == {1}
+    assert len(used) == 2 + 2 + 2 + 2  # two tasks' own solutions, two, the time-out twice, and the lost one twice
+
+
 @pytest.mark.parametrize(
     ("steps", "verdict", "flaky"),
     [([V.TIMEOUT, V.ACCEPTED], V.ACCEPTED, True), ([V.TIMEOUT, V.TIMEOUT], V.TIMEOUT, False)],

@@ -87,8 +87,10 @@ class AttachedStream:
         return self._host_pid()
 
     def close(self) -> str:
-        with contextlib.suppress(OSError):
-            self._attached.close()
+        # The SDK's wrapper leaves the socket to the garbage collector, which comes by when it likes.
+        for each in (self._attached, self._socket):
+            with contextlib.suppress(OSError):
+                each.close()
         self._remove()
         return self._errors.decode("utf-8", "replace")
 
@@ -97,7 +99,6 @@ class DockerKind:
     """Makes containers. `image` None: the image made from the host's Python, built when it is not there yet."""
 
     name = "docker"
-    tier = "container: own namespaces and seccomp profile, no network, read-only, two users"
 
     def __init__(
         self,
@@ -120,6 +121,9 @@ class DockerKind:
         self.version: dict[str, Any] = self._client.version()
         self._is_podman = any("Podman" in part.get("Name", "") for part in self.version.get("Components") or ())
         self._runtime = None if runtime is None else self._listed(runtime)
+        seccomp = "the engine's seccomp profile" if self._is_podman else "own seccomp profile"
+        kernel = "" if runtime is None else f", runtime {runtime}"
+        self.tier = f"container: own namespaces, {seccomp}, no network, read-only, two users{kernel}"
         self._worker = worker_for(host_runtime().version if image is None else None)
         self._made_of = None
         if image is None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from pytest_greencode.errors import SandboxUnavailable
+from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.model import Limits, Task, Verdict
 from pytest_greencode.reports.text import escape
 from pytest_greencode.sandboxes.base import WorkerSandbox
@@ -196,6 +196,11 @@ def prove(sandbox: WorkerSandbox, name: str, promised: Collection[str], memory_b
         found = self_test(sandbox, promised, memory_bytes)
         if found.broken:
             raise BrokenPromise(name, found)
+    except SandboxLost as error:
+        raise SandboxUnavailable(
+            f"the {name} sandbox broke under its self-test, so nothing is run in it: {error}\n"
+            "the worker needs a Linux kernel's own process handling: with --greencode-runtime take one that has it"
+        ) from error
     except BaseException:
         sandbox.close()
         raise
