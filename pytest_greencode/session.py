@@ -482,7 +482,7 @@ class GreencodeSession:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Not in pytest_collection_modifyitems: --lf deselects around every other implementation of it.
-        self._blocks = _neighbours(session.items) if self.workload else {}
+        self._blocks = _neighbours(session.items) if self.workload or self._live is not None else {}
         ours = list(self._blocks)
         if not ours or self._only_collects or self._ledger is None:
             return
