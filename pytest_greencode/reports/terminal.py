@@ -34,6 +34,7 @@ _QUIETEST = {
     "alone": -1,
     "incomplete": -99,
     "quarantined": -99,
+    "verdicts": -99,
     "resumed": -99,
 }
 
