@@ -183,6 +183,7 @@ class Engine:
         self.directory, self.socket = directory, f"unix://{directory}/docker.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self.kills = 0
+        self.changing = threading.Lock()  # who waits for it may start it, too
 
     def start(self) -> None:
         command = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false", "-H", self.socket]
@@ -201,20 +202,23 @@ class Engine:
                 client.ping()
                 client.close()
                 return
-            if self.process is None or self.process.poll() is not None:
-                self.start()
+            with self.changing:
+                if self.process is None or self.process.poll() is not None:
+                    self._kill_containerd()
+                    self.start()
             time.sleep(0.2)
         sys.exit(f"dockerd does not start: {(self.directory / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
         """All of it at once, as the kernel would; then start it again."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-        self._kill_containerd()
-        self.kills += 1
-        time.sleep(1.0)
-        self.start()
+        with self.changing:
+            assert self.process is not None
+            self.process.kill()
+            self.process.wait()
+            self._kill_containerd()
+            self.kills += 1
+            time.sleep(1.0)
+            self.start()
 
     def stop(self) -> None:
         assert self.process is not None

@@ -41,6 +41,7 @@ _QUIETEST = {
     "left running": -1,
     "incomplete": -99,
     "quarantined": -99,
+    "verdicts": -99,
     "resumed": -99,
 }
 
