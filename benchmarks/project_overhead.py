@@ -2,8 +2,9 @@
 
 Trivial tests are the worst case: all that is done per test is beside next to nothing. Both sides are whole processes in
 the same environment, in turns; what counts is their CPU time (user and system, children included), as wall time on a
-shared machine is others' too. The share is that of the medians' difference. Start-up (imports, the ledger) is told
-apart by a suite of one test.
+shared machine is others' too. Even so the machine should do nothing else: beside others, the same work takes more CPU
+time, and varies by more than what is looked for. The load is printed. The share is that of the medians' difference.
+Start-up (imports, the ledger) is told apart by a suite of one test.
 
     python benchmarks/project_overhead.py [--rounds 7] [--tests 5000]
 
@@ -77,7 +78,7 @@ def report(runs: dict[tuple[int, str], list[float]], tests: int, rounds: int) ->
         "",
         f"CPU time of whole processes, s: medians of {rounds} interleaved runs, least and most in brackets.",
         f"Python {platform.python_version()}, pytest {version('pytest')}, {os.cpu_count()} cores.",
-        f"Linux {platform.release()}; the meter is the estimate.",
+        f"Linux {platform.release()}; the meter is the estimate; load of the last minute {os.getloadavg()[0]:.1f}.",
         "",
         "| tests | pytest | pytest --greencode | more | per test |",
         "|---|---|---|---|---|",

@@ -87,8 +87,8 @@ def test_a_phase_has_all_its_threads_and_only_its_own_time(clock: PhaseClock) ->
     burn(0.02)
     with phase(clock) as idle:
         pass
-    assert used[0] == pytest.approx(0.06, abs=0.02)
-    assert idle[0] < 0.01
+    assert 0.06 <= used[0] < 0.1
+    assert idle[0] < 0.03
 
 
 def test_children_that_were_waited_for_are_in_the_phase(clock: PhaseClock) -> None:
@@ -123,11 +123,11 @@ def test_the_server_of_a_fixture_counts_for_whoever_uses_it(clock: PhaseClock) -
         server.stop()
     clock.end("c")
     assert started[0] < START_S
-    assert 0.05 <= used[0] < 0.08
-    assert idle[0] < 0.01
+    assert 0.05 <= used[0] < 0.1
+    assert idle[0] < 0.03
     assert ended[0] < 0.05
     assert clock.left == []
-    assert 0.03 <= clock.background_s() < 0.05
+    assert 0.03 <= clock.background_s() < 0.08
 
 
 def test_what_a_test_leaves_running_is_named_and_in_no_later_test(clock: PhaseClock) -> None:
@@ -145,8 +145,8 @@ def test_what_a_test_leaves_running_is_named_and_in_no_later_test(clock: PhaseCl
         [(test, left)] = clock.left
         assert test == "t::leaks"
         assert left.pid == server.process.pid
-        assert 0.05 <= left.after_s < 0.07
-        assert 0.05 <= clock.background_s() < 0.07
+        assert 0.05 <= left.after_s < 0.1
+        assert 0.05 <= clock.background_s() < 0.1
     finally:
         server.stop()
     clock.begin()

@@ -91,7 +91,7 @@ def project_notes(project: ProjectAccount) -> Iterator[tuple[str, str]]:
     if project.wasted_share:
         yield "wasted", f"{percent(project.wasted_share)} % went into runs of which no passing test came"
     if project.not_run:
-        yield "incomplete", f"{project.not_run} of {project.selected} selected tests did not run"
+        yield "incomplete", f"{project.not_run} of {project.selected} selected tests did not run, or were not recorded"
     if project.lost:
         yield "lost", f"no reading of {_listed(project.lost)}"
     if project.unsteady:
