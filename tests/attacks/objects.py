@@ -117,8 +117,8 @@ forger(
     "iterator-endless",
     "def add(a, b):\n    while True: yield 5",
     "assert list(add(2, 3)) == [5]",
-    oracle_cpu_s=1.0,
-    cpu_s=1.0,
+    oracle_cpu_s=0.5,
+    cpu_s=0.3,
 )
 forger("iterator-of-equal", f"class T:{EQUAL}\ndef add(a, b): yield T()", "assert next(add(2, 3)) == 5")
 forger("iterator-answers-lies", f"{RAW}\nimport pickle\ndef add(*a):\n    send(reply({LAZY!r}))\n    os.read(_pipes(os.O_RDONLY)[0], 1 << 16)\n"
