@@ -122,7 +122,7 @@ def test_garbage_in_the_oracle_does_not_starve_the_next(ground: Ground) -> None:
     """Cyclic garbage stays in the oracle's process until its collector comes by; an honest attempt must not pay for it."""
     body = b"]\x94(" + b"]" * 6_000_000 + b"eh\x00a"
     program = f"{RAW}\ndef add(*a): serve(reply({body[:3]!r} + b']' * 6_000_000 + {body[-4:]!r}))"
-    for _ in range(3):
+    for _ in range(2):
         assert ground.run(program, ADDS).verdict != "accepted"
         assert ground.run(f"x = bytearray(700 << 20)\n{HONEST}", ADDS).verdict == "accepted"
 

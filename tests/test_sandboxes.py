@@ -109,6 +109,8 @@ class Stack:
     def __len__(self): return len(self.items)
     def __getitem__(self, i): return self.items[i]
     def __iter__(self): return iter(self.items)
+    def __enter__(self): return self
+    def __exit__(self, *error): self.items.append("left")
     def __str__(self): return f"Stack of {len(self)}"
     def __eq__(self, other): return self.items == other.items
 def f(stack): return stack.below if stack.below else stack
@@ -126,6 +128,7 @@ OBJECTS = {
     "    try: getattr(s, n)()\n    except (AttributeError, TypeError): pass\n    else: assert False, n",
     "raises": "try: Stack().pop()\nexcept IndexError: pass\nelse: assert False",
     "truth": "assert Stack() and bool(Stack())",
+    "context": "with Stack() as s: s.push(3)\nassert s.items == [3, 'left']",
 }
 ARRAYS = {
     "array": ("import numpy as np\ndef f(x): return np.array(x) * 2", "assert (f([1, 2]) == np.array([2, 4])).all()"),

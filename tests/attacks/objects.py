@@ -11,7 +11,7 @@ CORPUS = Corpus("objects")
 forger = CORPUS.forger
 NODE = {
     "classes": ("Node",),
-    "attributes": ("data", "left", "push", "__len__", "__iter__", "clear", "update", "append"),
+    "attributes": ("data", "left", "push", "__len__", "__iter__", "__enter__", "__exit__", "clear", "update", "append"),
 }
 
 
@@ -51,6 +51,12 @@ node(
     "numbers-words",
     f"{RAW}\nclass Node: pass\ndef add(*a): serve(reply({build('handle', text('x'), text('int'))!r}))",
     "assert add(2, 3) == 5",
+)
+
+node(
+    "exit-swallows",
+    f"{YES}Node.__enter__ = lambda s: s\nNode.__exit__ = lambda *a: True\n",
+    "with Node():\n    assert 1 == 2",
 )
 
 HANDLE = build("handle", b"K\x00", text("Node"))
@@ -117,8 +123,8 @@ forger(
     "iterator-endless",
     "def add(a, b):\n    while True: yield 5",
     "assert list(add(2, 3)) == [5]",
-    oracle_cpu_s=1.0,
-    cpu_s=1.0,
+    oracle_cpu_s=0.5,
+    cpu_s=0.3,
 )
 forger("iterator-of-equal", f"class T:{EQUAL}\ndef add(a, b): yield T()", "assert next(add(2, 3)) == 5")
 forger("iterator-answers-lies", f"{RAW}\nimport pickle\ndef add(*a):\n    send(reply({LAZY!r}))\n    os.read(_pipes(os.O_RDONLY)[0], 1 << 16)\n"

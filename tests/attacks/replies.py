@@ -155,7 +155,7 @@ BOMBS = {
 }  # fmt: skip
 for name, body in BOMBS.items():
     wrecker(f"bomb-{name}", f"{RAW}import zlib\nVALUE = zlib.decompress({__import__('zlib').compress(body)!r})\n"
-            "def add(*arguments): serve(reply(VALUE))", tests="x = add(2, 3)\nint(x)\n" + ADDS, verdicts=NOT_ACCEPTED)  # fmt: skip
+            "def add(*arguments): serve(reply(VALUE))", tests="x = add(2, 3)\nint(x)\n" + ADDS, verdicts=NOT_ACCEPTED, oracle_cpu_s=1.5)  # fmt: skip
 for name, statement in {
     "huge-length": "send(b'', 0xFFFFFFFF)",
     "negative-length": "send(b'', 0x80000000)",
