@@ -93,12 +93,14 @@ def attempt(
     accepted: bool = True,
     model: str = "model",
     settings: Mapping[str, Any] = _NONE,
-    generation: Mapping[str, Any] | None = _NONE,
+    generation: Mapping[str, Any] | Generation | None = _NONE,
     energy_j: float | None = 0.5,
     **changes: Any,
 ) -> AttemptRecord:
     """One attempt that took 20 J of generation and `energy_j` of execution, unless told otherwise."""
-    made = {"energy_j": 20.0, "energy_method": Method.MEASURED, "source": "nvml", **(generation or {})}
+    if isinstance(generation, Mapping):
+        made = {"energy_j": 20.0, "energy_method": Method.MEASURED, "source": "nvml", **generation}
+        generation = Generation(**made)
     values = {
         "suite": "humaneval",
         "task_id": task_id,
@@ -106,7 +108,7 @@ def attempt(
         "sample_id": sample_id,
         "path": "samples.jsonl",
         "program_key": f"{model}/{task_id}/{sample_id}",
-        "generation": None if generation is None else Generation(**made),
+        "generation": generation,
         "verdict": A if accepted else R,
         "reading": reading(energy_j=energy_j),
     }
