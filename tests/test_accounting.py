@@ -467,10 +467,7 @@ def test_provenance():
     assert origins["energy_j.execution"].source == "cpu-tdp"
     assert origins["co2e_g.operational"].source == "grid: unit 3.6e+06 g/kWh (2024, test); PUE 1.0"
     assert origins["co2e_g.embodied"].method is Method.ESTIMATED
-    assert (
-        origins["co2e_g.embodied_generation"].source
-        == "machine 0 kg over 0.032 years (test; time from energy at 100 W)"
-    )
+    assert origins["co2e_g.embodied_generation"].source == "server 0 kg over 4 years (test; time from energy at 1 W)"
     (bare,) = account(records, Factors(generation=UNIT, execution=UNIT)).configurations
     assert bare.provenance["co2e_g.embodied"].method is bare.provenance["per_accepted"].method is Method.MISSING
     assert "harness" in origins["per_accepted"].source
