@@ -734,7 +734,10 @@ BROKEN = {
     "no object": (["[1, 2]"], ["m.jsonl:2", "expected a JSON object", "found [1, 2]"]),
     "unknown task": ([{"task_id": "HumanEval/999", "completion": ""}], ["m.jsonl:2", "task_id", "'HumanEval/999'"]),
     "wrong type": ([right(1, sample_id="first")], ["m.jsonl:2", "'sample_id'", "expected an integer", "'first'"]),
-    "no text": ([{"task_id": "HumanEval/1"}], ["m.jsonl:2", "'completion', 'solution' and 'patch'", "found none of them"]),
+    "no text": (
+        [{"task_id": "HumanEval/1"}],
+        ["m.jsonl:2", "'completion', 'solution' and 'patch'", "found none of them"],
+    ),
     "duplicate": (
         [right(1, sample_id=5), wrong(1, sample_id=5)],
         ["m.jsonl:3", "sample 5 of 'HumanEval/1'", "m.jsonl:2"],
