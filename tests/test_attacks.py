@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from pathlib import Path
 
@@ -128,6 +129,10 @@ def test_garbage_in_the_oracle_does_not_starve_the_next(ground: Ground) -> None:
 
 
 def test_many_attacks_leave_the_sandbox_quick(ground: Ground) -> None:
+    def usual_s() -> float:
+        return statistics.median(ground.run(HONEST, ADDS).reading.wall_s for _ in range(5))
+
+    before_s = usual_s()
     for _ in range(30):
         assert ground.run("import os\ndef add(a, b): os._exit(0)", ADDS, cpu_s=0.3).verdict == "crashed"
-    assert ground.run(HONEST, ADDS).reading.wall_s < 1.0
+    assert usual_s() < 10 * before_s

@@ -309,15 +309,12 @@ def test_time_is_linear(shape: str) -> None:
     large = min(seconds(2 * size) for _ in range(2))
     # Below 50 ms the clock and the constant part say more than the growth.
     assert large < max(4 * small, 0.05)
-    assert large < 10
 
 
 def test_a_reply_of_20_000_lines() -> None:
     thought = "Let me think about it: if a is 1 and b is 2, then the sum isn't 4.\n\n```python\nadd(1, 2)\n```\n"
     text = thought * 5_000 + "```python\n" + FUNCTION + "```\n"
-    start = time.process_time()
     assert extract(text, PROMPT, ("add",)) == Extracted(FUNCTION, True, "block")
-    assert time.process_time() - start < 3
 
 
 DATA = Path(os.environ.get("GREENCODE_DATA") or Path(__file__).parents[2] / "shared" / "data")

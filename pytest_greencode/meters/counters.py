@@ -133,7 +133,7 @@ def unwrap(domain: Domain, before_uj: int, after_uj: int, elapsed_s: float) -> t
     """
     if elapsed_s > domain.wrap_time_s:
         return 0, (
-            f"{domain.name} was not read for {elapsed_s:.0f} s, but may go round within {domain.wrap_time_s:.0f} s"
+            f"{domain.name} was not read for {elapsed_s:.3g} s, but may go round within {domain.wrap_time_s:.3g} s"
         )
     energy_uj = after_uj - before_uj
     if energy_uj < 0:
