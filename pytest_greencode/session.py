@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import shlex
 import signal
 import sys
 import threading
@@ -17,45 +15,36 @@ import time
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.junitxml import xml_key
 from _pytest.runner import collect_one_node
 
-import pytest_greencode
+from pytest_greencode.closing import HARNESS_EXIT_CODE, Closing, lines_of
 from pytest_greencode.collection import (
     ATTEMPTS,
-    RESULT,
     Generated,
     HarnessFault,
     SamplesDirectory,
     SamplesFile,
     TaskItem,
-    accepted,
 )
 from pytest_greencode.errors import GreencodeError, UsageProblem
-from pytest_greencode.ledger import ID_LENGTH, Ledger, Overhead, nearest_ledger
+from pytest_greencode.ledger import Ledger, Overhead
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample, Suite, Window
 from pytest_greencode.options import Options
 from pytest_greencode.project import PROJECT, SENT, Project
-from pytest_greencode.report_account import Account
-from pytest_greencode.reports.registry import REPORTS, write_report
-from pytest_greencode.reports.terminal import cautions, render_terminal
 from pytest_greencode.reports.text import escape, message, shown_path
 from pytest_greencode.repository import Environment
-from pytest_greencode.run_account import account_of_run, assumptions_of_run, findings_of_run
+from pytest_greencode.run_facts import now, run_facts
 from pytest_greencode.sites import answered, factors_of
+from pytest_greencode.task_hooks import TaskHooks
 from pytest_greencode.workload import Workload, expand_globs, looks_like_samples, named_paths, node_id
 
 if TYPE_CHECKING:
-    from pytest_greencode.baseline import Baseline
-    from pytest_greencode.findings import Findings
-    from pytest_greencode.gate.decisions import Decision
     from pytest_greencode.live import Live, LiveOptions
     from pytest_greencode.meters.alone import Alone
     from pytest_greencode.runner import Runner, Unit, UnitResult
@@ -63,7 +52,6 @@ if TYPE_CHECKING:
 
 # What belongs to sandboxes is imported with the first one: ordinary tests need none.
 
-HARNESS_EXIT_CODE = 3
 # Waiting for longer than this wants a word.
 LONG_S = 10.0
 
@@ -95,12 +83,8 @@ def _usage_error(error: Exception) -> pytest.UsageError:
     return pytest.UsageError("\n".join(message(str(error), first=prefix)).removeprefix(prefix))
 
 
-def _lines(error: GreencodeError) -> str:
-    return "\n".join(message(str(error), first="greencode: "))
-
-
 def _reason_to_stop(error: GreencodeError) -> str:
-    return f"\n{_lines(error)}"  # pytest puts words of its own before it
+    return f"\n{lines_of(error)}"  # pytest puts words of its own before it
 
 
 class GreencodeSession:
@@ -118,10 +102,7 @@ class GreencodeSession:
         self.attempts_allowed = options.attempts
         # A worker accounts for nothing: what has to be asked is asked once, by the controller.
         self.factors = factors_of(options.sites, ask=self._ask) if worker is None else None
-        # Read before anything runs: a slip in it should not show at the end.
-        self._assumptions = _assumptions(options.assumptions)
-        self._baseline = _baseline(options.baseline) if worker is None else None
-        self.decision: Decision | None = None
+        self._closing = Closing(config, options, is_worker=self._is_worker)
         if options.live is not None and config.args_source is not pytest.Config.ArgsSource.ARGS:
             config.args[:] = []  # tests that happen to be here are not what was asked for
         expand_globs(config)
@@ -144,15 +125,12 @@ class GreencodeSession:
         self._environments: dict[Environment, SandboxKind] = {}
         self._runner: Runner | None = None
         self._ledger: Ledger | None = None
-        self._failure: GreencodeError | None = None
         self._session: pytest.Session | None = None
         self._taken_over = 0
         self._alone: Alone | None = None
         self._project: Project | None = None
         self._blocks: dict[TaskItem, list[TaskItem]] = {}
         self._collected = False
-        self._notices_after: list[tuple[str, str]] = []
-        self.account: Account | None = None
         self.run_id = str(worker["greencode_run_id"]) if worker is not None else uuid.uuid4().hex
         try:
             if options.live is not None or any(samples):
@@ -161,7 +139,7 @@ class GreencodeSession:
             sampled = bool(self.workload) or options.live is not None
             self._one_at_a_time = options.exclusive or not sampled
             if sampled:
-                config.pluginmanager.register(_Tasks(self), "greencode-tasks")
+                config.pluginmanager.register(TaskHooks(self), "greencode-tasks")
                 self._open()
                 self._open_environments(self.workload)
             if options.live is not None:
@@ -169,7 +147,7 @@ class GreencodeSession:
             if ordinary:
                 self._measure_tests()
             if self._ledger is not None and not self._is_worker:
-                self._ledger.begin(self.run_id, _now(), self._facts())
+                self._ledger.begin(self.run_id, now(), self._facts())
         except BaseException:
             self._close()
             with contextlib.suppress(GreencodeError):
@@ -312,55 +290,19 @@ class GreencodeSession:
                 kind.close()
 
     def _facts(self) -> dict[str, Any]:
-        system = os.uname()  # not platform.platform(), which starts a program
-        return {
-            "run_id": self.run_id,
-            "versions": {
-                "pytest_greencode": pytest_greencode.__version__,
-                "pytest": pytest.__version__,
-                "python": platform.python_version(),
-            },
-            "host": system.nodename,
-            "platform": f"{system.sysname}-{system.release}-{system.machine}",
-            "cpu": self._metering.cpu,
-            "cpu_count": os.cpu_count(),
-            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "sandbox": self._kind.describe() if self._kind is not None else None,
-            "repositories": [
-                {"requirements": list(environment.requirements), "image": kind.describe()["image"]}
-                for environment, kind in self._environments.items()
-            ],
-            "meter": self._metering.describe(),
-            "suites": [
-                {
-                    "name": suite.name,
-                    "version": suite.version,
-                    "sha256": suite.sha256,
-                    "same_process": sum(task.same_process for task in suite.tasks.values()),
-                }
-                for suite in self._suites()
-            ],
-            "options": {
-                "jobs": self._jobs(),
-                "timeout_s": self.options.timeout_s,
-                "memory_bytes": self.options.memory_bytes,
-                "extract": "auto" if self.options.extract else "none",
-                "attempts": self.options.attempts,
-                "isolation": "attempt" if self.options.fresh_sandboxes else "worker",
-                "stop_at_accepted": self.options.stop_at_accepted,
-                "repair": self.options.live is not None and self.options.live.repair,
-                "attribution": "exclusive" if self.options.exclusive else "attributed",
-                "precision": self.options.precision,
-                "weights": self.options.weights,
-                "fail": [rule.text for rule in self.options.rules],
-                "repeat": self.options.repeat,
-            },
-            "generation": None if self._live is None else self._live.describe(),
-            "factors": None if self.factors is None else asdict(self.factors),
-            "assumptions": self._assumptions,
-            "command": [escape(argument) for argument in self.config.invocation_params.args],
-            "started_at": _now(),
-        }
+        return run_facts(
+            self.config,
+            self.options,
+            run_id=self.run_id,
+            metering=self._metering,
+            kind=self._kind,
+            environments=self._environments,
+            suites=self._suites(),
+            jobs=self._jobs(),
+            live=self._live,
+            factors=self.factors,
+            assumptions=self._closing.assumptions,
+        )
 
     def _suites(self) -> list[Suite]:
         found = [
@@ -432,7 +374,7 @@ class GreencodeSession:
         except Stopped:
             raise pytest.exit.Exception("the run was stopped", returncode=pytest.ExitCode.INTERRUPTED) from None
         except GreencodeError as error:
-            self._failure = error
+            self._closing.failure = error
             text = _reason_to_stop(error)
             if self._is_worker and self._session is not None:
                 # pytest-xdist takes pytest.exit in a worker for its crash; this is how a worker ends the session.
@@ -515,7 +457,7 @@ class GreencodeSession:
             try:
                 self._measure_alone(self._runner)
             except GreencodeError as error:
-                self._failure = error
+                self._closing.failure = error
                 raise pytest.exit.Exception(_reason_to_stop(error), HARNESS_EXIT_CODE) from None
         return result
 
@@ -540,7 +482,7 @@ class GreencodeSession:
             if terminal is not None:
                 terminal.write("m" if problem is None else "x", flush=True)
             if problem is not None:
-                self._notices_after.append(("not measured", problem))
+                self._closing.notices.append(("not measured", problem))
         if terminal is not None:
             terminal.line("")
 
@@ -581,7 +523,7 @@ class GreencodeSession:
             if self._live is not None and self._ledger is not None:
                 self._live.close()
         except GreencodeError as error:
-            self._failure = error
+            self._closing.failure = error
         try:
             yield  # here pytest-xdist ends its workers, and only then the machine is idle again
         finally:
@@ -591,7 +533,9 @@ class GreencodeSession:
         try:
             self._account(exitstatus)
         finally:
-            self._set_exit_code(exitstatus)
+            code = self._closing.exit_code()
+            if self._session is not None and exitstatus == pytest.ExitCode.OK:
+                self._session.exitstatus = code
 
     def _account(self, exitstatus: int) -> None:
         if self._ledger is None:
@@ -604,28 +548,12 @@ class GreencodeSession:
                     self.config.workeroutput[SENT] = self._project.summary()  # type: ignore[attr-defined]
             self._stop_metering(measure_idle=exitstatus != pytest.ExitCode.INTERRUPTED and self._has_results())
         except GreencodeError as error:
-            self._failure = error  # the last window is not written; the account may still be made
+            self._closing.failure = error  # the last window is not written; the account may still be made
         try:
             if not self._is_worker and self._has_results():
                 self._settle(self._ledger)
         except GreencodeError as error:
-            self._failure = error
-
-    def _set_exit_code(self, exitstatus: int) -> None:
-        is_judged = bool(self.options.rules) and not self._is_worker and not self._only_collects
-        if is_judged and self.decision is None and self._failure is None:
-            from pytest_greencode.gate.decisions import decide
-
-            # Nothing was attempted, and who asked for a gate should not take that for a pass.
-            self.decision = decide(self.options.rules, (), strict=self.options.strict)
-        if self._session is None or exitstatus != pytest.ExitCode.OK:
-            return
-        if self._failure is not None:
-            self._session.exitstatus = HARNESS_EXIT_CODE
-        elif self.decision is not None and self.decision.failed:
-            from pytest_greencode.gate.rules import EXIT_CODE
-
-            self._session.exitstatus = EXIT_CODE
+            self._closing.failure = error
 
     def _has_results(self) -> bool:
         return bool(self._declared) or (self._project is not None and self._project.selected > 0)
@@ -640,52 +568,8 @@ class GreencodeSession:
         if self._project is not None and self._project.selected:
             self._project.settle(ledger, self.run_id)
             more["tests"] = {"selected": self._project.selected, **self._project.summary()}
-        ledger.end(self.run_id, _now(), self._metering.describe(), **more)
-        self.account = account_of_run(
-            ledger,
-            self.run_id,
-            self.factors,
-            attempts_allowed=self.options.attempts,
-        )
-        self.config.hook.pytest_greencode_account(config=self.config, account=self.account)
-        if self.options.rules:
-            self.decision = self._decide(ledger, self.account)
-        self._add_totals_to_junit(self.account)
-
-    def _decide(self, ledger: Ledger, account: Account) -> Decision:
-        from pytest_greencode.gate.decisions import plain
-        from pytest_greencode.run_gate import gate_of_run
-
-        base = self.config.invocation_params.dir
-        decision = gate_of_run(
-            ledger,
-            self.run_id,
-            self.options.rules,
-            factors=account.factors,
-            attempts_allowed=self.options.attempts,
-            account=account,
-            baseline=self._baseline,
-            baseline_name=None if self.options.baseline is None else shown_path(self.options.baseline, base),
-            accept_differences=self.options.accept_differences,
-            strict=self.options.strict,
-            assumptions=assumptions_of_run(ledger.facts(self.run_id)) if self._assumptions else None,
-        )
-        ledger.add_facts(self.run_id, gate=plain(decision))
-        return decision
-
-    def _add_totals_to_junit(self, account: Account) -> None:
-        """JUnit's file is written before the last idle power is measured, so there is no account yet: written again."""
-        xml = self.config.stash.get(xml_key, None)
-        if xml is None or not (account.configurations or account.project):
-            return
-        from pytest_greencode.reports.junit import junit_properties
-
-        for name, value in junit_properties(account, self.decision):
-            xml.add_global_property(name, value)
-        try:
-            xml.pytest_sessionfinish()
-        except OSError as error:
-            self._notices_after.append(("junit", f"the totals are not in {xml.logfile}: {error.strerror or error}"))
+        ledger.end(self.run_id, now(), self._metering.describe(), **more)
+        self._closing.settle(ledger, self.run_id, self.factors)
 
     def _tell_idle(self, first: str = "") -> None:
         """For whoever waits: nothing else moves meanwhile."""
@@ -707,141 +591,11 @@ class GreencodeSession:
             self._metering.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._failure is not None:
-            terminalreporter.line(_lines(self._failure), red=True)
-        if (
-            self.account is None
-            or self._ledger is None
-            or (not self.account.configurations and self.account.project is None)
-        ):
-            self._show_decision(terminalreporter)
-            return
-        verbosity, base = terminalreporter.verbosity, self.config.invocation_params.dir
-        facts = {**self._ledger.facts(self.run_id), "finished_at": _now()}
-        findings, wrong = self._findings(self._ledger, facts)
-        places, problems = [("ledger", self.options.ledger)], []
-        for kind, path in self.options.reports:
-            problem = self._write_report(kind, path, facts, findings)
-            if problem is None:
-                places.append(("report", path))
-            else:
-                option = f"--greencode-report {kind}:{shown_path(path, base)}"
-                problems.append(f"greencode: {option}: {problem}; the ledger has everything")
-        if wrong is not None:
-            problems.append(f"greencode: --greencode-assumptions: {wrong}; reports are without what needs it")
-        if verbosity >= -1:
-            terminalreporter.write_sep("=", "greencode")
-        notes = [*self._notices_after, *cautions(facts), *self._resumed()]
-        width = min(80, terminalreporter._tw.fullwidth)
-        for line in render_terminal(self.account, width=width, verbosity=verbosity, notes=notes):
-            terminalreporter.line(line)
-        if verbosity >= 0:
-            terminalreporter.line(f"{'run':<13}{self._shown_again(base)}")
-            for key, path in places:
-                terminalreporter.line(f"{key:<13}{shown_path(path, base)}")
-        self._show_decision(terminalreporter)
-        for problem in problems:
-            terminalreporter.line("\n".join(message(problem)), red=True)
-        if verbosity >= -1:
-            terminalreporter.line("")
-
-    def _show_decision(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.decision is None:
-            return
-        from pytest_greencode.reports.gate import gate_lines, tone
-
-        width = min(80, terminalreporter._tw.fullwidth)
-        configurations = () if self.account is None else self.account.configurations
-        rules, sentence = gate_lines(self.decision, configurations, width=width, verbosity=terminalreporter.verbosity)
-        for line in rules:
-            terminalreporter.line(line)
-        for line in sentence:
-            terminalreporter.line(line, **{tone(self.decision): True})
-
-    def _shown_again(self, base: Path) -> str:
-        """The run's id, in the command that shows the run again."""
-        near = nearest_ledger(base)
-        found = near is not None and near.samefile(self.options.ledger)
-        where = "" if found else f" --ledger {shlex.quote(shown_path(self.options.ledger, base))}"
-        return f"greencode report --run {escape(self.run_id[:ID_LENGTH])}{where}"
-
-    def _resumed(self) -> list[tuple[str, str]]:
-        count = self._taken_over
-        text = f"{count} execution{'s are' if count != 1 else ' is'} of an earlier session; the numbers are of both"
-        return [("resumed", text)] if count else []
-
-    def _findings(self, ledger: Ledger, facts: dict[str, Any]) -> tuple[Findings | None, str | None]:
-        """What follows from the account, where a report shows it; and what is wrong with the files it takes."""
-        asked = any(REPORTS[kind].with_findings for kind, _ in self.options.reports)
-        if self.account is None or not self.account.configurations or not asked:
-            return None, None
-        try:
-            found = findings_of_run(ledger, self.run_id, self.account, assumptions_of_run(facts))
-        except UsageProblem as error:
-            return None, str(error)
-        return found, None
-
-    def _write_report(self, kind: str, path: Path, facts: dict[str, Any], findings: Findings | None) -> str | None:
-        """What went wrong, if anything."""
-        assert self.account is not None
-        try:
-            write_report(kind, path, self.account, facts, findings)
-        except OSError as error:
-            return error.strerror or str(error)
-        except UsageProblem as error:
-            return str(error)
-        return None
+        self._closing.show(terminalreporter, self._ledger, self.run_id, self._taken_over)
 
     def pytest_unconfigure(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
-
-
-class _Tasks:
-    """Hooks on each task; registered where there are samples, as other tests should not pay for them."""
-
-    def __init__(self, session: GreencodeSession) -> None:
-        self._session = session
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        if isinstance(item, TaskItem):
-            self._session.ahead_of(item, nextitem)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-        result = item.stash.get(RESULT, None)
-        if result is not None and call.when == "call":
-            # On the item, as JUnit XML takes the properties of the teardown's report.
-            item.user_properties[:] = [
-                (name, value) for name, value in item.user_properties if not str(name).startswith("greencode.")
-            ] + [
-                ("greencode.attempts", len(result.outcomes)),
-                ("greencode.accepted", accepted(result.outcomes)),
-                ("greencode.verdicts", " ".join(outcome.verdict.value for outcome in result.outcomes)),
-            ]
-        report = yield
-        if result is not None and call.when == "call":
-            # Plain values only: reports cross to the controller under xdist.
-            report.greencode = {
-                "attempts": len(result.outcomes),
-                "accepted": accepted(result.outcomes),
-                "verdicts": [outcome.verdict.value for outcome in result.outcomes],
-            }
-            if result.quarantined is not None and isinstance(report.longrepr, tuple):
-                # Skipped where the task stands, not where this package says so.
-                path, line, _ = item.reportinfo()
-                report.longrepr = (os.fspath(path), (line or 0) + 1, report.longrepr[2])
-        return report
-
-    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        facts = getattr(report, "greencode", None)
-        if facts is None or report.when != "call" or not report.passed:
-            return None
-        if facts["accepted"]:
-            word = "ACCEPTED" if facts["attempts"] == 1 else f"ACCEPTED {facts['accepted']}/{facts['attempts']}"
-            return "passed", ".", (word, {"green": True})
-        return "rejected", "r", ("REJECTED", {"yellow": True})
 
 
 def _neighbours(items: Sequence[pytest.Item]) -> dict[TaskItem, list[TaskItem]]:
@@ -859,30 +613,3 @@ def _neighbours(items: Sequence[pytest.Item]) -> dict[TaskItem, list[TaskItem]]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _assumptions(path: Path | None) -> dict[str, str] | None:
-    """The file as the ledger keeps it, so that a later report needs no other file; its mistakes are usage errors."""
-    if path is None:
-        return None
-    from pytest_greencode.economics.assumptions import read_assumptions
-    from pytest_greencode.economics.usage import read_usage
-
-    found = read_assumptions(path)
-    kept = {"path": str(path), "text": path.read_text(encoding="utf-8-sig")}
-    if found.log_path is not None:
-        read_usage(found.log_path)
-        kept["log"] = found.log_path.read_text(encoding="utf-8", errors="replace")
-    return kept
-
-
-def _baseline(path: Path | None) -> Baseline | None:
-    if path is None:
-        return None
-    from pytest_greencode.baseline import read_baseline
-
-    return read_baseline(path, flag="--greencode-baseline")
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
