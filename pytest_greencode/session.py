@@ -208,7 +208,8 @@ class GreencodeSession:
         """Kinds of sandboxes for repositories' own tests: what cannot be had is said before the first attempt."""
         if self._kind is None:
             return
-        for environment in workload.environments:
+        generated = workload.named_suites(self.options) if self.options.live is not None else ()
+        for environment in workload.environments(generated):
             self._environments[environment] = kind = self._kind.for_repository(environment)
             if self._is_worker:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,10 +103,11 @@ class Workload:
         used = {self._suite_of[sample.task_id].name: self._suite_of[sample.task_id] for sample in self._all()}
         return list(used.values())
 
-    @property
-    def environments(self) -> list[Environment]:
-        """What the repositories of the samples' tasks need, each once."""
-        repositories = (self._tasks[sample.task_id].repository for sample in self._all())
+    def environments(self, generated: Iterable[Suite] = ()) -> list[Environment]:
+        """What the repositories of the samples' tasks need, and of suites that are generated for; each once."""
+        tasks = [self._tasks[sample.task_id] for sample in self._all()]
+        tasks += [task for suite in generated for task in suite.tasks.values()]
+        repositories = (task.repository for task in tasks)
         return list(dict.fromkeys(each.environment for each in repositories if each is not None))
 
     def named_suites(self, options: Options) -> list[Suite]:

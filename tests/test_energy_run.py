@@ -22,6 +22,8 @@ from test_simulated_machine import RAPL, require_machine
 from pytest_greencode.errors import MeterUnavailable
 from pytest_greencode.meters import choice
 
+pytestmark = pytest.mark.quiet
+
 LEDGER = Path(".greencode/ledger.sqlite")
 USAGE_ERROR, INTERRUPTED = 4, 2
 GENERATION = {"energy_j": 20.0, "energy_method": "measured", "source": "nvml"}

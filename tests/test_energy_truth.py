@@ -13,6 +13,8 @@ from test_simulated_machine import HERE, SECOND_CPU, inside, require_machine
 
 import pytest_greencode
 
+pytestmark = pytest.mark.quiet
+
 HEAD = """
 import json, os
 from rapl.machine import Truth

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from pytest_greencode.generation.whereabouts import listening_pid, meters_of_ser
 from pytest_greencode.model import Task
 from pytest_greencode.samples import read_samples
 from pytest_greencode.suites.formats import human_eval, read_suite
+from pytest_greencode.suites.repository_file import read_repository_suite
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -72,6 +74,31 @@ def test_mbpp_is_put_in_words_with_its_tests(tmp_path: Path) -> None:
     chat = prompt_for(task, "chat").chat
     assert chat is not None
     assert chat[0]["content"].endswith(words)
+
+
+def test_a_repository_is_shown_without_its_tests_and_solutions() -> None:
+    suite = read_repository_suite(ROOT / "examples" / "repository" / "greencode.toml")
+    slugs, _, faster = suite.tasks.values()
+    chat = prompt_for(slugs, "chat").chat
+    assert chat is not None
+    text = chat[0]["content"]
+    assert text.startswith("Write `shelf/slugs.py`")
+    assert text.endswith("Answer with nothing but the whole text of shelf/slugs.py, in one code block.")
+    assert "class Shelf" in text
+    assert "def slug" not in text
+    assert "def test_" not in text
+    assert prompt_for(slugs, "completion").text.startswith('"""\nWrite `shelf/slugs.py`')
+    assert stops_for(slugs, "completion") == ()
+    chat = prompt_for(faster, "chat").chat
+    assert chat is not None
+    assert "def slug" in chat[0]["content"]
+    assert chat[0]["content"].endswith("unified diff over the repository, in one code block.")
+    with pytest.raises(UsageProblem, match="asks for a patch"):
+        prompt_for(faster, "completion")
+    long = replace(slugs.repository, files={**slugs.repository.files, "shelf/long.py": b"# " * 100_000})
+    chat = prompt_for(replace(slugs, repository=long), "chat").chat
+    assert chat is not None
+    assert "Not shown: shelf/long.py" in chat[0]["content"]
 
 
 def test_a_task_that_says_nothing_cannot_be_asked() -> None:

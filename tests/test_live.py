@@ -274,3 +274,47 @@ def test_a_backend_of_ones_own_answers_instead_of_a_server(
     assert {key: energy_j for key, (_, energy_j) in attempts(ledger).items()} == pytest.approx(spent(samples))
     ((facts,),) = query(ledger, "SELECT facts FROM run")
     assert json.loads(facts)["generation"]["backend"] == "Canonical"
+
+
+def test_a_repository_is_generated_for_and_judged_by_its_own_tests(pytester: pytest.Pytester, any_sandbox: str) -> None:
+    """The first answer to each task is wrong, the second is what the repository has."""
+    place = ROOT / "examples" / "repository"
+    pytester.makeconftest(
+        f"""
+        import pathlib, pytest
+        from pytest_greencode.generation.backend import Reply
+        from pytest_greencode.generation.usage import Usage
+
+        PLACE = pathlib.Path({str(place)!r})
+
+        class Canonical:
+            model = "tiny"
+            asked = set()
+            def answers(self, prompts, settings, seed):
+                return [Reply(text=self.answer(each.chat[0]["content"]), usage=Usage(completion_tokens=9))
+                        for each in prompts]
+            def answer(self, text):
+                if text not in self.asked:
+                    self.asked.add(text)
+                    return "Like this:\\n```python\\npass\\n```"
+                for name in ("slugs", "borrowing"):
+                    if text.endswith(f"whole text of shelf/{{name}}.py, in one code block."):
+                        return f"Now:\\n```python\\n{{(PLACE / 'project' / 'shelf' / (name + '.py')).read_text()}}```"
+                return f"A diff:\\n```diff\\n{{(PLACE / 'faster-search.patch').read_text()}}```"
+            def close(self): pass
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_greencode_generate(config, url, model):
+            return Canonical()
+        """
+    )
+    result = pytester.runpytest_inprocess(
+        "-p", "no:xdist", "--greencode", "--greencode-generate", "own", "--greencode-model", "tiny",
+        "--greencode-sandbox", any_sandbox, "--greencode-suite", f"shelf={place / 'greencode.toml'}",
+        "--greencode-attempts", "2", "--greencode-stop-at-accepted",
+    )  # fmt: skip
+    result.assert_outcomes(passed=3)
+    found = attempts(pytester.path / ".greencode" / "ledger.sqlite")
+    verdicts = {key: verdict for key, (verdict, _) in found.items()}
+    assert [verdicts[f"shelf/{name}", 1] for name in ("slugs", "borrowing", "faster-search")] == ["accepted"] * 3
+    assert "accepted" not in [verdict for (_, index), verdict in verdicts.items() if index == 0]

@@ -23,6 +23,8 @@ from pytest_greencode.errors import MeterUnavailable
 from pytest_greencode.meters.counters import EnergyCounters
 from pytest_greencode.meters.pyrapl import PyRaplSource, stray_tests
 
+pytestmark = pytest.mark.quiet
+
 REQUIREMENT = "pyRAPL==0.2.3.1"
 
 # -- a stand-in, for what pyRAPL does on machines that are not here -------------------------------------------------

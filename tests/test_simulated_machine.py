@@ -19,6 +19,8 @@ import pytest_greencode
 from pytest_greencode.meters.counters import CounterReading, EnergyCounters
 from pytest_greencode.meters.powercap import PowercapSource
 
+pytestmark = pytest.mark.quiet
+
 HERE = Path(__file__).parent
 RAPL = HERE / "rapl"
 SECOND_CPU = (os.cpu_count() or 1) > 1

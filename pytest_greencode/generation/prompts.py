@@ -7,6 +7,7 @@ from typing import Final
 
 from ..errors import UsageProblem
 from ..model import Task
+from ..repository import Repository, is_protected
 from .backend import Prompt
 
 COMPLETION = "completion"
@@ -30,6 +31,9 @@ STYLES: Final = (COMPLETION, *_INSTRUCTIONS)
 # Code", section 2.2), but for the fifth, a comment, as servers take four.
 BODY_ENDS: Final = ("\nclass", "\ndef", "\nif", "\nprint")
 
+# Of a repository a model is shown no more than this; of the rest it has the names.
+MAX_SHOWN_CHARACTERS: Final = 24_000
+
 
 def prompt_for(task: Task, style: str) -> Prompt:
     """The task in a style of STYLES. Raises UsageProblem for a task that has nothing to be asked."""
@@ -37,6 +41,8 @@ def prompt_for(task: Task, style: str) -> Prompt:
         raise UsageProblem(
             f"{task.suite} {task.task_id}: expected a prompt, or a text and test_list, found neither: nothing to ask"
         )
+    if task.repository is not None:
+        return _of_repository(task, task.repository, style)
     if style == COMPLETION:
         return Prompt(text=task.prompt or f'"""\n{task.statement}\n"""\n')
     return Prompt(chat=({"role": "user", "content": f"{_INSTRUCTIONS[style]}\n\n{_stated(task)}"},))
@@ -44,7 +50,7 @@ def prompt_for(task: Task, style: str) -> Prompt:
 
 def stops_for(task: Task, style: str) -> tuple[str, ...]:
     """Where to stop a completion unless told otherwise: at the end of a function that its prompt has begun."""
-    return BODY_ENDS if style == COMPLETION and task.prompt else ()
+    return BODY_ENDS if style == COMPLETION and task.prompt and task.repository is None else ()
 
 
 def repair_prompt(task: Task, style: str, tries: Sequence[tuple[str, str]]) -> Prompt:
@@ -55,9 +61,45 @@ def repair_prompt(task: Task, style: str, tries: Sequence[tuple[str, str]]) -> P
         return Prompt(text=f"{failed}# Right:\n{first.text}")
     messages: list[Mapping[str, str]] = list(first.chat)
     for answer, message in tries:
-        asked = f"That program does not pass the tests: {message}\nMend it, and answer with the whole program again."
+        what = "program" if task.repository is None else "answer"
+        asked = f"That {what} does not pass the tests: {message}\nMend it, and answer with the whole {what} again."
         messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": asked}]
     return Prompt(chat=tuple(messages))
+
+
+def _of_repository(task: Task, repository: Repository, style: str) -> Prompt:
+    """What a repository's task asks for is a file's text or a patch, whatever the style says of programs."""
+    if style == COMPLETION:
+        if repository.entry is None:
+            raise UsageProblem(
+                f"{task.suite} {task.task_id}: asks for a patch, which nobody completes; expected a style of chat: "
+                f"{', '.join(_INSTRUCTIONS)}"
+            )
+        return Prompt(text=f'"""\n{task.prompt.strip()}\n"""\n')
+    if repository.entry is None:
+        answer = "Answer with nothing but a unified diff over the repository, in one code block."
+    else:
+        answer = f"Answer with nothing but the whole text of {repository.entry}, in one code block."
+    words = f"{task.prompt.strip()}\n\n{_shown(repository)}\n\n{answer}"
+    return Prompt(chat=({"role": "user", "content": words},))
+
+
+def _shown(repository: Repository) -> str:
+    """Its modules, but neither tests nor the file that is asked for, which may be its own solution."""
+    told, left, names = [], MAX_SHOWN_CHARACTERS, []
+    for path, content in sorted(repository.files.items()):
+        hidden = path == repository.entry or is_protected(path, repository.tests, repository.protect)
+        if hidden or not path.endswith(".py"):
+            continue
+        text = content.decode("utf-8", "replace")
+        if len(text) <= left:
+            told.append(f"{path}:\n```python\n{text.rstrip()}\n```")
+            left -= len(text)
+        else:
+            names.append(path)
+    if names:
+        told.append(f"Not shown: {', '.join(names)}")
+    return "\n\n".join(["The repository has:" if told else "The repository has no other module.", *told])
 
 
 def _stated(task: Task) -> str:
