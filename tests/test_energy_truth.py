@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,35 @@ busy_w = truth.machine.busy_w
 """
 
 
+class Others:
+    """CPUs that others than this process's children have kept busy, or taken from this virtual machine."""
+
+    def __init__(self) -> None:
+        self.at_s, self.used_s = time.monotonic(), self._used_s()
+
+    def _used_s(self) -> float:
+        user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+        machine_s = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return machine_s - ours.ru_utime - ours.ru_stime
+
+    def cpus(self) -> float:
+        return (self._used_s() - self.used_s) / (time.monotonic() - self.at_s)
+
+
+def quiet_probe(script: str) -> Any:
+    """Of a machine on which nothing else runs: only there the truth can be found within a few percent."""
+    for _ in range(3):
+        others = Others()
+        time.sleep(1)
+        if (busy := others.cpus()) < 0.1:
+            others = Others()
+            found = probe(script)
+            if (busy := others.cpus()) < 0.1:
+                return found
+    return pytest.skip(f"others keep {busy:.1f} CPUs busy")
+
+
 def probe(script: str, *machine: str) -> Any:
     """What a program finds on the machine."""
     require_machine()
@@ -48,7 +80,7 @@ found = {"error": batch.error(busy_w)}
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.skipif(not SECOND_CPU, reason="one CPU"))])
 def test_a_batch_is_attributed_within_3_percent(jobs: int) -> None:
-    assert abs(probe(BATCH.replace("JOBS", str(jobs)))["error"]) <= 0.03
+    assert abs(quiet_probe(BATCH.replace("JOBS", str(jobs)))["error"]) <= 0.03
 
 
 EXCLUSIVE = """
@@ -62,7 +94,7 @@ with EnergyCounters(PowercapSource()) as counters:
 
 
 def test_50_ms_are_measured_exclusively_within_5_percent() -> None:
-    errors = probe(EXCLUSIVE)["errors"]
+    errors = quiet_probe(EXCLUSIVE)["errors"]
     # The middle one: whatever else the machine does falls on single ones.
     assert abs(statistics.median(errors)) <= 0.05, errors
 

@@ -38,15 +38,18 @@ def require_machine() -> None:
 
 
 def inside(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python tests/rapl` with these arguments."""
-    return subprocess.run(
-        [sys.executable, str(RAPL), *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
+    """`python tests/rapl` with these arguments; what takes too long leaves nothing behind."""
+    line = [sys.executable, str(RAPL), *command]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        line, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment}, start_new_session=True
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=180)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(line, process.returncode, stdout, stderr)
 
 
 def burn(seconds: float) -> None:

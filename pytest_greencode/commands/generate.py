@@ -30,7 +30,8 @@ from pytest_greencode.generation.settings import PROMPT, checked, grid, pair
 from pytest_greencode.generation.whereabouts import meters_of_server
 from pytest_greencode.model import J_PER_KWH, OWN_GRID, Intensity, Task
 from pytest_greencode.reports.text import escape, message, percent, significant
-from pytest_greencode.suites.formats import human_eval, read_suite
+from pytest_greencode.suites.catalogue import read_suite_file
+from pytest_greencode.suites.formats import human_eval
 
 HELP = "samples of a suite from a model, each with the energy that it took"
 
@@ -238,7 +239,7 @@ def _tasks(options: argparse.Namespace) -> list[Task]:
         name, separator, path = options.suite.partition("=")
         if not (name and separator and path):
             raise UsageProblem(f"--suite: expected NAME=PATH such as mbpp=data/mbpp.jsonl.gz, found {options.suite!r}")
-        suite = read_suite(name, Path(path), flag="--suite")
+        suite = read_suite_file(name, Path(path), flag="--suite", display_path=path)
     return list(suite.tasks.values())[: options.limit]
 
 

@@ -30,9 +30,7 @@ def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
         suites += more
     suites += [read_repository_suite(path, display_path=_shown(config, path)) for path in _lying_by(config, options)]
     suites += [
-        read_repository_suite(path, name=name, display_path=_shown(config, path))
-        if path.suffix == ".toml"
-        else read_suite(name, path)
+        read_suite_file(name, path, flag="--greencode-suite", display_path=_shown(config, path))
         for name, path in options.suites
     ]
     owners = {task_id: index for index, suite in enumerate(suites) for task_id in suite.tasks}
@@ -43,6 +41,13 @@ def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
     for path in options.overrides:
         suites = _override(suites, path)
     return suites
+
+
+def read_suite_file(name: str, path: Path, *, flag: str, display_path: str | None = None) -> Suite:
+    """A suite that the user names: tasks, or a repository with its own tests, by the file's ending."""
+    if path.suffix == ".toml":
+        return read_repository_suite(path, name=name, display_path=display_path)
+    return read_suite(name, path, flag=flag)
 
 
 def _lying_by(config: pytest.Config, options: Options) -> Iterator[Path]:
