@@ -132,7 +132,7 @@ def test_humaneval_canonical_solutions_are_all_accepted(runner: Runner) -> None:
     ("name", "file", "lost", "every"),
     [
         ("mbpp", "mbpp.jsonl.gz", set(), 1),
-        # The released test of /32 passes its arguments in the wrong order. All tasks take minutes: every fourth does it,
+        # The released test of /32 passes its arguments in the wrong order. All take minutes: every fourth does it,
         # unless GREENCODE_EVERY_TASK=1.
         ("humaneval+", "HumanEvalPlus-OriginFmt.jsonl.gz", {"HumanEval/32"}, 1 if EVERY_TASK else 4),
     ],
