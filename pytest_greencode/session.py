@@ -139,7 +139,7 @@ class GreencodeSession:
             sampled = bool(self.workload) or options.live is not None
             self._one_at_a_time = options.exclusive or not sampled
             if sampled:
-                config.pluginmanager.register(TaskHooks(self), "greencode-tasks")
+                config.pluginmanager.register(TaskHooks(self._ahead_of), "greencode-tasks")
                 self._open()
                 self._open_environments(self.workload)
             if options.live is not None:
@@ -487,7 +487,7 @@ class GreencodeSession:
         if terminal is not None:
             terminal.line("")
 
-    def ahead_of(self, item: TaskItem, nextitem: pytest.Item | None) -> None:
+    def _ahead_of(self, item: TaskItem, nextitem: pytest.Item | None) -> None:
         """Its turn has come: have attempts made ahead, as far as no ordinary test is measured meanwhile."""
         if not self._is_worker:
             if self._runner is not None:

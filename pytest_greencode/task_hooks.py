@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
 from pytest_greencode.collection import RESULT, TaskItem, accepted
 
-if TYPE_CHECKING:
-    from pytest_greencode.session import GreencodeSession
-
 
 class TaskHooks:
     """Hooks on each task; registered where there are samples, as other tests should not pay for them."""
 
-    def __init__(self, session: GreencodeSession) -> None:
-        self._session = session
+    def __init__(self, ahead_of: Callable[[TaskItem, pytest.Item | None], None]) -> None:
+        """`ahead_of` is told of each task, and what comes after it, before it runs."""
+        self._ahead_of = ahead_of
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         if isinstance(item, TaskItem):
-            self._session.ahead_of(item, nextitem)
+            self._ahead_of(item, nextitem)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
