@@ -88,6 +88,8 @@ VERDICTS = ("split", "same-process")
 # EvalPlus's rule of closeness, as its released tests have it, broadcasts: an empty list is close to any number.
 _CLOSE = "np.allclose(out, exp, rtol=1e-07, atol=atol)"
 _CLOSE_AND_OF_ONE_SHAPE = f"np.shape(out) == np.shape(exp) and {_CLOSE}"
+# A solution that empties its arguments must not change what the reference is asked; EvalPlus's own evaluator copies.
+_SHARED_INPUT, _OWN_INPUT = "(*inp), ref_func(*inp),", "(*__import__('copy').deepcopy(inp)), ref_func(*inp),"
 
 
 def judged(task: Task, verdict: str) -> Task:
@@ -97,7 +99,9 @@ def judged(task: Task, verdict: str) -> Task:
     classes, attributes = _classes(canonical_program(task), task.entry_points)
     return replace(
         task,
-        tests=task.tests.replace(f"assert {_CLOSE}\n", f"assert {_CLOSE_AND_OF_ONE_SHAPE}\n"),
+        tests=task.tests.replace(f"assert {_CLOSE}\n", f"assert {_CLOSE_AND_OF_ONE_SHAPE}\n").replace(
+            _SHARED_INPUT, _OWN_INPUT
+        ),
         classes=classes,
         attributes=attributes,
         same_process=verdict == "same-process",
