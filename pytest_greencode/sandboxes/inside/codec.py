@@ -115,15 +115,20 @@ def _from(module: str) -> Any:
 
 
 def _array(dtype: object, shape: tuple[int, ...], data: bytes) -> Any:
-    # Never imported on a solution's behalf: tests that compare arrays have it.
-    np: Any = importlib.import_module("numpy") if _trusted else sys.modules.get("numpy")
-    if np is None:
+    # Imported for whoever comes first: a verdict may not depend on what ran before.
+    try:
+        np: Any = importlib.import_module("numpy")
+    except ImportError:
         return Opaque("ndarray")
     kind = np.dtype(str(dtype))
     if kind.kind not in "biufcSUMm":
         raise pickle.UnpicklingError("an array of objects")
     array = np.frombuffer(data, dtype=kind).reshape(shape)
-    return array.copy() if shape else array[()]
+    if shape:
+        return array.copy()
+    scalar = array[()]
+    # To the tests as Python's own: numpy's 5 == [5] comes to array([True]), which is true.
+    return scalar if _trusted or kind.kind in "Mm" else scalar.item()
 
 
 BUILDERS = {
@@ -173,7 +178,7 @@ def decoding() -> bool:
 def decode(data: bytes, *, trusted: bool = False) -> Any:
     """What the other side sent. Raises what a hostile pickle makes the C unpickler raise.
 
-    `trusted`: it comes from the oracle, so modules may be imported for it.
+    `trusted`: it comes from the oracle, and numpy's scalars stay what they are.
     """
     global _made, _trusted  # noqa: PLW0603 - builders are called by the unpickler, which passes nothing on
     _made, _trusted = [], trusted
