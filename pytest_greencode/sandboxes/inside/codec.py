@@ -96,7 +96,8 @@ _WITH_STATE = {"Fraction", "Counter", "OrderedDict", "defaultdict"}
 def _parts(value: Any) -> object:
     """All that makes up such a value besides its items."""
     if type(value).__name__ == "Fraction":
-        return (value._numerator, value._denominator)
+        parts = (value._numerator, value._denominator)
+        return (*parts, *map(type, parts))  # 1.0 == 1
     if type(value) is collections.defaultdict:
         return value.default_factory
     return dict(vars(value))
