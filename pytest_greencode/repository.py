@@ -60,7 +60,9 @@ def is_protected(path: str, tests: tuple[str, ...], protect: tuple[str, ...] = (
     return (
         any(fnmatch.fnmatchcase(name, pattern) for pattern in (*_CONFIGURATION, *_TESTS))
         or any(fnmatch.fnmatchcase(folder, pattern) for folder in folders for pattern in _METADATA)
-        or any(path in (test, f"{test}.py") or path.startswith(f"{test}/") or test == "." for test in map(_file_of, tests))
+        or any(
+            path in (test, f"{test}.py") or path.startswith(f"{test}/") or test == "." for test in map(_file_of, tests)
+        )
         or any(fnmatch.fnmatchcase(path, pattern) for pattern in protect)
     )
 
