@@ -72,7 +72,8 @@ COUNT = {
     "prompt": "Write a function.",
     "code": "def count(x):\n    return {each: x.count(each) for each in x}",
     "test_list": ["assert count([1]) == {1: 1}"],
-    "test": "def assertion(out, exp, atol):\n    assert out == exp\n\ndef ref_func(x):\n"
+    "test": "import numpy as np\n\ndef assertion(out, exp, atol):\n    if atol:\n"
+    "        assert np.allclose(out, exp, rtol=1e-07, atol=atol)\n    assert out == exp\n\ndef ref_func(x):\n"
     "    return {each: x.count(each) for each in x}\n\ninputs = [[[1, 2, 1]], [[]]]\n"
     "for i, inp in enumerate(inputs):\n    assertion(count(*inp), ref_func(*inp), 0)\n",
 }
@@ -155,6 +156,10 @@ SOLUTIONS = [
     ({"task_id": 7, "solution": "def area(r): return 3.141592653589793 * r ** 2"}, "accepted"),
     ({"task_id": "HumanEval/2", "completion": "    return [x * 0.50000000001]\n"}, "accepted"),
     ({"task_id": "HumanEval/2", "completion": "    return [[]]\n"}, "rejected"),
+    ({"task_id": "HumanEval/2", "completion": "    import numpy\n    return numpy.array([x / 2])\n"}, "accepted"),
+    ({"task_id": "HumanEval/2", "completion": "    import numpy\n    return numpy.float64(x / 2)\n"}, "rejected"),
+    ({"task_id": "HumanEval/1", "completion": "    import numpy\n    return numpy.array([x / 2])\n"}, "rejected"),
+    ({"task_id": "HumanEval/1", "completion": "    import numpy\n    return numpy.float64(x / 2)\n"}, "accepted"),
     ({"task_id": "HumanEval/2", "completion": "    return []\n"}, "rejected"),
     ({"task_id": "Mbpp/9", "solution": QUEUE["code"]}, "accepted"),
     (

@@ -53,7 +53,6 @@ for name, value in {
         f"list-of-one-{name}",
         f"import numpy\ndef add(a, b): return {value}",
         f"assert add(2, 3) == {listed}",
-        preload=("numpy",),
         cpu_s=3.0,
     )
 FRACTION = build("fraction", b"K\x05K\x01")

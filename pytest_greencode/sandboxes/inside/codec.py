@@ -80,6 +80,8 @@ class Bridge(Protocol):
 
 # For the current attempt; None: such values are opaque.
 bridge: Bridge | None = None
+# Whether its tests use numpy themselves.
+numpy_known = False
 
 
 def _bridged(kind: str) -> Callable[..., Any]:
@@ -128,8 +130,8 @@ def _array(dtype: object, shape: tuple[int, ...], data: bytes) -> Any:
     if shape:
         return array.copy()
     scalar = array[()]
-    # To the tests as Python's own: numpy's 5 == [5] comes to array([True]), which is true.
-    return scalar if _trusted or kind.kind in "Mm" else scalar.item()
+    # To tests that do not know numpy as Python's own: numpy's 5 == [5] comes to array([True]), which is true.
+    return scalar if _trusted or numpy_known or kind.kind in "Mm" else scalar.item()
 
 
 BUILDERS = {
@@ -179,7 +181,7 @@ def decoding() -> bool:
 def decode(data: bytes, *, trusted: bool = False) -> Any:
     """What the other side sent. Raises what a hostile pickle makes the C unpickler raise.
 
-    `trusted`: it comes from the oracle, and numpy's scalars stay what they are.
+    `trusted`: it comes from the oracle, so numpy's scalars stay what they are.
     """
     global _made, _trusted  # noqa: PLW0603 - builders are called by the unpickler, which passes nothing on
     _made, _trusted = [], trusted

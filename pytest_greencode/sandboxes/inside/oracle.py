@@ -59,6 +59,7 @@ class LoadedTask(NamedTuple):
     names: frozenset[str]
     handles: type[Handle] | None
     same_process: bool
+    knows_numpy: bool
 
 
 IMMUTABLE = (int, float, str, bool, bytes, complex, type(None))
@@ -70,6 +71,7 @@ class Remote:
     def __init__(self, calls: int, replies: int, task: LoadedTask) -> None:
         self.calls, self.replies, self.names = calls, replies, task.names
         self.bridge = codec.bridge = OracleSide(self.ask, task.names, task.handles)
+        codec.numpy_known = task.knows_numpy
         self.own_stdout = sys.stdout  # the tests may put another one there, to see what is printed
         self.depth = 0
         self.lost: SolutionGone | BadReply | None = None
@@ -337,4 +339,5 @@ def load_task(payload: dict[str, Any]) -> LoadedTask | RepositoryTask:
         names=frozenset(name for name in names if not name.startswith("__")),
         handles=handle_type(names) if classes else None,
         same_process=payload["same_process"],
+        knows_numpy="numpy" in payload["preload"],
     )
