@@ -88,10 +88,10 @@ VERDICTS = ("split", "same-process")
 # EvalPlus's rule of closeness, as its released tests have it, broadcasts: an empty list is close to any number.
 _CLOSE = "np.allclose(out, exp, rtol=1e-07, atol=atol)"
 _CLOSE_AND_OF_ONE_SHAPE = f"np.shape(out) == np.shape(exp) and {_CLOSE}"
-# A solution that empties its arguments must not change what the reference is asked; EvalPlus's own evaluator copies.
 _ASSERTION = "def assertion(out, exp, atol):\n"
 # numpy's 5, and an array of it, is equal to [5] and [[5]]: their comparison is an array of one truth.
 _OF_PYTHON = "    out = out.tolist() if isinstance(out, (np.generic, np.ndarray)) and out.size == 1 else out\n"
+# A solution that empties its arguments must not change what the reference is asked; EvalPlus's own evaluator copies.
 _SHARED_INPUT, _OWN_INPUT = "(*inp), ref_func(*inp),", "(*__import__('copy').deepcopy(inp)), ref_func(*inp),"
 
 

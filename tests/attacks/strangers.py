@@ -47,6 +47,7 @@ forger(
 for name, value in {
     "int64": "numpy.int64(5)", "str_": "numpy.str_('x')", "bytes_": "numpy.bytes_(b'x')", "bool_": "numpy.bool_(True)",
     "float64": "numpy.float64(5)", "no-dimension": "numpy.array(5)",
+    "longdouble": "numpy.longdouble(5)",
 }.items():  # fmt: skip
     listed = {"str_": "['x']", "bytes_": "[b'x']", "bool_": "[True]"}.get(name, "[5]")
     forger(

@@ -127,6 +127,8 @@ def _array(dtype: object, shape: tuple[int, ...], data: bytes) -> Any:
     if kind.kind not in "biufcSUMm":
         raise pickle.UnpicklingError("an array of objects")
     array = np.frombuffer(data, dtype=kind).reshape(shape)
+    if kind.char in "gG":  # of which no number is Python's
+        array = array.astype(kind.char.replace("g", "d").replace("G", "D"))
     if shape:
         return array.copy()
     scalar = array[()]
