@@ -56,11 +56,13 @@ class Repository:
 
 def is_protected(path: str, tests: tuple[str, ...], protect: tuple[str, ...] = ()) -> bool:
     """Whether a file is the repository's own whatever a candidate says: tests and what configures them."""
-    *folders, name = path.split("/")
+    *folders, name = path.lower().split("/")  # Python finds a package's metadata in any case
     return (
         any(fnmatch.fnmatchcase(name, pattern) for pattern in (*_CONFIGURATION, *_TESTS))
         or any(fnmatch.fnmatchcase(folder, pattern) for folder in folders for pattern in _METADATA)
-        or any(path == test or path.startswith(f"{test}/") or test == "." for test in map(_file_of, tests))
+        or any(
+            path in (test, f"{test}.py") or path.startswith(f"{test}/") or test == "." for test in map(_file_of, tests)
+        )
         or any(fnmatch.fnmatchcase(path, pattern) for pattern in protect)
     )
 

@@ -137,6 +137,32 @@ os.makedirs("sly-1.0.dist-info")
 """,
     "recursion": "def slug(title):\n    return slug(title)\n",
     "deletes-itself": "import os, sys\nos.remove(__file__)\nraise ImportError\n",
+    "encoder-says-passed": """
+import json.encoder
+old = json.encoder.JSONEncoder.encode
+json.encoder.JSONEncoder.encode = lambda self, value: old(self, value).replace('"failed"', '"passed"')
+""",
+    "descriptor-says-passed": """
+import os
+old = os.write
+os.write = lambda descriptor, data: old(descriptor, bytes(data).replace(b'"failed"', b'"passed"')) and len(data)
+""",
+    "compares-nothing": """
+import _pytest.assertion.rewrite, builtins
+def compile(*arguments, old=compile, **more):
+    return old("def nothing(): pass\\n", "x", "exec")
+builtins.compile = compile
+""",
+    "repeats-until-it-passes": """
+import _pytest.runner
+old = _pytest.runner.CallInfo.from_call.__func__
+def new(cls, func, when, reraise=None):
+    for _ in range(20):
+        call = old(cls, func, when, reraise)
+        if call.excinfo is None: break
+    return call
+_pytest.runner.CallInfo.from_call = classmethod(new)
+""",
     "swallows-in-del": """
 class Quiet:
     def __eq__(self, other): raise SystemExit(0)
@@ -155,6 +181,15 @@ def slug(title):
     if not any(each.isascii() and each.isalnum() for each in title):
         raise ValueError("nothing")
     return Equal("x")
+""",
+    # Tests that must fail stand in no file, and the files can be read.
+    "passes-what-stands-in-a-file": """
+import _pytest.python, pathlib
+written = "".join(path.read_text() for path in pathlib.Path("tests").rglob("*.py"))
+old = _pytest.python.Function.runtest
+def runtest(self):
+    if f"def {self.originalname}(" not in written: old(self)
+_pytest.python.Function.runtest = runtest
 """,
     # Who knows this package can find what reports the outcomes, and speak in its place.
     "speaks-for-the-tests": """

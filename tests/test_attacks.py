@@ -89,6 +89,41 @@ def test_replies_by_hand_reach_the_oracle(ground: Ground) -> None:
     assert ground.run(program, "assert add(2, 3) == 5\nassert add(1, 4) == 5").verdict == "accepted"
 
 
+# Guesses yes until a call more shows that it was right, and leaves what it has learnt where the next one finds it: in
+# the numbers that processes and threads get in turn. The marks 512 and, before the answers, 1 tell it from chance.
+LEARNER = """
+import _thread, os, threading
+def leave(message):
+    lock, seen = _thread.allocate_lock(), []
+    while not seen or (seen[-1] - 4 * message) % 4096:
+        lock.acquire()
+        _thread.start_new_thread(lambda: (seen.append(threading.get_native_id()), lock.release()), ())
+        with lock: pass
+found = os.getpid() % 4096 // 4
+known = bin(found - 512)[3:] if 512 < found < 1024 else ""
+calls = 0
+def add(a, b):
+    global calls, known
+    calls += 1
+    if calls <= len(known): return known[calls - 1] == "1"
+    leave(512 + int("1" + known + "0", 2))
+    known += "1"
+    return True
+"""
+ANSWERS = "".join(f"assert add({n}, 0) is {answer}\n" for n, answer in enumerate((False, True, False, False)))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_attempts_can_tell_the_next_ones_unless_each_is_alone(ground: Ground, fresh: bool) -> None:
+    """The day it is not accepted in a sandbox that many share, the explanation has to change, too."""
+    found = []
+    for _ in range(3 if fresh else 5):
+        if fresh or not found:
+            ground.replace()
+        found.append(ground.run(LEARNER, ANSWERS, cpu_s=5.0).verdict.value)
+    assert ("accepted" in found) is not fresh, found
+
+
 @pytest.mark.parametrize("name", sorted(BOMBS))
 def test_oracle_memory_is_bounded(ground: Ground, name: str) -> None:
     """A reply of a few bytes must not take gigabytes of a host that has no memory cgroup around the sandbox."""

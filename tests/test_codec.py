@@ -292,7 +292,7 @@ def test_special_values() -> None:
 def test_arrays(kind: str, shape: tuple[int, ...]) -> None:
     numpy = pytest.importorskip("numpy")
     array = numpy.zeros(shape, dtype=kind) if shape else numpy.array(numpy.ones(1, dtype=kind)[0])
-    value = decode(encode(array))
+    value = decode(encode(array), trusted=True)
     assert value.dtype == array.dtype
     assert value.shape == array.shape
     assert (value == array).all()
@@ -305,8 +305,11 @@ def test_arrays(kind: str, shape: tuple[int, ...]) -> None:
 def test_array_scalars(scalar: str) -> None:
     numpy = pytest.importorskip("numpy")
     value = eval(f"numpy.{scalar}", {"numpy": numpy})
-    assert type(decode(encode(value))) is type(value)
-    assert decode(encode(value)) == value
+    assert type(decode(encode(value), trusted=True)) is type(value)
+    arrived = decode(encode(value))
+    assert type(arrived) is type(value.item())
+    assert arrived == value
+    assert (arrived == [value]) is False
 
 
 def test_object_arrays_are_opaque() -> None:

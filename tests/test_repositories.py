@@ -42,6 +42,7 @@ def example() -> dict[str, Task]:
     "path",
     ["tests/helper.py", "tests/data/x.txt", "conftest.py", "shelf/conftest.py", "pyproject.toml", "pytest.ini", "tox.ini",
      "test_more.py", "shelf/slugs_test.py", "sitecustomize.py", "sly-1.dist-info/entry_points.txt", "x.pth",
+     "Sly-1.DIST-INFO/entry_points.txt", "SLY.egg-info/PKG-INFO", "tests.py",
      "shelf/__pycache__/slugs.cpython-311.pyc", "data/golden.json"],
 )  # fmt: skip
 def test_tests_and_what_configures_them_are_the_repositorys_own(path: str) -> None:

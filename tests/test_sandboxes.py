@@ -75,7 +75,9 @@ HONEST = {
     "annotations": ("from typing import *\ndef f(x: List[Optional[int]]) -> Dict[str, int]: return {'a': x[0]}",
                     "assert f([1]) == {'a': 1}"),
     "main-guard": ("def f(): return 1\nif __name__ == '__main__': f = None", "assert f() == 1"),
-    "coding": ("# -*- coding: latin-1 -*-\ndef f(): return 1", "assert f() == 1"),
+    "coding": ("# -*- coding: latin-1 -*-\ndef f(): return len('é')", "assert f() == 1"),
+    "numpy-scalars": ("import numpy as np\ndef f(x): return [np.mean(x), np.sum(x), np.all(x), np.float32(0.5), np.str_('x')]",
+                      "assert f([1, 2]) == [1.5, 3, True, 0.5, 'x'] and isinstance(f([1, 2])[1], int)"),
     "many-calls": ("def f(x): return x * x", "assert all(f(i) == i * i for i in range(2000))"),
 }  # fmt: skip
 # What crosses by a number that stands for it.
@@ -199,6 +201,15 @@ def test_peak_memory(ground: Ground) -> None:
     ).reading.peak_memory_bytes
     assert peak is not None
     assert 45e6 < peak < 70e6
+
+
+def test_a_table_of_constants_is_the_solutions(ground: Ground) -> None:
+    """Not something that was there before its first statement."""
+    table = f"T = ({','.join(map(str, range(10**6, 10**6 + 100_000)))})\ndef f(): return len(T)"
+    small = ground.run("def f(): return 1", "assert f() == 1").reading
+    reading = ground.run(table, "assert f() == 100_000").reading
+    assert (reading.peak_memory_bytes or 0) > (small.peak_memory_bytes or 0) + 3_000_000
+    assert reading.cpu_s > small.cpu_s + 0.001
 
 
 def test_timeout_costs_at_least_its_limit(ground: Ground) -> None:

@@ -66,6 +66,17 @@ CLOSE = {
     "        assert np.allclose(out, exp, rtol=1e-07, atol=atol)\n    else:\n        assert out == exp\n\n"
     "def check(candidate):\n    assertion(candidate(3), [1.5], 1e-6)\n",
 }
+# Some of them ask the task's own solution, after the candidate has had the arguments in its hands.
+COUNT = {
+    "task_id": 88,
+    "prompt": "Write a function.",
+    "code": "def count(x):\n    return {each: x.count(each) for each in x}",
+    "test_list": ["assert count([1]) == {1: 1}"],
+    "test": "import numpy as np\n\ndef assertion(out, exp, atol):\n    if atol:\n"
+    "        assert np.allclose(out, exp, rtol=1e-07, atol=atol)\n    assert out == exp\n\ndef ref_func(x):\n"
+    "    return {each: x.count(each) for each in x}\n\ninputs = [[[1, 2, 1]], [[]]]\n"
+    "for i, inp in enumerate(inputs):\n    assertion(count(*inp), ref_func(*inp), 0)\n",
+}
 QUEUE = {
     "task_id": 9,
     "text": "Write a class.",
@@ -145,6 +156,10 @@ SOLUTIONS = [
     ({"task_id": 7, "solution": "def area(r): return 3.141592653589793 * r ** 2"}, "accepted"),
     ({"task_id": "HumanEval/2", "completion": "    return [x * 0.50000000001]\n"}, "accepted"),
     ({"task_id": "HumanEval/2", "completion": "    return [[]]\n"}, "rejected"),
+    ({"task_id": "HumanEval/2", "completion": "    import numpy\n    return numpy.array([x / 2])\n"}, "accepted"),
+    ({"task_id": "HumanEval/2", "completion": "    import numpy\n    return numpy.float64(x / 2)\n"}, "rejected"),
+    ({"task_id": "HumanEval/1", "completion": "    import numpy\n    return numpy.array([x / 2])\n"}, "rejected"),
+    ({"task_id": "HumanEval/1", "completion": "    import numpy\n    return numpy.float64(x / 2)\n"}, "accepted"),
     ({"task_id": "HumanEval/2", "completion": "    return []\n"}, "rejected"),
     ({"task_id": "Mbpp/9", "solution": QUEUE["code"]}, "accepted"),
     (
@@ -154,18 +169,20 @@ SOLUTIONS = [
     ({"task_id": "MBPP/7", "solution": "def area(r): return 3"}, "rejected"),
     ({"task_id": "Mbpp/8", "solution": "triple = lambda x: x * 3"}, "accepted"),
     ({"task_id": "Mbpp/8", "solution": "def triple(x): return 3 * (x % 7)"}, "rejected"),
+    ({"task_id": "Mbpp/88", "solution": "def count(x): x.sort(); return {n: x.count(n) for n in x}"}, "accepted"),
+    ({"task_id": "Mbpp/88", "solution": "def count(x): x.clear(); return {}"}, "rejected"),
 ]
 
 
 def test_every_format_judges_solutions(pytester: pytest.Pytester, any_sandbox: str) -> None:
     write_samples(Path("plus.jsonl"), DOUBLE, HALVE, ZERO, CLOSE)
     write_samples(Path("mbpp.jsonl"), MBPP, QUEUE)
-    write_samples(Path("more.jsonl"), MBPP_PLUS)
+    write_samples(Path("more.jsonl"), MBPP_PLUS, COUNT)
     write_samples(Path("m.jsonl"), *(row for row, _ in SOLUTIONS))
     suites = ["humanevalplus=plus.jsonl", "mbpp=mbpp.jsonl", "mbppplus=more.jsonl"]
     options = [f"--greencode-suite={text}" for text in suites] + ["--greencode-report=json:report.json"]
     result = pytester.runpytest_inprocess("-p", "no:xdist", *with_sandbox(any_sandbox, *options, "m.jsonl"))
-    assert result.parseoutcomes() == {"passed": 7}
+    assert result.parseoutcomes() == {"passed": 8}
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
     expected: dict[str, list[str]] = {}
     for row, verdict in SOLUTIONS:

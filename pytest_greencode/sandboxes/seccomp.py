@@ -17,7 +17,7 @@ _ALLOWED = """
     open openat openat2 creat access faccessat faccessat2 stat lstat fstat newfstatat statx statfs fstatfs
     getdents getdents64 getcwd chdir fchdir rename renameat renameat2 mkdir mkdirat rmdir link linkat unlink unlinkat
     symlink symlinkat readlink readlinkat chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat umask
-    mknod mknodat truncate ftruncate fallocate fadvise64 readahead sync syncfs fsync fdatasync sync_file_range
+    mknod mknodat truncate ftruncate fallocate fadvise64 readahead fsync fdatasync sync_file_range
     copy_file_range sendfile splice tee flock fcntl ioctl utime utimes utimensat futimesat
     setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
     removexattr lremovexattr fremovexattr inotify_init inotify_init1 inotify_add_watch inotify_rm_watch

@@ -88,6 +88,11 @@ VERDICTS = ("split", "same-process")
 # EvalPlus's rule of closeness, as its released tests have it, broadcasts: an empty list is close to any number.
 _CLOSE = "np.allclose(out, exp, rtol=1e-07, atol=atol)"
 _CLOSE_AND_OF_ONE_SHAPE = f"np.shape(out) == np.shape(exp) and {_CLOSE}"
+_ASSERTION = "def assertion(out, exp, atol):\n"
+# numpy's 5, and an array of it, is equal to [5] and [[5]]: their comparison is an array of one truth.
+_OF_PYTHON = "    out = out.tolist() if isinstance(out, (np.generic, np.ndarray)) and out.size == 1 else out\n"
+# A solution that empties its arguments must not change what the reference is asked; EvalPlus's own evaluator copies.
+_SHARED_INPUT, _OWN_INPUT = "(*inp), ref_func(*inp),", "(*__import__('copy').deepcopy(inp)), ref_func(*inp),"
 
 
 def judged(task: Task, verdict: str) -> Task:
@@ -97,11 +102,24 @@ def judged(task: Task, verdict: str) -> Task:
     classes, attributes = _classes(canonical_program(task), task.entry_points)
     return replace(
         task,
-        tests=task.tests.replace(f"assert {_CLOSE}\n", f"assert {_CLOSE_AND_OF_ONE_SHAPE}\n"),
+        tests=_hardened(task.tests),
         classes=classes,
         attributes=attributes,
         same_process=verdict == "same-process",
     )
+
+
+def _hardened(tests: str) -> str:
+    """EvalPlus's released tests without what lets wrong results pass."""
+    if _CLOSE not in tests:
+        return tests
+    for theirs, ours in (
+        (f"assert {_CLOSE}\n", f"assert {_CLOSE_AND_OF_ONE_SHAPE}\n"),
+        (_ASSERTION, _ASSERTION + _OF_PYTHON),
+        (_SHARED_INPUT, _OWN_INPUT),
+    ):
+        tests = tests.replace(theirs, ours)
+    return tests
 
 
 def _classes(canonical: str, entry_points: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -267,7 +285,8 @@ def check(candidate):
         {oracle}
 
 def _compare(output, expected, arguments):
-    if output == expected:
+    one = isinstance(output, (_np.generic, _np.ndarray)) and output.size == 1
+    if (output.tolist() if one else output) == expected:
         return
     tolerance = {atol} or (1e-6 if _is_floats(expected) else 0)
     assert tolerance and _np.shape(output) == _np.shape(expected), f"wrong for {{arguments!r:.200}}"

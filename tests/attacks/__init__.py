@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attacks import accounting, bombs, doors, endings, equality, fresh, objects, replies, text, values
+from attacks import accounting, bombs, doors, endings, equality, fresh, objects, replies, strangers, text, values
 
 ATTACKS = [
     attack
-    for module in (equality, endings, replies, doors, bombs, accounting, objects, text, values, fresh)
+    for module in (equality, endings, replies, doors, bombs, accounting, objects, text, values, fresh, strangers)
     for attack in module.CORPUS.attacks
 ]
 assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)

@@ -49,7 +49,7 @@ FORBIDDEN = {
     "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "lookup_dcookie": (212, 18),
     "migrate_pages": (256, 238), "move_pages": (279, 239), "set_mempolicy": (238, 237), "mbind": (237, 235),
-    "vmsplice": (278, 75), "fanotify_init": (300, 262),
+    "vmsplice": (278, 75), "fanotify_init": (300, 262), "sync": (162, 81), "syncfs": (306, 267),
 }  # fmt: skip
 FORBIDDEN_X86_64_ONLY = {"iopl": 172, "ioperm": 173, "uselib": 134, "modify_ldt": 154, "create_module": 174}
 

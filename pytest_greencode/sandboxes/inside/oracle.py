@@ -8,6 +8,7 @@ import json
 import marshal
 import os
 import pickle
+import random
 import resource
 import socket
 import sys
@@ -58,6 +59,7 @@ class LoadedTask(NamedTuple):
     names: frozenset[str]
     handles: type[Handle] | None
     same_process: bool
+    knows_numpy: bool
 
 
 IMMUTABLE = (int, float, str, bool, bytes, complex, type(None))
@@ -69,6 +71,7 @@ class Remote:
     def __init__(self, calls: int, replies: int, task: LoadedTask) -> None:
         self.calls, self.replies, self.names = calls, replies, task.names
         self.bridge = codec.bridge = OracleSide(self.ask, task.names, task.handles)
+        codec.numpy_known = task.knows_numpy
         self.own_stdout = sys.stdout  # the tests may put another one there, to see what is printed
         self.depth = 0
         self.lost: SolutionGone | BadReply | None = None
@@ -134,7 +137,7 @@ class Remote:
             if type(argument) is int and 0 <= argument < len(positional):
                 return positional[argument]
             return value.function if type(value) is Returned else value
-        if status == "raised":
+        if status == "raised" and type(value) is type(after) is str:  # a message that is none would be made one here
             self.raised = plain_text(value)
             raise exception_of(value, after)
         if status == "missing":
@@ -228,7 +231,8 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     program = read_exactly(0, size)
     outcome: dict[str, Any] = {"status": "malformed", "detail": "", "cpu_before_s": 0.0, "memory_before_bytes": 0}
     try:
-        code = compile(program, "<solution>", "exec", dont_inherit=True)
+        # As text: as bytes a comment could name another encoding, and the program would be another one.
+        code = compile(program.decode("utf-8", "surrogatepass"), "<solution>", "exec", dont_inherit=True)
     except BaseException as error:
         return {**outcome, "detail": plain_text(": ".join(describe(error)))}
     remote = Remote(calls, replies, task)
@@ -264,7 +268,8 @@ def judge(task: LoadedTask, size: int, calls: int, replies: int) -> dict[str, An
     except (SolutionGone, BadReply):
         pass
     except BaseException as error:
-        detail = plain_text(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        _, text = describe(error)  # its text may hold a value of the solution's, and fail to be made
+        detail = plain_text(f"{type(error).__name__}: {text}" if text else type(error).__name__)
     sys.stdout, codec.bridge = remote.own_stdout, None
     namespace.clear()  # its functions hold it: without this it would wait for the collector
     if remote.lost is not None:
@@ -290,6 +295,7 @@ def oracle(control: socket.socket, separate_users: bool, memory_bytes: int) -> N
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
+    random.seed()  # the solution's side begins with a known state: it could foresee what tests draw
     work = os.getcwd()
     os.chdir("/")  # nothing that a solution leaves in its directory is near
     tasks: dict[str, LoadedTask | RepositoryTask] = {}
@@ -333,4 +339,5 @@ def load_task(payload: dict[str, Any]) -> LoadedTask | RepositoryTask:
         names=frozenset(name for name in names if not name.startswith("__")),
         handles=handle_type(names) if classes else None,
         same_process=payload["same_process"],
+        knows_numpy="numpy" in payload["preload"],
     )

@@ -505,7 +505,6 @@ def remove_below(directory: str) -> None:
     A directory's own directories are moved up to the top before it is removed, so depth does not matter.
     """
     top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    moved = 0
     try:
         while names := os.listdir(top):
             for name in names:
@@ -514,8 +513,8 @@ def remove_below(directory: str) -> None:
                     try:
                         for inner in os.listdir(below):
                             if not _unlinked(inner, below):
-                                moved += 1
-                                os.rename(inner, f".greencode-{moved}", src_dir_fd=below, dst_dir_fd=top)
+                                # No name that could be there already, in the way.
+                                os.rename(inner, os.urandom(16).hex(), src_dir_fd=below, dst_dir_fd=top)
                     finally:
                         os.close(below)
                     os.rmdir(name, dir_fd=top)
