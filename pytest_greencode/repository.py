@@ -10,11 +10,12 @@ from typing import Final
 
 from .patches import Refused, apply_patch
 
+SUITE_FILE: Final = "greencode.toml"
 # What decides how tests run wins over every candidate: pytest's files of configuration, and what Python or pytest load
 # unasked (plugins by their metadata, `site`'s customisations).
 _CONFIGURATION: Final = (
     "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg",
-    "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", "greencode.toml",
+    "sitecustomize.py", "usercustomize.py", "*.pth", "*.pyc", SUITE_FILE,
 )  # fmt: skip
 _METADATA: Final = ("*.dist-info", "*.egg-info", "__pycache__")
 _TESTS: Final = ("test_*.py", "*_test.py")

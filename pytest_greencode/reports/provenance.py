@@ -10,7 +10,7 @@ from ..accounts import ConfigurationAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
 from .texts import TEXTS, Bilingual, plain, reason
-from .trust import trust_cautions
+from .trust import all_cautions, trust_cautions
 
 _MOST_FACTS = 400
 
@@ -80,11 +80,6 @@ def _exact(value: object, unit: str) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(repr, value))}] {unit}".strip()
     return f"{value!r} {unit}".strip() if isinstance(value, (int, float)) else UNKNOWN
-
-
-def all_cautions(run_facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The run's own (`what`, `why`, `remedy`), then its meter's."""
-    return [*run_facts.get("cautions", ()), *(run_facts.get("meter") or {}).get("cautions", ())]
 
 
 def cautions_of(run_facts: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:

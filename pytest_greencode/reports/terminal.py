@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..model import Configuration
 from .names import Row, distinct, labels, named, rank
 from .project import project_lines, project_notes
-from .provenance import all_cautions
 from .tests import failed_tests
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
-from .trust import trust_cautions
+from .trust import all_cautions, trust_cautions
 
 if TYPE_CHECKING:
     from ..accounts import ConfigurationAccount, MeasuredRow

@@ -51,3 +51,8 @@ def _broken(checks: Mapping[str, Any]) -> list[str]:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def all_cautions(run_facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The run's own (`what`, `why`, `remedy`), then its meter's."""
+    return [*run_facts.get("cautions", ()), *(run_facts.get("meter") or {}).get("cautions", ())]

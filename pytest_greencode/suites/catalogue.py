@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_greencode.errors import SampleFormatError, UsageProblem
 from pytest_greencode.model import Suite, canonical_task_id
+from pytest_greencode.repository import SUITE_FILE
 from pytest_greencode.suites.formats import VERDICTS, human_eval, judged, read_suite
-from pytest_greencode.suites.repository_file import FILE_NAME, read_repository_suite
 
 if TYPE_CHECKING:
     import pytest
@@ -28,7 +28,7 @@ def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
     suites = [human_eval()]
     for more in config.hook.pytest_greencode_suites(config=config):
         suites += more
-    suites += [read_repository_suite(path, display_path=_shown(config, path)) for path in _lying_by(config, options)]
+    suites += [_repository_suite(path, None, _shown(config, path)) for path in _lying_by(config, options)]
     suites += [
         read_suite_file(name, path, flag="--greencode-suite", display_path=_shown(config, path))
         for name, path in options.suites
@@ -46,8 +46,14 @@ def load_suites(config: pytest.Config, options: Options) -> list[Suite]:
 def read_suite_file(name: str, path: Path, *, flag: str, display_path: str | None = None) -> Suite:
     """A suite that the user names: tasks, or a repository with its own tests, by the file's ending."""
     if path.suffix == ".toml":
-        return read_repository_suite(path, name=name, display_path=display_path)
+        return _repository_suite(path, name, display_path)
     return read_suite(name, path, flag=flag)
+
+
+def _repository_suite(path: Path, name: str | None, display_path: str | None) -> Suite:
+    from pytest_greencode.suites.repository_file import read_repository_suite  # few sessions have one
+
+    return read_repository_suite(path, name=name, display_path=display_path)
 
 
 def _lying_by(config: pytest.Config, options: Options) -> Iterator[Path]:
@@ -56,7 +62,7 @@ def _lying_by(config: pytest.Config, options: Options) -> Iterator[Path]:
     named = [base / argument.partition("::")[0] for argument in config.args]
     folders = [path.parent if path.is_file() else path for path in named]
     given = {path.resolve() for _, path in options.suites}
-    found = dict.fromkeys((folder / FILE_NAME).resolve() for folder in [config.rootpath, *folders])
+    found = dict.fromkeys((folder / SUITE_FILE).resolve() for folder in [config.rootpath, *folders])
     yield from (path for path in found if path.is_file() and path not in given)
 
 

@@ -18,10 +18,9 @@ from pytest_greencode.errors import FileFormatError
 from pytest_greencode.model import Suite, Task
 from pytest_greencode.patches import Refused, apply_patch
 from pytest_greencode.records import Name, format_problem
-from pytest_greencode.repository import Environment, Repository, is_protected
+from pytest_greencode.repository import SUITE_FILE, Environment, Repository, is_protected
 from pytest_greencode.toml_files import KeyPath, first_problem, line_of, parse_toml, read_toml_text, short
 
-FILE_NAME: Final = "greencode.toml"
 TIMEOUT_S: Final = 60.0
 MAX_TIMEOUT_S: Final = 3600.0
 MAX_FILE_BYTES: Final = 16 << 20  # the sandbox lets nobody write a larger one
@@ -30,7 +29,7 @@ MAX_FILES: Final = 20_000
 # Never copied: histories and caches, in which a candidate could find the canonical solution, and what is not theirs.
 _LEFT_OUT: Final = (
     ".git", ".hg", ".svn", "__pycache__", "*.pyc", ".venv", "venv", ".tox", ".nox", "node_modules", ".mypy_cache",
-    ".ruff_cache", ".pytest_cache", ".hypothesis", ".greencode", ".coverage", FILE_NAME,
+    ".ruff_cache", ".pytest_cache", ".hypothesis", ".greencode", ".coverage", SUITE_FILE,
 )  # fmt: skip
 
 
@@ -137,7 +136,7 @@ def read_repository_suite(path: Path, *, name: str | None = None, display_path: 
     `name`: what it is called instead of what it says itself.
     """
     shown = display_path or str(path)
-    text = read_toml_text(path, f"a suite's file ({FILE_NAME})", display_path=shown)
+    text = read_toml_text(path, f"a suite's file ({SUITE_FILE})", display_path=shown)
     content, lines = parse_toml(text, shown)
     try:
         file = _File.model_validate(content)
