@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..accounts import ConfigurationAccount
+from ..project_account import ProjectAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
 from .texts import TEXTS, Bilingual, plain, reason
@@ -70,6 +71,43 @@ def origins_of(configuration: ConfigurationAccount) -> Iterator[Origin]:
             method=origin.method.value,
             source=plain(cut("; ".join(filter(None, (origin.source, ", ".join(counts)))))),
         )
+
+
+def origins_of_tests(project: ProjectAccount) -> Iterator[Origin]:
+    """Each figure of a test suite, unrounded."""
+    energy, cpu, carbon = (
+        project.energy_per_passing_test_j,
+        project.cpu_seconds_per_passing_test,
+        project.co2e_per_passing_test_g,
+    )
+    method, whole = project.method.value, project.tests_cost
+    by_energy = plain("; ".join(filter(None, ("Σ J / n", project.source))))
+    counted = "measured"
+    for key, value, unit, how, source, why in (
+        ("per_test", energy.value, "J", method, by_energy, energy.reason),
+        ("per_test_interval", energy.interval, "J", method, plain("x · exp(± t · se)"), energy.reason),
+        ("per_test_cpu", cpu.value, "s", counted, TEXTS["source_cpu"], cpu.reason),
+        ("per_test_cpu_interval", cpu.interval, "s", counted, plain("x · exp(± t · se)"), cpu.reason),
+        ("per_test_grams", carbon.value, "g", method, TEXTS["source_sum"], carbon.reason),
+        (
+            "per_test_operational",
+            project.operational_per_passing_test_g,
+            "g",
+            method,
+            plain("J · PUE · I / 3.6e6"),
+            energy.reason,
+        ),
+        ("per_test_embodied", project.embodied_per_passing_test_g, "g", "estimated", plain("TE · t / EL · share"), None),
+        ("waste_share", project.wasted_share, "", method, plain("1 - Σ J_passed / Σ J_run"), None),
+        ("tests_energy", whole.energy_j, "J", method, plain(project.source), None),
+        ("tests_cpu", whole.cpu_s, "s", counted, TEXTS["source_cpu"], None),
+        ("repetitions_energy", project.repetitions.energy_j, "J", method, plain(project.source), None),
+        ("pytest_energy", project.harness.energy_j, "J", method, plain(project.source), None),
+        ("pytest_cpu", project.harness.cpu_s, "s", counted, TEXTS["source_cpu"], None),
+    ):
+        text = reason(why) if why and value is None else source
+        known = how if value is not None else "missing"
+        yield Origin(figure=TEXTS[f"figure_{key}"], value=_exact(value, unit), method=known, source=_cut_both(text))
 
 
 def _cut_both(text: Bilingual) -> Bilingual:
