@@ -400,8 +400,10 @@ def _carbon(energy: Figure, passing: int, wall_s: float | None, factors: Factors
     if total is not None and embodied is not None and energy.interval is not None:
         low, high = (pricing.execution_g(end) + embodied for end in energy.interval)
         interval = (low, high)
+    unknown = operational is not None and embodied is None
+    why = Reason("machine_unknown") if unknown else energy.reason
     return {
-        "co2e_per_passing_test_g": Figure(value=total, interval=interval, reason=energy.reason),
+        "co2e_per_passing_test_g": Figure(value=total, interval=interval, reason=why),
         "operational_per_passing_test_g": operational,
         "embodied_per_passing_test_g": embodied,
     }

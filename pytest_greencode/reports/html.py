@@ -86,7 +86,7 @@ def render_html(
         sections=[(key.replace("_", "-"), key) for key, there in has.items() if there],
         title=_title(page, language),
         tests_only=_tests_only(page),
-        formulas=(*(_FORMULAS if page.suites or not page.project else ()), *(_FORMULAS_OF_TESTS if page.project else ())),
+        formulas=(*(() if _tests_only(page) else _FORMULAS), *(_FORMULAS_OF_TESTS if page.project else ())),
         texts=TEXTS,
         language=language,
         languages=LANGUAGES,

@@ -211,7 +211,8 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
         for number, (_, members) in enumerate(groupby(entries, key=lambda entry: entry.account.suite))
     ]
     project = None if account.project is None else project_part(account.project, report["project"])
-    balance = _balance(account.balance, tests_too=project is not None)
+    own = "part_solutions" if project is None else "part_both" if suites else "part_tests"
+    balance = _balance(account.balance, TEXTS[own])
     drawn = [figure for suite in suites for figure in _figures(suite)] + ([balance.figure] if balance else [])
     drawn += project.figures if project else ()
     whole = {"configurations", *(["project"] if project else [])}
@@ -564,7 +565,7 @@ def _green_lines(entries: Sequence[Entry]) -> Iterator[GreenLine]:
 # -- the machine ----------------------------------------------------------------------------------------------------
 
 
-def _balance(balance: Balance | None, *, tests_too: bool) -> BalancePart | None:
+def _balance(balance: Balance | None, solutions: Bilingual) -> BalancePart | None:
     if balance is None or not (balance.windows or balance.invalid):
         return None
     joules = {
@@ -575,8 +576,8 @@ def _balance(balance: Balance | None, *, tests_too: bool) -> BalancePart | None:
         "idle_reserved": balance.idle_reserved_uj * 1e-6,
         "idle_rest": balance.idle_rest_uj * 1e-6,
     }
-    keys = {"harness": "harness"} | ({"solutions": "tests_or_solutions"} if tests_too else {})
-    names = {part: TEXTS[keys.get(part, f"part_{part}")] for part, j in joules.items() if j}
+    own = {"harness": TEXTS["harness"], "solutions": solutions}
+    names = {part: own.get(part) or TEXTS[f"part_{part}"] for part, j in joules.items() if j}
     total_j = balance.counter_uj * 1e-6
     rows = [
         (title, significant(joules[part]), percent(joules[part] / total_j) if total_j > 0 else UNKNOWN)

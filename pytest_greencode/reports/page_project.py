@@ -195,7 +195,7 @@ def _notes(project: ProjectAccount) -> Iterator[Bilingual]:
         yield TEXTS["note_unsteady"].filled(names=_listed(project.unsteady))
     if project.energy_per_passing_test_j.interval is not None:
         yield TEXTS["note_repeated"]
-    elif project.energy_per_passing_test_j.value is not None:
+    elif getattr(project.energy_per_passing_test_j.reason, "code", "") == "ran_once":
         yield TEXTS["note_no_interval"]
     for note in project.notes:
         yield plain(cut(note))
@@ -211,8 +211,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def _parts(project: ProjectAccount) -> Iterator[tuple[str, Bilingual, tuple[str, ...]]]:
     """(the part's look, its name, cells): tests, CPU s, J, share in percent."""
-    for name, count, spent, part in parts_of(project):
-        counted = "" if count is None else str(count)
+    for name, tests, spent, part in parts_of(project):
+        counted = "" if tests is None else str(tests)
         cells = (counted, shown(spent.cpu_s), shown(spent.energy_j), "" if part is None else share(part))
         yield "" if name == "all" else name, _name(name), cells
 
@@ -234,20 +234,18 @@ def _spent(project: ProjectAccount) -> Figure | None:
         return None
     inside = {name: value for name, value in used.items() if name not in ("repetitions", "harness")}
     unit = unit_of([sum(inside.values()), *used.values()])
-    bars = [("all", inside), *((name, {name: used[name]}) for name in ("repetitions", "harness") if name in used)]
+    bars = {"all": inside} | {name: {name: j_or_s} for name, j_or_s in used.items() if name not in inside}
     names = {name: _name(name) for name in used}
     chart = charts.Stacks(
         stacks=tuple(
-            charts.Stack(
-                label=_name(bar), values={name: values.get(name, 0.0) / unit[1] for name in names} if values else None
-            )
-            for bar, values in bars
+            charts.Stack(label=_name(bar), values={name: values.get(name, 0.0) / unit[1] for name in names})
+            for bar, values in bars.items()
             if values
         ),
         parts=names,
         x_title=_in("axis_tests_energy" if by_energy else "axis_tests_cpu", unit),
     )
-    return figures.figure_of("tests", "spent", "tests_spent", chart, names)
+    return figures.figure_of("suite", "spent", "tests_spent", chart, names)
 
 
 def _costliest(tests: Sequence[ItemAccount]) -> Figure | None:
@@ -264,7 +262,7 @@ def _costliest(tests: Sequence[ItemAccount]) -> Figure | None:
     if not any(sum(stack.values.values()) for stack in stacks if stack.values):
         return None
     chart = charts.Stacks(stacks=tuple(stacks), parts=names, x_title=_in("axis_tests_cpu", unit))
-    return figures.figure_of("tests", "costliest", "tests_costliest", chart, names)
+    return figures.figure_of("suite", "costliest", "tests_costliest", chart, names)
 
 
 # -- test by test ---------------------------------------------------------------------------------------------------

@@ -27,11 +27,13 @@ _WORDS = {
 
 
 class Part(NamedTuple):
-    """What became of runs (an outcome, `background`, `repetitions`), or `all` tests, or the `harness`; `share` is of
-    all tests, of energy where that is known, else of CPU time; None for what is beside them."""
+    """An outcome of runs, the `background`, `all` tests, the `repetitions` or the `harness`.
+
+    `tests` is how many it has; `share` is of all tests, None for what is beside them.
+    """
 
     name: str
-    count: int | None
+    tests: int | None
     spent: Spent
     share: float | None
 
@@ -66,8 +68,8 @@ def parts_of(project: ProjectAccount) -> Iterator[Part]:
 def outcome_table(project: ProjectAccount) -> ProjectTable:
     """Where CPU time and energy went, by what became of the runs."""
     rows = [
-        [_WORDS.get(name, name), "" if count is None else str(count), *_costs(spent), _percent(share)]
-        for name, count, spent, share in parts_of(project)
+        [_WORDS.get(name, name), "" if tests is None else str(tests), *_costs(spent), _percent(share)]
+        for name, tests, spent, share in parts_of(project)
     ]
     return ProjectTable(["", "tests", "CPU s", "J", "%"], rows)
 

@@ -80,30 +80,23 @@ def origins_of_tests(project: ProjectAccount) -> Iterator[Origin]:
         project.cpu_seconds_per_passing_test,
         project.co2e_per_passing_test_g,
     )
-    method, whole = project.method.value, project.tests_cost
-    by_energy = plain("; ".join(filter(None, ("Σ J / n", project.source))))
-    counted = "measured"
+    by, whole, joules = project.method.value, project.tests_cost, plain(project.source)
+    clocks, ends = TEXTS["source_cpu"], plain("x · exp(± t · se)")
+    embodied_g = project.embodied_per_passing_test_g
     for key, value, unit, how, source, why in (
-        ("per_test", energy.value, "J", method, by_energy, energy.reason),
-        ("per_test_interval", energy.interval, "J", method, plain("x · exp(± t · se)"), energy.reason),
-        ("per_test_cpu", cpu.value, "s", counted, TEXTS["source_cpu"], cpu.reason),
-        ("per_test_cpu_interval", cpu.interval, "s", counted, plain("x · exp(± t · se)"), cpu.reason),
-        ("per_test_grams", carbon.value, "g", method, TEXTS["source_sum"], carbon.reason),
-        (
-            "per_test_operational",
-            project.operational_per_passing_test_g,
-            "g",
-            method,
-            plain("J · PUE · I / 3.6e6"),
-            energy.reason,
-        ),
-        ("per_test_embodied", project.embodied_per_passing_test_g, "g", "estimated", plain("TE · t / EL · share"), None),
-        ("waste_share", project.wasted_share, "", method, plain("1 - Σ J_passed / Σ J_run"), None),
-        ("tests_energy", whole.energy_j, "J", method, plain(project.source), None),
-        ("tests_cpu", whole.cpu_s, "s", counted, TEXTS["source_cpu"], None),
-        ("repetitions_energy", project.repetitions.energy_j, "J", method, plain(project.source), None),
-        ("pytest_energy", project.harness.energy_j, "J", method, plain(project.source), None),
-        ("pytest_cpu", project.harness.cpu_s, "s", counted, TEXTS["source_cpu"], None),
+        ("per_test", energy.value, "J", by, plain(f"Σ J / n; {project.source}"), energy.reason),
+        ("per_test_interval", energy.interval, "J", by, ends, energy.reason),
+        ("per_test_cpu", cpu.value, "s", "measured", clocks, cpu.reason),
+        ("per_test_cpu_interval", cpu.interval, "s", "measured", ends, cpu.reason),
+        ("per_test_grams", carbon.value, "g", by, TEXTS["source_sum"], carbon.reason),
+        ("per_test_operational", project.operational_per_passing_test_g, "g", by, plain("J · PUE · I / 3.6e6"), None),
+        ("per_test_embodied", embodied_g, "g", "estimated", plain("TE · t / EL · share"), carbon.reason),
+        ("waste_share", project.wasted_share, "", by, plain("1 - Σ J_passed / Σ J_run"), None),
+        ("tests_energy", whole.energy_j, "J", by, joules, None),
+        ("tests_cpu", whole.cpu_s, "s", "measured", clocks, None),
+        ("repetitions_energy", project.repetitions.energy_j, "J", by, joules, None),
+        ("pytest_energy", project.harness.energy_j, "J", by, joules, None),
+        ("pytest_cpu", project.harness.cpu_s, "s", "measured", clocks, None),
     ):
         text = reason(why) if why and value is None else source
         known = how if value is not None else "missing"

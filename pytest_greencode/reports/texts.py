@@ -342,7 +342,8 @@ TEXTS: Mapping[str, Bilingual] = {
         "合格したテスト 1 件あたり {energy} です。テスト {tests} 件中 {passing} 件が合格しました。",
     ),
     "tests_lead_unknown": Bilingual(
-        "The energy per passing test is not known: {reason}.", "合格したテスト 1 件あたりのエネルギーは不明です({reason})。"
+        "The energy per passing test is not known: {reason}.",
+        "合格したテスト 1 件あたりのエネルギーは不明です({reason})。",
     ),
     "tests_method": Bilingual("Energy: {method} ({source}).", "エネルギー: {method}({source})。"),
     "tests_cautions": Bilingual("Cautions: {count}", "注意: {count} 件"),
@@ -371,7 +372,7 @@ TEXTS: Mapping[str, Bilingual] = {
         "an interval needs every passing test repeated: --greencode-repeat 5",
         "区間を得るには合格するすべてのテストの反復が必要です: --greencode-repeat 5",
     ),
-    "tests_spent": Bilingual("Where the energy went", "エネルギーの内訳"),
+    "tests_spent": Bilingual("Where the tests' energy went", "テストのエネルギーの内訳"),
     "tests_spent_lead": Bilingual(
         "By what became of each run. pytest itself (collecting, plugins, reporting) and repetitions made to measure "
         "are beside the tests and in no headline.",
@@ -379,7 +380,6 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "tests_costliest": Bilingual("The costliest tests", "使用量の多いテスト"),
     "tests_harness": Bilingual("pytest itself", "pytest 自身"),
-    "tests_or_solutions": Bilingual("tests, and solutions where there are any", "テスト(解があればそれも含む)"),
     "tests_all": Bilingual("All tests", "全テスト"),
     "tests_table": Bilingual("The costliest first: {rows} rows", "使用量の多い順: {rows} 行"),
     "tests_table_lead": Bilingual(
@@ -479,6 +479,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "part_retried": Bilingual("failed attempts, task solved", "失敗した試行(課題は解けた)"),
     "part_unsolved": Bilingual("tasks never solved", "解けなかった課題"),
     "part_solutions": Bilingual("solutions", "解"),
+    "part_tests": Bilingual("tests", "テスト"),
+    "part_both": Bilingual("solutions and tests", "解とテスト"),
     "part_repetitions": Bilingual("repetitions", "反復測定"),
     "part_others": Bilingual("other processes", "他のプロセス"),
     "part_idle_reserved": Bilingual("idle, cores of this run", "アイドル(この実行のコア)"),
@@ -707,12 +709,13 @@ TEXTS: Mapping[str, Bilingual] = {
     ),
     "formula_test_interval": Bilingual("95 % interval", "95 % 区間"),
     "formula_test_interval_note": Bilingual(
-        "s² is the variance of a test's mean call; Student's t with Welch's and Satterthwaite's degrees of freedom.",
-        "s² は各テストの本体の平均の分散。ウェルチとサタスウェイトの自由度によるスチューデントの t 分布を用います。",
+        "s: standard error of a test's mean call; Student's t with Welch's and Satterthwaite's degrees of freedom.",
+        "s は各テストの本体の平均の標準誤差。ウェルチとサタスウェイトの自由度によるスチューデントの t 分布を用います。",
     ),
     "formula_test_waste": Bilingual("Wasted share", "無駄になった割合"),
     "formula_test_waste_note": Bilingual(
-        "What went into runs of which no passing test came.", "合格したテストにつながらなかった実行に費やされた割合です。"
+        "What went into runs of which no passing test came.",
+        "合格したテストにつながらなかった実行に費やされた割合です。",
     ),
     "scope": Bilingual(
         "Counted: inference and execution of the attempts. Not counted: training, networks, people's devices.",
@@ -748,6 +751,7 @@ REASONS: Mapping[str, str] = {
     "none_passed": "合格したテストがない",
     "ran_once": "合格したテスト {passing} 件中 {count} 件は 1 回しか実行していない",
     "nothing_varied": "ばらつきがない",
+    "machine_unknown": "機器の埋め込みカーボンが不明",
     "of": "{name}: {reason}",
     "different_suites": "スイートが異なる",
     "no_common_task": "共通の課題がない",
