@@ -154,12 +154,14 @@ def hostile_page(names: list[str]) -> str:
 def test_many_tests_are_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_project, "MOST_ROWS", 3)
     monkeypatch.setattr(page_project, "MOST_RAW", 5)
-    text = page_of(only(of(*(run(f"t::{place}", call=1 + place % 7) for place in range(9)))))
+    blocks = [Block(test_id="t", name=f"b{i}", started_at=0.0, finished_at=1.0, cpu_s=9.0 - i) for i in range(7)]
+    text = page_of(only(of(*(run(f"t::{place}", call=1 + place % 7) for place in range(9)), blocks=blocks)))
     page = check(text)
     kinds = page.values("data-kind")
     assert kinds == ["passed"] * 3
     assert "6 more, which used less, stand in the raw numbers." in page.text()
-    assert "4 tests, which used less, are left out here" in page.text()
+    assert "Left out here, as they used less: 4 tests, 2 blocks." in page.text()
+    assert [block["name"] for block in suite_in(text)["blocks"]] == ["b0", "b1", "b2", "b3", "b4"]
     # The costliest, in the order in which they ran.
     assert [test["test_id"] for test in suite_in(text)["tests"]] == [f"t::{place}" for place in (2, 3, 4, 5, 6)]
 

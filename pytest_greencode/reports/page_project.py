@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Method
+from ..model import Block, Method
 from ..project_account import PASSED, ItemAccount, ProjectAccount, Spent
 from ..statistics import Interval
 from . import charts, figures
@@ -44,7 +44,10 @@ class TestLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectPart:
-    """Everything of a test suite. Headings of columns stand beside their cells, as both have a unit."""
+    """Everything of a test suite. Headings of columns stand beside their cells, as both have a unit.
+
+    `..._left` are not in their table, `raw_left` (tests, blocks) not in the raw numbers either.
+    """
 
     counts: Bilingual
     lead: Bilingual
@@ -64,7 +67,8 @@ class ProjectPart:
     raw: str
     tests_left: int
     blocks_left: int
-    raw_left: int
+    processes_left: int
+    raw_left: tuple[int, int]
 
     @property
     def figures(self) -> Iterator[Figure]:
@@ -75,8 +79,7 @@ def project_part(project: ProjectAccount, report: Mapping[str, Any]) -> ProjectP
     """`report` is the suite's part of the JSON report, for the raw numbers."""
     ranked = costliest(project)
     blocks = sorted(project.blocks, key=lambda block: (block.energy_j or 0.0, block.cpu_s), reverse=True)
-    left = sorted(project.left_behind, key=lambda each: each.cpu_s, reverse=True)[:MOST_ROWS]
-    raw, raw_left = _raw(project, ranked, report)
+    left = sorted(project.left_behind, key=lambda each: each.cpu_s, reverse=True)
     columns, tests = _tests(project, ranked[:MOST_ROWS])
     cpu, energy = unit_of(block.cpu_s for block in blocks), unit_of(block.energy_j for block in blocks)
     unit, headline = _headline(project)
@@ -105,13 +108,15 @@ def project_part(project: ProjectAccount, report: Mapping[str, Any]) -> ProjectP
         ),
         block_columns=(_in("column_cpu", cpu), _in("column_energy", energy)),
         left_behind=tuple(
-            (cut(each.name, _LONGEST_NAME), cut(each.test_id, _LONGEST_NAME), _cell(each.cpu_s)) for each in left
+            (cut(each.name, _LONGEST_NAME), cut(each.test_id, _LONGEST_NAME), _cell(each.cpu_s))
+            for each in left[:MOST_ROWS]
         ),
         origins=tuple(origins_of_tests(project)),
-        raw=raw,
-        tests_left=len(ranked[MOST_ROWS:]),
-        blocks_left=len(blocks[MOST_ROWS:]),
-        raw_left=raw_left,
+        raw=_raw(project, ranked, blocks, report),
+        tests_left=_beyond(len(ranked), MOST_ROWS),
+        blocks_left=_beyond(len(blocks), MOST_ROWS),
+        processes_left=_beyond(len(left), MOST_ROWS),
+        raw_left=(_beyond(len(ranked), MOST_RAW), _beyond(len(blocks), MOST_RAW)),
     )
 
 
@@ -303,10 +308,17 @@ def _tests(project: ProjectAccount, tests: Sequence[ItemAccount]) -> tuple[tuple
     return columns, tuple(lines)
 
 
-def _raw(project: ProjectAccount, ranked: Sequence[ItemAccount], report: Mapping[str, Any]) -> tuple[str, int]:
-    """The suite's JSON, a test a line, and how many of its tests, the cheapest, are left out as there are so many."""
-    if len(ranked) <= MOST_RAW:
-        return raw_lines(report, "tests"), 0
-    kept = {test.test_id for test in ranked[:MOST_RAW]}
-    tests = [raw for test, raw in zip(project.tests, report["tests"], strict=True) if test.test_id in kept]
-    return raw_lines({**report, "tests": tests}, "tests"), len(ranked) - MOST_RAW
+def _raw(
+    project: ProjectAccount, ranked: Sequence[ItemAccount], blocks: Sequence[Block], report: Mapping[str, Any]
+) -> str:
+    """The suite's JSON, a test a line; the costliest tests and blocks alone where there are too many."""
+    cut_down = {**report}
+    for name, all_, best in (("tests", project.tests, ranked), ("blocks", project.blocks, blocks)):
+        if len(best) > MOST_RAW:
+            kept = set(map(id, best[:MOST_RAW]))
+            cut_down[name] = [raw for each, raw in zip(all_, report[name], strict=True) if id(each) in kept]
+    return raw_lines(cut_down, "tests")
+
+
+def _beyond(count: int, most: int) -> int:
+    return max(0, count - most)

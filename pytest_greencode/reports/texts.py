@@ -390,8 +390,8 @@ TEXTS: Mapping[str, Bilingual] = {
         "{count} more, which used less, stand in the raw numbers.", "使用量の少ない {count} 件は生データにあります。"
     ),
     "tests_raw_left": Bilingual(
-        "{count} tests, which used less, are left out here; greencode export --table tests has all.",
-        "使用量の少ないテスト {count} 件は省いています。greencode export --table tests ですべて得られます。",
+        "Left out here, as they used less: {tests} tests, {blocks} blocks. The JSON report has all.",
+        "使用量の少ないテスト {tests} 件と区間 {blocks} 件はここでは省いています。JSON の報告にはすべてあります。",
     ),
     "tests_flaky": Bilingual("flaky", "不安定"),
     "times_repeated": Bilingual("repeated: {count}", "反復 {count} 回"),
