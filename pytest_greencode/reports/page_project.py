@@ -19,7 +19,7 @@ from .provenance import Origin, origins_of_tests
 from .text import mass_unit, significant
 from .texts import TEXTS, Bilingual, plain, reason
 
-# Rows of a table, and tests in the raw numbers: some 1 MB and some 5 MB.
+# Rows of a table, and tests in the raw numbers: of 30,000 tests the page has some 4 MB.
 MOST_ROWS = 1000
 MOST_RAW = 10_000
 
@@ -51,7 +51,6 @@ class ProjectPart:
 
     counts: Bilingual
     lead: Bilingual
-    unit: str
     headline: tuple[tuple[Bilingual, Shown], ...]
     method: Bilingual | None
     notes: tuple[Bilingual, ...]
@@ -82,13 +81,11 @@ def project_part(project: ProjectAccount, report: Mapping[str, Any]) -> ProjectP
     left = sorted(project.left_behind, key=lambda each: each.cpu_s, reverse=True)
     columns, tests = _tests(project, ranked[:MOST_ROWS])
     cpu, energy = unit_of(block.cpu_s for block in blocks), unit_of(block.energy_j for block in blocks)
-    unit, headline = _headline(project)
     known = project.method is not Method.MISSING
     return ProjectPart(
         counts=TEXTS["tests_counts"].filled(tests=len(project.tests), passing=project.passing),
         lead=_lead(project),
-        unit=unit,
-        headline=headline,
+        headline=_headline(project),
         method=TEXTS["tests_method"].filled(method=TEXTS[f"method_{project.method.value}"], source=cut(project.source))
         if known
         else None,
@@ -131,21 +128,21 @@ def _cell(value: float | None, scale: float = 1.0, interval: Interval | None = N
 # -- the headline ---------------------------------------------------------------------------------------------------
 
 
-def _headline(project: ProjectAccount) -> tuple[str, tuple[tuple[Bilingual, Shown], ...]]:
-    """The energy's unit; then (title, figure) of energy, CPU time, grams, outcomes and waste."""
+def _headline(project: ProjectAccount) -> tuple[tuple[Bilingual, Shown], ...]:
+    """(title, figure) of energy, CPU time, grams, outcomes and waste."""
     energy, cpu, carbon = (
         project.energy_per_passing_test_j,
         project.cpu_seconds_per_passing_test,
         project.co2e_per_passing_test_g,
     )
     j, s = unit_of([energy.value]), unit_of([cpu.value])
-    unit, grams = mass_unit([carbon.value] if carbon.value is not None else [])
     parts = (project.operational_per_passing_test_g, project.embodied_per_passing_test_g)
+    unit, grams = mass_unit(g for g in ([carbon.value] if carbon.value is not None else parts) if g is not None)
     operational, embodied = (UNKNOWN if part is None else significant(part / grams, 2) for part in parts)
     others = {TEXTS[f"part_{name}"]: count for name, count in project.outcomes.items() if name != PASSED}
     counts = Bilingual(*(", ".join(f"{text[i]} {count}" for text, count in others.items()) for i in (0, 1)))
     why = energy.reason if energy.interval is None else None
-    cells = (
+    return (
         (
             _in("column_per_test_energy", j),
             Shown(
@@ -166,7 +163,6 @@ def _headline(project: ProjectAccount) -> tuple[str, tuple[tuple[Bilingual, Show
         (TEXTS["column_passing"], Shown(text=f"{project.passing}/{len(project.tests)}", small=counts)),
         (TEXTS["column_wasted"], Shown(text=share(project.wasted_share))),
     )
-    return f"{j[0]}J", cells
 
 
 def _lead(project: ProjectAccount) -> Bilingual:
