@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from .model import Block, Factors, ItemRun, Measured, Method
 from .pricing import Pricing
+from .reasons import Reason
 from .statistics import CONFIDENCE, Interval, noise_interval, student_t_quantile
 
 PASSED = "passed"
@@ -375,17 +376,17 @@ def _figure(
     What did not pass was not repeated, and is taken as it is.
     """
     if lost:
-        return Figure(value=None, reason=f"{_tests(len(lost))} died with their process: what they used is not known")
+        return Figure(value=None, reason=Reason("tests_lost", count=len(lost)))
     if cost is None:
-        return Figure(value=None, reason="no energy is known of some runs")
+        return Figure(value=None, reason=Reason("runs_without_energy"))
     if not passing:
-        return Figure(value=None, reason="no test passed")
+        return Figure(value=None, reason=Reason("none_passed"))
     known = [each for each in variances if each is not None]
     if len(known) < passing:
-        once = passing - len(known)
-        return Figure(value=cost / passing, reason=f"{_tests(once)} of {passing} passing ran only once")
+        once = Reason("ran_once", count=passing - len(known), passing=passing)
+        return Figure(value=cost / passing, reason=once)
     interval = noise_interval(cost, passing, [each[0] for each in known], [each[1] for each in known])
-    return Figure(value=cost / passing, interval=interval, reason=None if interval else "nothing varied")
+    return Figure(value=cost / passing, interval=interval, reason=None if interval else Reason("nothing_varied"))
 
 
 def _carbon(energy: Figure, passing: int, wall_s: float | None, factors: Factors) -> dict[str, Any]:
@@ -399,8 +400,10 @@ def _carbon(energy: Figure, passing: int, wall_s: float | None, factors: Factors
     if total is not None and embodied is not None and energy.interval is not None:
         low, high = (pricing.execution_g(end) + embodied for end in energy.interval)
         interval = (low, high)
+    unknown = operational is not None and embodied is None
+    why = Reason("machine_unknown") if unknown else energy.reason
     return {
-        "co2e_per_passing_test_g": Figure(value=total, interval=interval, reason=energy.reason),
+        "co2e_per_passing_test_g": Figure(value=total, interval=interval, reason=why),
         "operational_per_passing_test_g": operational,
         "embodied_per_passing_test_g": embodied,
     }

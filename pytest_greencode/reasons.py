@@ -26,6 +26,13 @@ ENGLISH: Mapping[str, str] = {
     "too_wide": "too wide to say anything",
     "spans_everything": "the interval spans everything",
     "chain": "the attempts of a chain cannot be redrawn",
+    # Tests of an ordinary suite.
+    "tests_lost": "tests that died with their process: {count}; what they used is not known",
+    "runs_without_energy": "no energy is known of some runs",
+    "none_passed": "no test passed",
+    "ran_once": "{count} of {passing} passing tests ran only once",
+    "nothing_varied": "nothing varied",
+    "machine_unknown": "the machine's embodied carbon is not known",
     # Comparisons; a and b are the two.
     "of": "{name}: {reason}",
     "different_suites": "different suites",

@@ -438,6 +438,7 @@ def test_every_text_is_used():
             "html.py",
             "page.py",
             "page_outlook.py",
+            "page_project.py",
             "outlook_extras.py",
             "figures.py",
             "provenance.py",
@@ -448,6 +449,7 @@ def test_every_text_is_used():
             "templates/parts.html",
             "templates/report.html",
             "templates/history.html",
+            "templates/tests.html",
         )
     )
     families = (

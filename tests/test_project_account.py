@@ -81,7 +81,7 @@ def test_all_runs_of_all_tests_are_paid_for_by_those_that_passed() -> None:
     assert found.cpu_seconds_per_passing_test.value == total_s / 2
     assert found.energy_per_passing_test_j.value == total_s / 2 * W
     assert found.energy_per_passing_test_j.interval is None
-    assert found.energy_per_passing_test_j.reason == "2 tests of 2 passing ran only once"
+    assert found.energy_per_passing_test_j.reason == "2 of 2 passing tests ran only once"
     assert found.tests_cost == Spent(cpu_s=total_s, energy_j=total_s * W)
     assert found.wasted_share == pytest.approx(1 - (1.75 + 3.5) / (total_s - 1.0))
     assert found.outcomes == {"passed": 2, "failed": 1, "xfailed": 1, "skipped": 1}
@@ -117,7 +117,7 @@ def test_what_died_with_its_process_is_never_taken_for_nothing() -> None:
     assert found.lost == ("b",)
     for figure in (found.energy_per_passing_test_j, found.cpu_seconds_per_passing_test):
         assert figure.value is None
-        assert figure.reason == "1 test died with their process: what they used is not known"
+        assert figure.reason == "tests that died with their process: 1; what they used is not known"
     assert found.tests_cost == Spent(cpu_s=None, energy_j=None)
 
 
@@ -163,7 +163,7 @@ def test_an_interval_needs_repetitions_of_every_passing_test() -> None:
     assert of(*repeated, run("b", "failed")).energy_per_passing_test_j.interval is not None
     both = of(*repeated, run("b")).energy_per_passing_test_j
     assert both.interval is None
-    assert both.reason == "1 test of 2 passing ran only once"
+    assert both.reason == "1 of 2 passing tests ran only once"
 
 
 def measured(energy_j: float, cpu_s: float, *, noise_floor_j: float = 0.01) -> Measured:

@@ -103,17 +103,17 @@ def entries_of(account: Account, report: Mapping[str, Any]) -> list[Entry]:
                 + (f"  {cut(configuration.settings)}" if configuration.settings != "{}" else ""),
                 key=Key.of(configuration),
                 account=configuration,
-                raw=_raw_lines(raw),
+                raw=raw_lines(raw, "tasks"),
             )
         )
     return entries
 
 
-def _raw_lines(raw: Mapping[str, Any]) -> str:
-    """JSON to be read: one task a line."""
-    tasks = ",\n".join(f"  {json.dumps(task)}" for task in raw["tasks"])
-    head = json.dumps({name: value for name, value in raw.items() if name != "tasks"}, indent=1)
-    return f'{head[:-2]},\n "tasks": [\n{tasks}\n ]\n}}' if tasks else head
+def raw_lines(raw: Mapping[str, Any], rows: str) -> str:
+    """JSON to be read: of what stands under `rows`, one a line."""
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in raw[rows])
+    head = json.dumps({name: value for name, value in raw.items() if name != rows}, indent=1)
+    return f'{head[:-2]},\n "{rows}": [\n{lines}\n ]\n}}' if lines else head
 
 
 def pass_k(configuration: ConfigurationAccount) -> float | None:

@@ -43,6 +43,13 @@ _FORMULAS = (
     ("interval", "R · exp(± t · se),  se² = m/(m-1) · Σ (C_k - R · P_k)² / (R · Σ P_k)²"),
 )
 
+_FORMULAS_OF_TESTS = (
+    ("test", "(Σ J_run + J_background) / n_passed"),
+    ("test_grams", "g = J · PUE · I / 3.6e6  +  TE · t / EL · share"),
+    ("test_interval", "x · exp(± t · se),  se² = Σ s² / (Σ J)²"),
+    ("test_waste", "1 - Σ J_passed / Σ J_run"),
+)
+
 
 def render_html(
     account: Account,
@@ -78,7 +85,8 @@ def render_html(
         has=has,
         sections=[(key.replace("_", "-"), key) for key, there in has.items() if there],
         title=_title(page, language),
-        formulas=_FORMULAS,
+        tests_only=_tests_only(page),
+        formulas=(*(() if _tests_only(page) else _FORMULAS), *(_FORMULAS_OF_TESTS if page.project else ())),
         texts=TEXTS,
         language=language,
         languages=LANGUAGES,
@@ -104,6 +112,9 @@ def _sections(page: Page) -> dict[str, bool]:
         "payback": any(suite.outlook.paybacks for suite in suites),
         "tasks": any(suite.task_lines for suite in suites),
         "green_capacity": any(suite.green for suite in suites),
+        "tests_spent": page.project is not None,
+        "tests_all": page.project is not None,
+        "tests_blocks": page.project is not None and bool(page.project.blocks),
         "balance": page.balance is not None,
         "methods": True,
         "raw": True,
@@ -113,7 +124,12 @@ def _sections(page: Page) -> dict[str, bool]:
 def _title(page: Page, language: str) -> str:
     """The window's title; it has one language only."""
     names = ", ".join(dict.fromkeys(suite.name for suite in page.suites))
-    return f"{TEXTS['title']._asdict()[language]}{f' - {cut(names, 80)}' if names else ''}"
+    title = TEXTS["tests_title" if _tests_only(page) else "title"]
+    return f"{title._asdict()[language]}{f' - {cut(names, 80)}' if names else ''}"
+
+
+def _tests_only(page: Page) -> bool:
+    return page.project is not None and not page.suites
 
 
 @functools.cache

@@ -40,6 +40,7 @@ from .entries import (
 from .extras import ComparisonRow, Explanation, Extras, FactorRow, MoneyRow, RegionRow
 from .figures import Figure
 from .page_outlook import Outlook, Shown, one_off_cells, outlook_of
+from .page_project import ProjectPart, project_part
 from .provenance import Origin, cautions_of, facts_of, origins_of
 from .terminal import QUIET_SHARE
 from .text import escape, mass_unit, percent, significant
@@ -181,6 +182,7 @@ class BalancePart:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     suites: tuple[SuitePart, ...]
+    project: ProjectPart | None
     balance: BalancePart | None
     quarantined: tuple[tuple[str, str], ...]
     cautions: tuple[tuple[str, str, str], ...]
@@ -208,14 +210,19 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
         _suite(number, list(members), extras)
         for number, (_, members) in enumerate(groupby(entries, key=lambda entry: entry.account.suite))
     ]
-    balance = _balance(account.balance)
+    project = None if account.project is None else project_part(account.project, report["project"])
+    own = "part_solutions" if project is None else "part_both" if suites else "part_tests"
+    balance = _balance(account.balance, TEXTS[own])
     drawn = [figure for suite in suites for figure in _figures(suite)] + ([balance.figure] if balance else [])
+    drawn += project.figures if project else ()
+    whole = {"configurations", *(["project"] if project else [])}
     letters = {entry.key: entry.mark.letter for entry in entries}
     priced = [entry for entry in entries if any(entry.key in row.co2e_g for row in extras.regions)]
     unit, grams = mass_unit(g for row in extras.regions for g in row.co2e_g.values() if g is not None)
     one_off_unit, one_off = one_off_cells(extras.one_off)
     return Page(
         suites=tuple(suites),
+        project=project,
         balance=balance,
         quarantined=tuple((cut(task), cut(why)) for task, why in account.quarantined.items()),
         cautions=cautions_of(run_facts),
@@ -234,7 +241,7 @@ def page_of(account: Account, run_facts: Mapping[str, Any], report: Mapping[str,
         one_off=one_off,
         month_notes=tuple(_cut(text) for text in extras.month_notes),
         figures=tuple(drawn),
-        raw_run=json.dumps({name: value for name, value in report.items() if name != "configurations"}, indent=1),
+        raw_run=json.dumps({name: value for name, value in report.items() if name not in whole}, indent=1),
         version=cut(str((run_facts.get("versions") or {}).get("pytest_greencode", ""))),
     )
 
@@ -558,7 +565,7 @@ def _green_lines(entries: Sequence[Entry]) -> Iterator[GreenLine]:
 # -- the machine ----------------------------------------------------------------------------------------------------
 
 
-def _balance(balance: Balance | None) -> BalancePart | None:
+def _balance(balance: Balance | None, solutions: Bilingual) -> BalancePart | None:
     if balance is None or not (balance.windows or balance.invalid):
         return None
     joules = {
@@ -569,7 +576,8 @@ def _balance(balance: Balance | None) -> BalancePart | None:
         "idle_reserved": balance.idle_reserved_uj * 1e-6,
         "idle_rest": balance.idle_rest_uj * 1e-6,
     }
-    names = {part: TEXTS[f"part_{part}" if part != "harness" else "harness"] for part, j in joules.items() if j}
+    own = {"harness": TEXTS["harness"], "solutions": solutions}
+    names = {part: own.get(part) or TEXTS[f"part_{part}"] for part, j in joules.items() if j}
     total_j = balance.counter_uj * 1e-6
     rows = [
         (title, significant(joules[part]), percent(joules[part] / total_j) if total_j > 0 else UNKNOWN)

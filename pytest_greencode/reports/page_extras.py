@@ -59,6 +59,11 @@ def extras_of(findings: Findings, factors: Factors) -> Extras:
     )
 
 
+def extras_without_findings(account: Account) -> Extras:
+    """The factors alone; of a test suite, those of the machine that it ran on."""
+    return Extras(assumptions=tuple(_factors(account.factors, generation=bool(account.configurations))))
+
+
 _GATE = Bilingual("Gate: {sentence}", "ゲート判定：{word}（{sentence}）")
 _GATE_WORDS = {
     Outcome.PASS: "合格",
@@ -175,24 +180,26 @@ def _regions(findings: Findings) -> Iterator[RegionRow]:
         )
 
 
-def _factors(factors: Factors) -> Iterator[AssumptionRow]:
+def _factors(factors: Factors, *, generation: bool = True) -> Iterator[AssumptionRow]:
+    """Without `generation` those of execution alone."""
+    first = 0 if generation else 1
     for name, intensity in (
         (Bilingual("Grid of generation", "生成側の電力網"), factors.generation),
         (Bilingual("Grid of execution", "実行側の電力網"), factors.execution),
-    ):
+    )[first:]:
         yield AssumptionRow(name=name, value=describe_intensity(intensity), source=intensity.source)
-    for name, pue in (
-        (Bilingual("PUE of generation", "生成側のPUE"), factors.generation_pue),
-        (Bilingual("PUE of execution", "実行側のPUE"), factors.execution_pue),
-    ):
-        yield AssumptionRow(name=name, value=f"{pue:g}", source="--greencode-pue, --greencode-generation-pue")
+    for name, pue, option in (
+        (Bilingual("PUE of generation", "生成側のPUE"), factors.generation_pue, "--greencode-generation-pue"),
+        (Bilingual("PUE of execution", "実行側のPUE"), factors.execution_pue, "--greencode-pue"),
+    )[first:]:
+        yield AssumptionRow(name=name, value=f"{pue:g}", source=option)
     for name, machine in (
         (
             Bilingual("Generator's machine, where none is named", "生成側の機器（記録がない場合）"),
             factors.generation_machine,
         ),
         (Bilingual("Test machine", "実行側の機器"), factors.execution_machine),
-    ):
+    )[first:]:
         if machine is not None:
             low, high = machine.embodied_low_g / 1e3, machine.embodied_high_g / 1e3
             value = f"{describe_machine(machine)} ({significant(low)} to {significant(high)} kg)"

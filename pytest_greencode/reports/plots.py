@@ -45,6 +45,18 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "idle_reserved": ("--p-yellow", "|"),
     "idle_rest": ("--p-pale", ""),
     "missing": ("--p-grey", "\\"),
+    "passed": ("--p-green", ""),
+    "failed": ("--p-red", "x"),
+    "error": ("--p-orange", "/"),
+    "rerun": ("--p-yellow", "|"),
+    "xfailed": ("--p-sky", "\\"),
+    "xpassed": ("--p-blue", "."),
+    "skipped": ("--p-pale", ""),
+    "interrupted": ("--p-grey", "\\"),
+    "background": ("--p-blue", "/"),
+    "setup": ("--p-sky", "-"),
+    "call": ("--p-blue", ""),
+    "teardown": ("--p-yellow", "|"),
 }
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _INK, _SOFT, _RULE, _PAPER = "var(--ink)", "var(--soft)", "var(--rule)", "var(--paper)"

@@ -20,7 +20,22 @@ _WORDS = {
     "xfailed": "expected to fail",
     "xpassed": "passed unexpectedly",
     "interrupted": "interrupted",
+    "background": "left running",
+    "all": "all tests",
+    "harness": "pytest itself",
 }
+
+
+class Part(NamedTuple):
+    """An outcome of runs, the `background`, `all` tests, the `repetitions` or the `harness`.
+
+    `tests` is how many it has; `share` is of all tests, None for what is beside them.
+    """
+
+    name: str
+    tests: int | None
+    spent: Spent
+    share: float | None
 
 
 class ProjectTable(NamedTuple):
@@ -36,34 +51,46 @@ def project_title(project: ProjectAccount) -> str:
     return f"{ran}, {project.passing} passing"
 
 
-def outcome_table(project: ProjectAccount) -> ProjectTable:
-    """Where CPU time and energy went, by what became of the runs."""
+def parts_of(project: ProjectAccount) -> Iterator[Part]:
+    """Where CPU time and energy went: the outcomes and the background, which add up to `all`, and what is beside."""
     whole = project.tests_cost
-    rows = []
     for outcome, spent in project.by_outcome.items():
         count = project.reruns if outcome == "rerun" else project.outcomes.get(outcome, 0)
-        rows.append([_WORDS.get(outcome, outcome), str(count), *_costs(spent), _share(spent, whole)])
+        yield Part(outcome, count, spent, share_of(spent, whole))
     if project.background.cpu_s:
-        rows.append(["left running", "", *_costs(project.background), _share(project.background, whole)])
-    rows.append(["all tests", str(len(project.tests)), *_costs(whole), "100" if whole.cpu_s else ""])
+        yield Part("background", None, project.background, share_of(project.background, whole))
+    yield Part("all", len(project.tests), whole, 1.0 if whole.cpu_s else None)
     if project.repetitions.cpu_s:
-        rows.append(["repetitions", "", *_costs(project.repetitions), ""])
-    rows.append(["pytest itself", "", *_costs(project.harness), ""])
+        yield Part("repetitions", None, project.repetitions, None)
+    yield Part("harness", None, project.harness, None)
+
+
+def outcome_table(project: ProjectAccount) -> ProjectTable:
+    """Where CPU time and energy went, by what became of the runs."""
+    rows = [
+        [_WORDS.get(name, name), "" if tests is None else str(tests), *_costs(spent), _percent(share)]
+        for name, tests, spent, share in parts_of(project)
+    ]
     return ProjectTable(["", "tests", "CPU s", "J", "%"], rows)
+
+
+def costliest(project: ProjectAccount) -> list[ItemAccount]:
+    """All tests, those that used the most first."""
+    return sorted(project.tests, key=lambda test: (test.energy_j or 0.0, test.cpu_s or 0.0), reverse=True)
 
 
 def costliest_table(project: ProjectAccount, most: int = COSTLIEST) -> ProjectTable:
     """The tests that used the most, with their phases."""
-    tests = sorted(project.tests, key=_cost, reverse=True)[:most]
-    cpu_unit, cpu = _unit(test.cpu_s for test in tests)
-    energy_unit, energy = _unit(test.energy_j for test in tests)
+    tests = costliest(project)[:most]
+    cpu_unit, cpu = unit_of(test.cpu_s for test in tests)
+    energy_unit, energy = unit_of(test.energy_j for test in tests)
     rows = []
     for test in tests:
         parts = (test.setup_cpu_s, test.call_cpu_s, test.teardown_cpu_s)
         phases = [_shown(part, cpu, 2) for part in parts]
         spent = Spent(cpu_s=test.cpu_s, energy_j=test.energy_j)
         name = escape(test.test_id) + ("" if test.outcome == PASSED else f" ({_WORDS.get(test.outcome, test.outcome)})")
-        rows.append([name, *phases, _shown(test.energy_j, energy), _share(spent, project.tests_cost)])
+        rows.append([name, *phases, _shown(test.energy_j, energy), _percent(share_of(spent, project.tests_cost))])
     heading = ["costliest tests", *(f"{phase} {cpu_unit}s" for phase in ("setup", "call", "teardown"))]
     return ProjectTable([*heading, f"{energy_unit}J", "%"], rows)
 
@@ -144,19 +171,15 @@ def project_badge(project: ProjectAccount) -> tuple[str, str, bool]:
 def _figure(figure: Figure, unit: str) -> str:
     if figure.value is None:
         return f"{_UNKNOWN} {unit}"
-    prefix, scale = _unit([figure.value])
+    prefix, scale = unit_of([figure.value])
     ends = "" if figure.interval is None else f" [{', '.join(significant(end / scale) for end in figure.interval)}]"
     return f"{significant(figure.value / scale)}{ends} {prefix}{unit}"
 
 
-def _unit(values: Iterable[float | None]) -> tuple[str, float]:
+def unit_of(values: Iterable[float | None]) -> tuple[str, float]:
     """The prefix, and what it stands for, in which the largest value is at least 1."""
     largest = max((value for value in values if value), default=1.0)
     return next((scale for scale in _SCALES if scale[1] <= largest), _SCALES[-1])
-
-
-def _cost(test: ItemAccount) -> tuple[float, float]:
-    return test.energy_j or 0.0, test.cpu_s or 0.0
 
 
 def _costs(spent: Spent) -> list[str]:
@@ -167,12 +190,16 @@ def _shown(value: float | None, scale: float, digits: int = 3) -> str:
     return _UNKNOWN if value is None else significant(value / scale, digits)
 
 
-def _share(part: Spent, whole: Spent) -> str:
-    """In percent, of energy; of CPU time where energy is not known."""
+def share_of(part: Spent, whole: Spent) -> float | None:
+    """Of energy; of CPU time where energy is not known."""
     for one, all_ in ((part.energy_j, whole.energy_j), (part.cpu_s, whole.cpu_s)):
         if one is not None and all_:
-            return percent(one / all_)
-    return ""
+            return one / all_
+    return None
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else percent(share)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..accounts import ConfigurationAccount
+from ..project_account import ProjectAccount
 from .entries import UNKNOWN, cut, headline_part
 from .text import escape
 from .texts import TEXTS, Bilingual, plain, reason
@@ -70,6 +71,36 @@ def origins_of(configuration: ConfigurationAccount) -> Iterator[Origin]:
             method=origin.method.value,
             source=plain(cut("; ".join(filter(None, (origin.source, ", ".join(counts)))))),
         )
+
+
+def origins_of_tests(project: ProjectAccount) -> Iterator[Origin]:
+    """Each figure of a test suite, unrounded."""
+    energy, cpu, carbon = (
+        project.energy_per_passing_test_j,
+        project.cpu_seconds_per_passing_test,
+        project.co2e_per_passing_test_g,
+    )
+    by, whole, joules = project.method.value, project.tests_cost, plain(project.source)
+    clocks, ends = TEXTS["source_cpu"], plain("x · exp(± t · se)")
+    embodied_g = project.embodied_per_passing_test_g
+    for key, value, unit, how, source, why in (
+        ("per_test", energy.value, "J", by, plain(f"Σ J / n; {project.source}"), energy.reason),
+        ("per_test_interval", energy.interval, "J", by, ends, energy.reason),
+        ("per_test_cpu", cpu.value, "s", "measured", clocks, cpu.reason),
+        ("per_test_cpu_interval", cpu.interval, "s", "measured", ends, cpu.reason),
+        ("per_test_grams", carbon.value, "g", by, TEXTS["source_sum"], carbon.reason),
+        ("per_test_operational", project.operational_per_passing_test_g, "g", by, plain("J · PUE · I / 3.6e6"), None),
+        ("per_test_embodied", embodied_g, "g", "estimated", plain("TE · t / EL · share"), carbon.reason),
+        ("waste_share", project.wasted_share, "", by, plain("1 - Σ J_passed / Σ J_run"), None),
+        ("tests_energy", whole.energy_j, "J", by, joules, None),
+        ("tests_cpu", whole.cpu_s, "s", "measured", clocks, None),
+        ("repetitions_energy", project.repetitions.energy_j, "J", by, joules, None),
+        ("pytest_energy", project.harness.energy_j, "J", by, joules, None),
+        ("pytest_cpu", project.harness.cpu_s, "s", "measured", clocks, None),
+    ):
+        text = reason(why) if why and value is None else source
+        known = how if value is not None else "missing"
+        yield Origin(figure=TEXTS[f"figure_{key}"], value=_exact(value, unit), method=known, source=_cut_both(text))
 
 
 def _cut_both(text: Bilingual) -> Bilingual:

@@ -34,15 +34,10 @@ def _lazy(module: str, function: str) -> Callable[..., str]:
 
 
 def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> str:
-    if account.project is not None and not account.configurations:
-        raise UsageProblem(
-            "the page is about samples, and only an ordinary test suite was run; take markdown, json or csv"
-        )
-    from .extras import NOTHING
     from .html import render_html  # brings jinja2, which the other reports do not need
-    from .page_extras import extras_of, with_gate
+    from .page_extras import extras_of, extras_without_findings, with_gate
 
-    extras = NOTHING if findings is None else extras_of(findings, account.factors)
+    extras = extras_without_findings(account) if findings is None else extras_of(findings, account.factors)
     extras = with_gate(extras, account, run_facts)
     return render_html(account, run_facts, extras=extras)
 

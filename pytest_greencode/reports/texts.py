@@ -325,6 +325,96 @@ TEXTS: Mapping[str, Bilingual] = {
         "どの課題でも試料がすべて同じプログラムです。再試行は無駄になるだけです",
     ),
     "note_hardware": Bilingual("generated on {hardware}", "生成に使った GPU: {hardware}"),
+    # An ordinary test suite.
+    "tests_title": Bilingual("Energy per passing test", "合格したテスト 1 件あたりのエネルギー"),
+    "tests_subtitle": Bilingual(
+        "What every run of every test used, failed ones included, divided by the tests that passed.",
+        "失敗も含めたすべてのテスト実行の使用量を、合格したテストの数で割った値です。",
+    ),
+    "tests": Bilingual("Test suite", "テストスイート"),
+    "tests_counts": Bilingual("tests: {tests}, passing: {passing}", "テスト {tests} 件、合格 {passing} 件"),
+    "tests_lead": Bilingual(
+        "A passing test costs {energy} and {grams} CO₂e. Of {tests} tests {passing} passed.",
+        "合格したテスト 1 件あたり {energy}、CO₂e は {grams} です。テスト {tests} 件中 {passing} 件が合格しました。",
+    ),
+    "tests_lead_energy": Bilingual(
+        "A passing test costs {energy}. Of {tests} tests {passing} passed.",
+        "合格したテスト 1 件あたり {energy} です。テスト {tests} 件中 {passing} 件が合格しました。",
+    ),
+    "tests_lead_unknown": Bilingual(
+        "The energy per passing test is not known: {reason}.",
+        "合格したテスト 1 件あたりのエネルギーは不明です({reason})。",
+    ),
+    "tests_method": Bilingual("Energy: {method} ({source}).", "エネルギー: {method}({source})。"),
+    "tests_cautions": Bilingual("Cautions: {count}", "注意: {count} 件"),
+    "tests_note": Bilingual(
+        "Runs that failed, were run again or were skipped are paid for by the tests that passed. pytest itself is "
+        "apart. The large number leads to where it comes from.",
+        "失敗、再実行、スキップした実行の分は合格したテストが負担します。pytest 自身の分は含みません。"
+        "大きな数値から出所をたどれます。",
+    ),
+    "operational_embodied": Bilingual(
+        "operational {operational}, embodied {embodied}", "運用 {operational}、埋め込み {embodied}"
+    ),
+    "note_not_run": Bilingual(
+        "{count} of {selected} selected tests did not run, or were not recorded",
+        "選択されたテスト {selected} 件中 {count} 件は実行または記録されていません",
+    ),
+    "note_lost": Bilingual("no reading of {names}", "測定値がないテスト: {names}"),
+    "note_unsteady": Bilingual(
+        "a repetition failed, though the test passed: {names}", "テストは合格したが反復の一部が失敗: {names}"
+    ),
+    "note_repeated": Bilingual(
+        "95 % intervals are of these very tests, over their repeated calls",
+        "95 % 区間はこれらのテストの反復実行に対するものです",
+    ),
+    "note_no_interval": Bilingual(
+        "an interval needs every passing test repeated: --greencode-repeat 5",
+        "区間を得るには合格するすべてのテストの反復が必要です: --greencode-repeat 5",
+    ),
+    "tests_spent": Bilingual("Where the tests' energy went", "テストのエネルギーの内訳"),
+    "tests_spent_lead": Bilingual(
+        "By what became of each run. pytest itself (collecting, plugins, reporting) and repetitions made to measure "
+        "are beside the tests and in no headline.",
+        "実行の結果ごとの内訳です。pytest 自身(収集、プラグイン、報告)と測定のための反復は別掲で、主指標に含めません。",
+    ),
+    "tests_costliest": Bilingual("The costliest tests", "使用量の多いテスト"),
+    "tests_harness": Bilingual("pytest itself", "pytest 自身"),
+    "tests_all": Bilingual("All tests", "全テスト"),
+    "tests_table": Bilingual("The costliest first: {rows} rows", "使用量の多い順: {rows} 行"),
+    "tests_table_lead": Bilingual(
+        "CPU time of all runs of a test by phase, and its energy. Under Test, the order is that of the run.",
+        "テストの全実行の CPU 時間(段階別)とエネルギーです。テスト名で並べ替えると実行順になります。",
+    ),
+    "tests_left_out": Bilingual(
+        "{count} more, which used less, stand in the raw numbers.", "使用量の少ない {count} 件は生データにあります。"
+    ),
+    "tests_raw_left": Bilingual(
+        "Left out here, as they used less: {tests} tests, {blocks} blocks. The JSON report has all.",
+        "使用量の少ないテスト {tests} 件と区間 {blocks} 件はここでは省いています。JSON の報告にはすべてあります。",
+    ),
+    "tests_flaky": Bilingual("flaky", "不安定"),
+    "times_repeated": Bilingual("repeated: {count}", "反復 {count} 回"),
+    "tests_left_behind": Bilingual("Left running", "終了後も残ったプロセス"),
+    "tests_left_lead": Bilingual(
+        "Processes that outlived the test which started them. What they used afterwards is in the headline, and in no "
+        "test's figure.",
+        "起動したテストの終了後も動き続けたプロセスです。その後の使用量は主指標に含め、どのテストの値にも含めません。",
+    ),
+    "tests_blocks": Bilingual("Measured blocks", "測定した区間"),
+    "tests_blocks_lead": Bilingual(
+        "Stretches within tests that greencode.measure(...) names; they are in their tests' figures.",
+        "テスト内で greencode.measure(...) が名付けた区間です。各テストの値に含まれます。",
+    ),
+    "raw_tests": Bilingual("Raw numbers of the tests", "テストの生データ"),
+    "scope_tests": Bilingual(
+        "Counted: setup, call and teardown of every run of every test, their threads and child processes, and what "
+        "they left running. Not counted: services elsewhere, people's devices.",
+        "数えるもの: 全テストの全実行の setup、call、teardown(スレッドと子プロセスを含む)と、残されたプロセス。"
+        "数えないもの: 他所のサービス、利用者の端末。",
+    ),
+    "source_cpu": Bilingual("the kernel's clocks of threads and processes", "カーネルのスレッド・プロセス時計"),
+    "source_sum": Bilingual("operational + embodied", "運用 + 埋め込み"),
     # Charts.
     "axis_carbon": Bilingual("{unit} CO₂e per accepted solution", "合格 1 件あたりの CO₂e({unit})"),
     "axis_carbon_run": Bilingual("{unit} CO₂e, all attempts", "全試行の CO₂e({unit})"),
@@ -337,6 +427,8 @@ TEXTS: Mapping[str, Bilingual] = {
     "axis_saved": Bilingual("saved, less the one-off cost ({unit})", "累計の削減 - 初期コスト({unit})"),
     "axis_share": Bilingual("share of the grams, %", "カーボンの割合(%)"),
     "axis_energy": Bilingual("energy, J", "エネルギー(J)"),
+    "axis_tests_energy": Bilingual("energy, {unit}J", "エネルギー({unit}J)"),
+    "axis_tests_cpu": Bilingual("CPU time, {unit}s", "CPU 時間({unit}s)"),
     "axis_tasks": Bilingual("tasks, easiest first", "課題(易しい順)"),
     "log_scale": Bilingual("logarithmic", "対数目盛"),
     "chart_R": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
@@ -387,20 +479,54 @@ TEXTS: Mapping[str, Bilingual] = {
     "part_retried": Bilingual("failed attempts, task solved", "失敗した試行(課題は解けた)"),
     "part_unsolved": Bilingual("tasks never solved", "解けなかった課題"),
     "part_solutions": Bilingual("solutions", "解"),
+    "part_tests": Bilingual("tests", "テスト"),
+    "part_both": Bilingual("solutions and tests", "解とテスト"),
     "part_repetitions": Bilingual("repetitions", "反復測定"),
     "part_others": Bilingual("other processes", "他のプロセス"),
     "part_idle_reserved": Bilingual("idle, cores of this run", "アイドル(この実行のコア)"),
     "part_idle_rest": Bilingual("idle, other cores", "アイドル(他のコア)"),
     "part_dram": Bilingual("DRAM (besides)", "DRAM(別掲)"),
     "total": Bilingual("total", "合計"),
+    "part_passed": Bilingual("passed", "合格"),
+    "part_failed": Bilingual("failed", "失敗"),
+    "part_error": Bilingual("error", "エラー"),
+    "part_rerun": Bilingual("run again", "再実行された実行"),
+    "part_xfailed": Bilingual("expected to fail", "想定どおりの失敗"),
+    "part_xpassed": Bilingual("passed unexpectedly", "想定外の合格"),
+    "part_skipped": Bilingual("skipped", "スキップ"),
+    "part_interrupted": Bilingual("interrupted", "中断"),
+    "part_background": Bilingual("left running", "残されたプロセス"),
+    "part_setup": Bilingual("setup", "準備 (setup)"),
+    "part_call": Bilingual("call", "本体 (call)"),
+    "part_teardown": Bilingual("teardown", "後始末 (teardown)"),
     # Tables.
     "filter": Bilingual("Filter by task or configuration", "課題または構成で絞り込み"),
     "filter_all": Bilingual("all", "すべて"),
     "filter_never": Bilingual("never accepted", "合格なし"),
     "filter_some": Bilingual("sometimes accepted", "一部合格"),
     "filter_always": Bilingual("always accepted", "すべて合格"),
+    "filter_tests": Bilingual("Filter by test or outcome", "テストまたは結果で絞り込み"),
+    "filter_passed": Bilingual("passed", "合格"),
+    "filter_failed": Bilingual("failed", "失敗"),
+    "filter_other": Bilingual("other", "その他"),
     "filter_shown": Bilingual("rows shown", "行を表示"),
     "column_task": Bilingual("Task", "課題"),
+    "column_test": Bilingual("Test", "テスト"),
+    "column_outcome": Bilingual("Outcome", "結果"),
+    "column_runs": Bilingual("Runs", "実行回数"),
+    "column_setup": Bilingual("setup {unit}s", "準備 {unit}s"),
+    "column_call": Bilingual("call {unit}s", "本体 {unit}s"),
+    "column_teardown": Bilingual("teardown {unit}s", "後始末 {unit}s"),
+    "column_cpu": Bilingual("CPU {unit}s", "CPU 時間 {unit}s"),
+    "column_energy": Bilingual("{unit}J", "エネルギー {unit}J"),
+    "column_tests": Bilingual("Tests", "テスト数"),
+    "column_block": Bilingual("Block", "区間"),
+    "column_process": Bilingual("Process", "プロセス"),
+    "column_per_test_energy": Bilingual("{unit}J per passing test", "合格 1 件の {unit}J"),
+    "column_per_test_cpu": Bilingual("CPU {unit}s per passing test", "合格 1 件の CPU 時間({unit}s)"),
+    "column_per_test_grams": Bilingual("{unit} CO₂e per passing test", "合格 1 件の CO₂e({unit})"),
+    "column_passing": Bilingual("Passing / tests", "合格 / テスト"),
+    "column_wasted": Bilingual("Wasted, %", "無駄(%)"),
     "column_accepted": Bilingual("Accepted", "合格"),
     "column_verdicts": Bilingual("Verdicts", "判定"),
     "column_g_attempt": Bilingual("{unit} CO₂e per attempt", "試行あたり {unit} CO₂e"),
@@ -519,6 +645,18 @@ TEXTS: Mapping[str, Bilingual] = {
     "figure_waste_share": Bilingual("wasted share", "無駄になった割合"),
     "figure_unsolved_share": Bilingual("share of tasks never solved", "解けなかった課題の割合"),
     "figure_kappa": Bilingual("correctness coefficient κ", "正確性係数 κ"),
+    "figure_per_test": Bilingual("energy per passing test", "合格したテスト 1 件あたりのエネルギー"),
+    "figure_per_test_interval": Bilingual("its 95 % interval, these tests", "その 95 % 区間(これらのテスト)"),
+    "figure_per_test_cpu": Bilingual("CPU time per passing test", "合格したテスト 1 件あたりの CPU 時間"),
+    "figure_per_test_cpu_interval": Bilingual("its 95 % interval, these tests", "その 95 % 区間(これらのテスト)"),
+    "figure_per_test_grams": Bilingual("CO₂e per passing test", "合格したテスト 1 件あたりの CO₂e"),
+    "figure_per_test_operational": Bilingual("operational part", "うち運用"),
+    "figure_per_test_embodied": Bilingual("embodied part", "うち埋め込み"),
+    "figure_tests_energy": Bilingual("energy of all tests", "全テストのエネルギー"),
+    "figure_tests_cpu": Bilingual("CPU time of all tests", "全テストの CPU 時間"),
+    "figure_repetitions_energy": Bilingual("energy of repetitions", "反復のエネルギー"),
+    "figure_pytest_energy": Bilingual("energy of pytest itself", "pytest 自身のエネルギー"),
+    "figure_pytest_cpu": Bilingual("CPU time of pytest itself", "pytest 自身の CPU 時間"),
     # Formulas (docs: explanation of the metric).
     "formula_cost": Bilingual("Cost of one attempt", "試行 1 回のコスト"),
     "formula_cost_note": Bilingual(
@@ -557,6 +695,28 @@ TEXTS: Mapping[str, Bilingual] = {
     "formula_waste_note": Bilingual(
         "What went into attempts that were thrown away.", "捨てられた試行に費やされた割合です。"
     ),
+    "formula_test": Bilingual("Energy per passing test", "合格したテスト 1 件あたりのエネルギー"),
+    "formula_test_note": Bilingual(
+        "All paid runs of all tests, and what they left running; a repeated test is paid for once, with its mean call.",
+        "全テストの全実行と、残されたプロセスの合計です。反復したテストは本体の平均で 1 回分だけ数えます。",
+    ),
+    "formula_test_grams": Bilingual("Grams per passing test", "合格したテスト 1 件あたりの CO₂e"),
+    "formula_test_grams_note": Bilingual(
+        "I grid intensity in g/kWh; TE embodied grams, EL service life, t wall time on one hardware thread, share that "
+        "thread's. Software Carbon Intensity, ISO/IEC 21031, per passing test.",
+        "I は電力の炭素強度(g/kWh)、TE は製造時の排出量、EL は耐用期間、t はハードウェアスレッド 1 本を占める経過時間、"
+        "share はその割合。合格したテストを機能単位とする Software Carbon Intensity(ISO/IEC 21031)です。",
+    ),
+    "formula_test_interval": Bilingual("95 % interval", "95 % 区間"),
+    "formula_test_interval_note": Bilingual(
+        "s: standard error of a test's mean call; Student's t with Welch's and Satterthwaite's degrees of freedom.",
+        "s は各テストの本体の平均の標準誤差。ウェルチとサタスウェイトの自由度によるスチューデントの t 分布を用います。",
+    ),
+    "formula_test_waste": Bilingual("Wasted share", "無駄になった割合"),
+    "formula_test_waste_note": Bilingual(
+        "What went into runs of which no passing test came.",
+        "合格したテストにつながらなかった実行に費やされた割合です。",
+    ),
     "scope": Bilingual(
         "Counted: inference and execution of the attempts. Not counted: training, networks, people's devices.",
         "数えるもの: 試行の推論と実行。数えないもの: 学習、通信網、利用者の端末。",
@@ -586,6 +746,12 @@ REASONS: Mapping[str, str] = {
     "too_wide": "区間が広すぎて何も言えない",
     "spans_everything": "区間が広すぎて何も言えない",
     "chain": "連鎖した試行は引き直せない",
+    "tests_lost": "プロセスとともに終わったテストが {count} 件あり、その使用量は不明",
+    "runs_without_energy": "エネルギーの不明な実行がある",
+    "none_passed": "合格したテストがない",
+    "ran_once": "合格したテスト {passing} 件中 {count} 件は 1 回しか実行していない",
+    "nothing_varied": "ばらつきがない",
+    "machine_unknown": "機器の埋め込みカーボンが不明",
     "of": "{name}: {reason}",
     "different_suites": "スイートが異なる",
     "no_common_task": "共通の課題がない",
