@@ -354,6 +354,7 @@ class GreencodeSession:
                 "weights": self.options.weights,
                 "fail": [rule.text for rule in self.options.rules],
                 "repeat": self.options.repeat,
+                "workers": self._reserved_cores() if self._has_workers else 0,
             },
             "generation": None if self._live is None else self._live.describe(),
             "factors": None if self.factors is None else asdict(self.factors),
