@@ -151,6 +151,7 @@ def _project_lines(project: ProjectCosts) -> list[str]:
         "run": project.run_id,
         "saved_at": project.saved_at,
         "conditions": dict(project.conditions),
+        "startup_cpu_s": _rounded(project.startup_cpu_s),
         "left_running": {
             "cpu_s": _rounded(project.background.cpu_s),
             "energy_j": _rounded(project.background.energy_j),
@@ -367,6 +368,7 @@ class _Reader:
                 cpu_s=self.amount(left, "cpu_s", f"{where}left_running."),
                 energy_j=self.amount(left, "energy_j", f"{where}left_running."),
             ),
+            startup_cpu_s=self.amount(found, "startup_cpu_s", where),
             conditions={str(n): str(v) for n, v in self.mapping(found, "conditions", where).items()},
             run_id=str(found.get("run") or ""),
             saved_at=str(found.get("saved_at") or ""),

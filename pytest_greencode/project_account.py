@@ -101,7 +101,8 @@ class ProjectAccount:
     by what became of each run, without the background. `repetitions` and `harness` are apart. `wasted_share` is the
     part of the numerator's runs of which no passing test came (of energy; of CPU time where energy is not known).
     `lost`: tests of which nobody knows what they used, as their process died; then there is no headline.
-    `variances`: of the tests that were repeated and passed.
+    `variances`: of the tests that were repeated and passed. `startup_cpu_s`: of the harness, what starting Python and
+    pytest took, in all processes: the same work in every run, which tells how fast the machine was.
     """
 
     selected: int | None
@@ -113,6 +114,7 @@ class ProjectAccount:
     left_behind: tuple[LeftBehind, ...]
     repetitions: Spent
     harness: Spent
+    startup_cpu_s: float | None
     energy_per_passing_test_j: Figure
     cpu_seconds_per_passing_test: Figure
     co2e_per_passing_test_g: Figure
@@ -143,6 +145,7 @@ class ProjectRecords:
     background: Spent
     source: str
     selected: int | None = None
+    startup_cpu_s: float | None = None
     left_behind: Sequence[LeftBehind] = ()
     blocks: Sequence[Block] = ()
     measured: Mapping[str, Measured] = field(default_factory=dict)
@@ -189,6 +192,7 @@ def project_account(records: ProjectRecords, factors: Factors) -> ProjectAccount
         left_behind=tuple(records.left_behind),
         repetitions=_spent([run for run in records.runs if run.repetition]),
         harness=records.harness,
+        startup_cpu_s=records.startup_cpu_s,
         energy_per_passing_test_j=energy,
         cpu_seconds_per_passing_test=_figure(cost.cpu_s, passing, lost, [each.cpu for each in variances.values()]),
         **_carbon(energy, passing, _total([test.wall_s for test in tests]), factors),

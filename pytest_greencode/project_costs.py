@@ -26,10 +26,14 @@ class CostOfTest(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectCosts:
-    """By test id, and the `background`: what tests have left running. `conditions`: under which it was measured."""
+    """By test id, and the `background`: what tests have left running. `conditions`: under which it was measured.
+
+    `startup_cpu_s`: what starting pytest took.
+    """
 
     tests: Mapping[str, CostOfTest]
     background: Spent
+    startup_cpu_s: float | None
     conditions: Mapping[str, str]
     run_id: str
     saved_at: str
@@ -43,6 +47,7 @@ def costs_of_project(project: ProjectAccount, facts: Mapping[str, Any]) -> Proje
     return ProjectCosts(
         tests=dict(sorted(found.items())),
         background=project.background,
+        startup_cpu_s=project.startup_cpu_s,
         conditions=conditions_of_tests(facts),
         run_id=str(facts.get("run_id") or ""),
         saved_at=str(facts.get("started_at") or ""),

@@ -119,9 +119,9 @@ def _noise(found: StoredRun, asked: Sequence[str]) -> int:
         )
     runs = list(by_id.values())
     fields = [field for field in known if any(field.name in each.quantities for run in runs for each in run)]
-    for line in keyed(_notes(fields, runs), 80):
+    listed = ", ".join(escape(run_id[:ID_LENGTH]) for run_id in by_id)
+    for line in keyed([*_notes(fields, runs), ("runs", listed)], 80):
         say(line)
-    say(f"{'runs':<13}{', '.join(escape(run_id[:ID_LENGTH]) for run_id in by_id)}")
     return 0
 
 
@@ -169,7 +169,7 @@ def _notes(fields: Sequence[Field], runs: Sequence[Sequence[Subject]]) -> Iterat
         if found is None:
             yield "unknown", f"{field.name}: no configuration has it in every run"
             continue
-        yield "noise", _told(found)
+        yield "noise", _told(found, field)
         limit = _limit(found, field)
         proposed.append(f"{field.name}:{limit}")
     yield "", ""
@@ -181,14 +181,12 @@ def _notes(fields: Sequence[Field], runs: Sequence[Sequence[Subject]]) -> Iterat
         yield "few runs", f"{len(runs)} runs say little of their noise, and the limits allow for that: make it five"
 
 
-def _told(found: Noise) -> str:
+def _told(found: Noise, field: Field) -> str:
     count = len(found.values)
-    what = (
-        "the tests"
-        if any(suite == "" for suite, _, _ in found.values)
-        else f"{count} configuration{'s' * (count != 1)}"
-    )
+    what = "the tests" if field.of_tests else f"{count} configuration{'s' * (count != 1)}"
     many = f"over {found.runs} runs of {what}"
+    if found.at_one_speed is not None:
+        many += f"; {percent(found.at_one_speed)} % at one speed of the machine, as starting pytest tells it"
     spreads = [
         max(values) - min(values) if found.share else max(values) / min(values) for values in found.values.values()
     ]

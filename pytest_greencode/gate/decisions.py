@@ -242,7 +242,7 @@ class _Gate:
             if quantity.reason and not (quantity is now and now.fruitless):
                 return untold(f"{name}: {quantity.reason}")
         if subject.of_tests:
-            found = against(now, then, self.confidence)
+            found = against(now, then, self.confidence, (subject.startup_cpu_s, reference.startup_cpu_s))
             return untold(found) if isinstance(found, str) else self._of_tests(rule, subject, found)
         shared = [unit for unit in now.units if unit in then.units]
         then = then.on(shared)

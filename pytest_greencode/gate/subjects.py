@@ -51,7 +51,8 @@ class Subject:
     `quantities` by field name. `incomplete`: why none of them may be judged. `attempts` per unit, on average.
     `allowed` is the headline's k. `samples` tells whether two subjects are of the same programs; None where nobody
     knows. Units are the tasks of a benchmark, so that one more or less is a difference to a baseline; or the tests of
-    a project, which come and go. `conditions`: under which tests were measured.
+    a project, which come and go. `conditions`: under which tests were measured; `startup_cpu_s`: what starting pytest
+    took meanwhile.
     """
 
     suite: str
@@ -64,6 +65,7 @@ class Subject:
     samples: str | None = None
     of_tests: bool = False
     conditions: Mapping[str, str] = field(default_factory=dict)
+    startup_cpu_s: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -190,6 +192,7 @@ def subject_of_tests(
         incomplete=incomplete,
         of_tests=True,
         conditions=costs.conditions,
+        startup_cpu_s=costs.startup_cpu_s,
     )
 
 

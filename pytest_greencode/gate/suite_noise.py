@@ -8,8 +8,9 @@ log(now_i / then_i) that measuring alone brings,
 
 s_i is the larger of what repetitions show, and of the spread of log(now_j / then_j) among the tests that cost about as
 much (short ones are noisier): repetitions in one process do not see what differs from process to process. The spread
-is 1.4826 times the median distance from the median of all tests (Rousseeuw & Croux 1993), so that a few may change
-without widening it; what all have in common is not in it. Too few tests for it, and none repeated: ASSUMED.
+is the standard deviation around the median of all tests, without those that are beyond 4 * 1.4826 median distances, so
+that a few may change without widening it (reweighted as in Rousseeuw & Croux 1993, section 4, with a wider fence); what
+all have in common is not in it. Too few tests for it, and none repeated: ASSUMED.
 
 Of 10 tests a spread is known so badly that Student's t makes intervals wider than if nothing were known. They end where
 that one would, unless the spread itself is larger: half width = min(t * se, z * max(se, ASSUMED * sqrt(2))).
@@ -30,8 +31,8 @@ MIN_TESTS = 10
 # Standard deviation of the logarithm of what one run takes, where nothing tells: more than on the busiest machine that
 # was tried (benchmarks/innocent_merges.md).
 ASSUMED = 0.2
-_NORMAL = 1.4826  # standard deviation of a normal distribution, in median distances
-_EFFICIENCY = 0.37  # of that estimate: so many degrees of freedom a test
+_FENCE = 4 * 1.4826  # median distances: four standard deviations of a normal distribution
+_EFFICIENCY = 0.8  # of that estimate, cautiously: so many degrees of freedom a test
 # A third of the tests are neighbours, within these bounds.
 _NEIGHBOURHOOD = 3
 _FEWEST_NEIGHBOURS, _MOST_NEIGHBOURS = 20, 40
@@ -54,7 +55,7 @@ def ratio_noise(pairs: Sequence[Pair], confidence: float) -> tuple[Interval | No
         return None, False
     spreads = _spreads(pairs)
     parts: list[Variance] = []
-    between: list[float] = []
+    between: list[Variance] = []
     unknown_now = unknown_then = 0.0
     for position, each in enumerate(pairs):
         a, b = each.now / now, each.then / then
@@ -64,9 +65,10 @@ def ratio_noise(pairs: Sequence[Pair], confidence: float) -> tuple[Interval | No
                 (variance / total**2, degrees)
                 for (variance, degrees), total in ((each.now_variance, now), (each.then_variance, then))
             ]
-        spread = None if spreads is None else (a * a + b * b) * spreads[position] ** 2 / 2
-        if spread is not None and spread >= math.fsum(variance for variance, _ in own):
-            between.append(spread)
+        spread, degrees = (0.0, 0) if spreads is None else spreads[position]
+        spread *= (a * a + b * b) / 2
+        if spreads is not None and spread >= math.fsum(variance for variance, _ in own):
+            between.append((spread, degrees))
         elif own:
             parts += own
         else:
@@ -74,7 +76,7 @@ def ratio_noise(pairs: Sequence[Pair], confidence: float) -> tuple[Interval | No
     # Nothing is known of these: their errors may all have the same sign.
     parts += [((ASSUMED * share) ** 2, _KNOWN) for share in (unknown_now, unknown_then) if share]
     if between:
-        parts.append((math.fsum(between), _degrees(between, len(pairs))))
+        parts.append((math.fsum(variance for variance, _ in between), _degrees(between, _neighbours(len(pairs)))))
     found = _interval(now / then, parts, confidence)
     most = NormalDist().inv_cdf((1 + confidence) / 2) * max(
         math.sqrt(math.fsum(variance for variance, _ in parts)), ASSUMED * math.sqrt(2)
@@ -102,8 +104,8 @@ def _interval(value: float, parts: Sequence[Variance], confidence: float) -> Int
     return noise_interval(value, 1.0, variances, [degrees for _, degrees in parts], confidence)
 
 
-def _spreads(pairs: Sequence[Pair]) -> list[float] | None:
-    """Of each test the spread among its neighbours by cost; None where there are too few."""
+def _spreads(pairs: Sequence[Pair]) -> list[Variance] | None:
+    """Of each test the variance of the logarithm among its neighbours by cost; None where there are too few."""
     order = sorted(range(len(pairs)), key=lambda position: pairs[position].now + pairs[position].then)
     both = [position for position in order if pairs[position].now > 0 and pairs[position].then > 0]
     if len(both) < MIN_TESTS:
@@ -112,22 +114,36 @@ def _spreads(pairs: Sequence[Pair]) -> list[float] | None:
     middle = median(logs)
     distances = [abs(each - middle) for each in logs]
     size, known = _neighbours(len(both)), 0
-    found = [0.0] * len(pairs)
+    found: list[Variance] = [(0.0, 1)] * len(pairs)
+    # Neighbourhoods a fourth of their size apart, as a suite may have thousands of tests.
+    groups: dict[int, Variance] = {}
     for position in order:
         first = min(max(0, known - size // 2), len(both) - size)
-        found[position] = _NORMAL * median(distances[first : first + size])
+        first -= first % max(1, size // 4)
+        if first not in groups:
+            groups[first] = _trimmed(distances[first : first + size])
+        found[position] = groups[first]
         known += pairs[position].now > 0 and pairs[position].then > 0
     return found
+
+
+def _trimmed(distances: Sequence[float]) -> Variance:
+    fence = _FENCE * median(distances)
+    within = [each for each in distances if each <= fence]
+    degrees = max(1, len(within) - 1)
+    return math.fsum(each * each for each in within) / degrees, max(1, round(_EFFICIENCY * degrees))
 
 
 def _neighbours(tests: int) -> int:
     return min(tests, max(_FEWEST_NEIGHBOURS, min(tests // _NEIGHBOURHOOD, _MOST_NEIGHBOURS)))
 
 
-def _degrees(variances: Sequence[float], tests: int) -> int:
-    """Of the sum: as many tests as matter, but no fewer than one neighbourhood, at the estimate's efficiency."""
-    whole = math.fsum(variances)
+def _degrees(between: Sequence[Variance], neighbours: int) -> int:
+    """Of the sum: those of a neighbourhood, and more of them where more tests than that matter."""
+    whole = math.fsum(variance for variance, _ in between)
     if whole <= 0:
         return _KNOWN
-    mattering = 1 / math.fsum((variance / whole) ** 2 for variance in variances)
-    return max(1, round(_EFFICIENCY * (max(mattering, _neighbours(tests)) - 1)))
+    shares = [variance / whole for variance, _ in between]
+    own = math.fsum(share * degrees for share, (_, degrees) in zip(shares, between, strict=True))
+    mattering = 1 / math.fsum(share * share for share in shares)
+    return max(1, round(own * max(1.0, mattering / neighbours)))

@@ -14,6 +14,7 @@ from .suite_noise import Pair, ratio_noise, value_noise
 _MOST_NAMED = 3
 _LEAST_SHARE = 0.1
 _LONGEST_NAME = 100
+_WORTH_A_WORD = 0.05
 _PREFIXES = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))
 
 
@@ -48,8 +49,14 @@ class Comparison:
     remedy: str
 
 
-def against(now: Quantity, then: Quantity, confidence: float) -> Comparison | str:
-    """A suite and its baseline, on the tests of both that passed in both, or in neither; or why there is nothing."""
+def against(
+    now: Quantity, then: Quantity, confidence: float, speeds: tuple[float | None, float | None]
+) -> Comparison | str:
+    """A suite and its baseline, on the tests of both that passed in both, or in neither; or why there is nothing.
+
+    `speeds`: CPU seconds in which the same work was done now and then. What a slower machine explains is no test's
+    fault, and a faster one is no merit: the interval goes from what is to what would be at the same speed.
+    """
     common = [name for name in now.units if name in then.units]
     alike = [name for name in common if now.units[name][1] == then.units[name][1]]
     before, after = then.on(alike), now.on(alike)
@@ -65,6 +72,11 @@ def against(now: Quantity, then: Quantity, confidence: float) -> Comparison | st
         for name in alike
     ]
     interval, assumed = ratio_noise(pairs, confidence)
+    factors = [pair.now / pair.then for pair in pairs if pair.now > 0 and pair.then > 0]
+    middle = median(factors) if factors else None
+    slower = _explained(speeds, middle)
+    if interval is not None:
+        interval = interval[0] / max(slower, 1.0), interval[1] / min(slower, 1.0)
     counts = (
         (_count(now.units) - _count(common), "not in the baseline"),
         (_count(then.units) - _count(common), "no longer here"),
@@ -72,8 +84,9 @@ def against(now: Quantity, then: Quantity, confidence: float) -> Comparison | st
     )
     apart = ", ".join(f"{count} {what}" for count, what in counts if count)
     remarks = [f"left out: {apart}"] if apart else []
+    if abs(math.log(slower)) > _WORTH_A_WORD:
+        remarks.append(f"all was {slower:.3g} times as slow here, pytest's start too, which no test answers for")
     remarks += ["too few tests to show their noise, so it is assumed"] if assumed else []
-    factors = [pair.now / pair.then for pair in pairs if pair.now > 0 and pair.then > 0]
     once = any(pair.now_variance is None or pair.then_variance is None for pair in pairs)
     return Comparison(
         value=value,
@@ -82,10 +95,18 @@ def against(now: Quantity, then: Quantity, confidence: float) -> Comparison | st
         interval=interval,
         tests=_count(alike),
         changes=_differences(after, before),
-        factor=median(factors) if factors else None,
+        factor=middle,
         remark="; ".join(remarks),
         remedy="--greencode-repeat 5, here and for the baseline, makes the noise smaller" if once else "",
     )
+
+
+def _explained(speeds: tuple[float | None, float | None], middle: float | None) -> float:
+    """So many times slower is all, if what it took to start pytest and the middle test agree; the less of the two."""
+    if not (speeds[0] and speeds[1] and middle):
+        return 1.0
+    both = speeds[0] / speeds[1], middle
+    return max(1.0, min(both)) if middle > 1 else min(1.0, max(both))
 
 
 def alone(quantity: Quantity, confidence: float) -> Comparison | None:
