@@ -5,8 +5,8 @@
 A repository of 15 tests of 1 to 100 ms as a user would set it up: five runs and `greencode check --aa` for the
 tolerance, `greencode baseline save`, and then pytest with the rule, once a merge. An innocent merge changes a comment;
 a slow one makes one function do its work ten times. All of it twice: on the machine as it is, and beside two processes
-that keep two cores busy. Every run is a process of its own, and what counts is its exit code; +25 %, the documentation's
-example, is judged on the same runs. Writes innocent_merges.md.
+that keep two cores busy. Every run is a process of its own, and what counts is its exit code; +25 % is judged on the
+same runs. Writes innocent_merges.md.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ def _lines(baseline: Baseline, gone: Collection[str] = ()) -> list[str]:
 
 def _gone(gone: Collection[str]) -> Iterator[tuple[str, str]]:
     if gone:
-        yield "left out", f"{len(gone)} tests of the old baseline, which this run has not: {escape(min(gone))} ..."
+        more = " ..." if len(gone) > 1 else ""
+        yield "left out", f"tests of the old baseline that this run has not: {len(gone)}, {escape(min(gone))}{more}"
 
 
 def _notes(baseline: Baseline) -> Iterator[tuple[str, str]]:

@@ -211,7 +211,7 @@ def _of_tests(costs: ProjectCosts, field: Field, pricing: Pricing) -> Quantity:
     reason = None
     if unknown:
         what = "CPU time" if field.unit == "s" else "carbon" if field.unit == "g" else "energy"
-        reason = f"the {what} of {unknown} tests is not known"
+        reason = f"the {what} of {unknown} test{'s' * (unknown != 1)} is not known"
     elif not any(test.passed for test in costs.tests.values()):
         reason = "no test passed"
     return Quantity(units=units, reason=reason, variances=variances)
