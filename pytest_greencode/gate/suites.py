@@ -55,7 +55,7 @@ def against(
     """A suite and its baseline, on the tests of both that passed in both, or in neither; or why there is nothing.
 
     `speeds`: CPU seconds in which the same work was done now and then. What a slower machine explains is no test's
-    fault, and a faster one is no merit: the interval goes from what is to what would be at the same speed.
+    fault, and a faster one no merit: the interval is at the baseline's speed, and reaches to what was measured.
     """
     common = [name for name in now.units if name in then.units]
     alike = [name for name in common if now.units[name][1] == then.units[name][1]]
@@ -76,7 +76,8 @@ def against(
     middle = median(factors) if factors else None
     slower = _explained(speeds, middle)
     if interval is not None:
-        interval = interval[0] / max(slower, 1.0), interval[1] / min(slower, 1.0)
+        compared = value / baseline
+        interval = min(compared, interval[0] / slower), max(compared, interval[1] / slower)
     counts = (
         (_count(now.units) - _count(common), "not in the baseline"),
         (_count(then.units) - _count(common), "no longer here"),
