@@ -301,8 +301,9 @@ def suites(trials: int, rng: np.random.Generator) -> Iterator[str]:
     yield from [
         "## Ordinary test suites",
         "",
-        f"`{SUITE_RULES[0]}` and `+5%`; every test ran once on either side. Noise of a test: {100 * TEST_SD:g} %",
-        f"for long ones, {100 * (TEST_SD + SHORT_TEST_SD):g} % far below {1e3 * SHORT_S:g} ms, heavy-tailed. *All +15 %*:",
+        f"`{SUITE_RULES[0]}` and `+5%`; every test ran once on either side. Noise of a",
+        f"test: {100 * TEST_SD:g} % for long ones, {100 * (TEST_SD + SHORT_TEST_SD):g} % below {1e3 * SHORT_S:g} ms.",
+        "*All +15 %*:",
         "every test costs 1.15 times as much. *One +15 %*: one test alone makes the suite dearer by 15 %. *Ten times*:",
         "one test, of a twentieth of the cost, takes ten times as long (in all +45 %).",
         "",

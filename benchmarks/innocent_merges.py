@@ -6,21 +6,25 @@ A repository of 15 tests of 1 to 100 ms as a user would set it up: five runs and
 tolerance, `greencode baseline save`, and then pytest with the rule, once a merge. An innocent merge changes a comment;
 a slow one makes one function do its work ten times. All of it twice: on the machine as it is, and beside two processes
 that keep two cores busy. Every run is a process of its own, and what counts is its exit code; +25 % is judged on the
-same runs. Writes innocent_merges.md.
+same runs. Then each innocent run is the baseline of each other one, with and without what the start of pytest tells of
+the machine's speed. Writes innocent_merges.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,10 +32,10 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
 from pytest_greencode.baseline import read_baseline  # noqa: E402
-from pytest_greencode.gate import EXIT_CODE, parse_rule  # noqa: E402
+from pytest_greencode.gate import EXIT_CODE, Subject, decide, parse_rule  # noqa: E402
 from pytest_greencode.ledger import DEFAULT_LEDGER, Ledger  # noqa: E402
 from pytest_greencode.run_account import account_of_run  # noqa: E402
-from pytest_greencode.run_gate import gate_of_run  # noqa: E402
+from pytest_greencode.run_gate import gate_of_run, tests_of  # noqa: E402
 
 FIELD = "energy_per_passing_test_j"
 EXAMPLE = f"{FIELD}:+25%"
@@ -127,6 +131,46 @@ class Repository:
         finally:
             ledger.close()
 
+    def last(self) -> Subject:
+        """The last run's tests."""
+        ledger = Ledger(self.directory / DEFAULT_LEDGER, read_only=True)
+        try:
+            run_id = ledger.last_run(with_tests=True) or ""
+            factors = read_baseline(self.directory / BASELINE, flag="").factors
+            account = account_of_run(ledger, run_id, factors)
+            (found,) = tests_of(account, [parse_rule(EXAMPLE, flag="").field], ledger.facts(run_id))
+            return found
+        finally:
+            ledger.close()
+
+
+def pairs(runs: Sequence[Subject]) -> str:
+    """Every run against every other."""
+    told = []
+    for percent in (25, 50):
+        rule = parse_rule(f"{FIELD}:+{percent}%", flag="")
+        shares = []
+        for speeds in (True, False):
+            sides = runs if speeds else [replace(each, startup_cpu_s=None) for each in runs]
+            found = Counter(
+                decide([rule], [now], [then], baseline="b").decision.value
+                for now in sides
+                for then in sides
+                if now is not then
+            )
+            shares.append(f"{100 * found['fail'] / found.total():.1f} %")
+        told.append(f"at +{percent} % {shares[0]} fail, without the machine's speed {shares[1]}")
+    tests, starts = (
+        [math.log(value) for each in runs if (value := of(each))]
+        for of in (lambda each: each.quantities[FIELD].value, lambda each: each.startup_cpu_s)
+    )
+    correlation = statistics.correlation(tests, starts)
+    return (
+        f"of all pairs of {len(runs)} innocent runs, {'; '.join(told)}. Standard deviation of the logarithm: "
+        f"{100 * statistics.stdev(tests):.0f} % of the suite, {100 * statistics.stdev(starts):.0f} % of the start of "
+        f"pytest; correlation {correlation:.2f}."
+    )
+
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
@@ -151,10 +195,11 @@ def series(directory: Path, merges: int, slow: int, others: int) -> list[str]:
         rule = f"{FIELD}:+{percent}%"
         gate = ("--greencode-baseline", BASELINE, "--greencode-fail", rule)
         counts = {rule: Counter[str](), EXAMPLE: Counter[str]()}
-        red = 0
+        red, runs = 0, []
         for number in range(merges):
             repository.change(number)
             red += repository.pytest(*gate)[0] == EXIT_CODE
+            runs.append(repository.last())
             for each, counted in counts.items():
                 counted[repository.judged(each)] += 1
         assert red == counts[rule]["fail"]
@@ -176,7 +221,8 @@ def series(directory: Path, merges: int, slow: int, others: int) -> list[str]:
         slowed = [f"{caught[each][f'{name} fail']} of {slow}" for name in SLOWED]
         rows.append(f"| {beside}, load {load:.1f} | `{each.rpartition(':')[2]}` | {' | '.join([*cells, *slowed])} |")
     sentence = ", ".join(f"{name} {named[name]}" for name in SLOWED)
-    return [*rows, f"\n{beside}: red sentences that name a test of the slow function, by the first rule: {sentence}.\n"]
+    note = f"{beside}: red sentences that name a test of the slow function, by the first rule: {sentence};"
+    return [*rows, f"\n* {note} {pairs(runs)}"]
 
 
 LEGEND = """# Merges that change nothing, and slow ones

@@ -222,6 +222,9 @@ def test_few_tests_that_ran_once_fail_far_beyond_and_repetitions_tell_the_rest()
         repeated = one(f"{CPU}:+25%", suite(now, errors=errors), suite(then, errors=errors))
         assert repeated.decision is (Outcome.PASS if factor < 1 else Outcome.FAIL)
         assert "assumed" not in repeated.reason
+    near = one(f"{CPU}:+1%", suite(then, errors=errors), suite(then, errors=errors))
+    assert near.decision is Outcome.INCONCLUSIVE
+    assert near.reason.endswith("--greencode-repeat higher still, here and for the baseline, narrows it")
 
 
 def test_an_absolute_limit_of_tests_that_ran_once_or_were_repeated() -> None:
@@ -271,7 +274,8 @@ def test_tests_come_and_go_and_those_in_common_are_judged() -> None:
     assert "left out: 1 not in the baseline, 5 no longer here, 1 passed on one side only" in found.reason
     assert one(f"{CPU}:+60%", suite(now), suite(then)).decision is Outcome.PASS
     apart = one(f"{CPU}:+10%", suite({"x": 1.0}), suite(then))
-    assert (apart.decision, apart.reason) == (Outcome.NOT_EVALUATED, "no tests in common")
+    assert apart.decision is Outcome.NOT_EVALUATED
+    assert apart.reason == "no tests in common: x and so on here, t.py::test_0 in the baseline"
     failing = dict.fromkeys(then, False)
     assert one(f"{CPU}:+10%", suite(then, passed=failing), suite(then)).reason == "this run: no test passed"
 

@@ -61,7 +61,8 @@ def against(
     alike = [name for name in common if now.units[name][1] == then.units[name][1]]
     before, after = then.on(alike), now.on(alike)
     if set(common) <= {LEFT_RUNNING}:
-        return "no tests in common"
+        here, there = (_short(min({*each} - {LEFT_RUNNING}, default="none")) for each in (now.units, then.units))
+        return f"no tests in common: {here} and so on here, {there} in the baseline"
     value, baseline = after.value, before.value
     if value is None or baseline is None:
         return "no test passed here and in the baseline"
@@ -88,7 +89,8 @@ def against(
     if abs(math.log(slower)) > _WORTH_A_WORD:
         remarks.append(f"all was {slower:.3g} times as slow here, pytest's start too, which no test answers for")
     remarks += ["too few tests to show their noise, so it is assumed"] if assumed else []
-    once = any(pair.now_variance is None or pair.then_variance is None for pair in pairs)
+    passing = [name for name in alike if now.units[name][1]]
+    repeated = all(name in side.variances for name in passing for side in (now, then))
     return Comparison(
         value=value,
         baseline=baseline,
@@ -98,7 +100,7 @@ def against(
         changes=_differences(after, before),
         factor=middle,
         remark="; ".join(remarks),
-        remedy="--greencode-repeat 5, here and for the baseline, makes the noise smaller" if once else "",
+        remedy=f"--greencode-repeat {'higher still' if repeated else 5}, here and for the baseline, narrows it",
     )
 
 
