@@ -109,12 +109,12 @@ def subjects_of(
 
 
 def tests_of(account: Account, fields: Iterable[Field], facts: Mapping[str, Any]) -> list[Subject]:
-    """The ordinary test suite of an account, if it has one."""
-    project = account.project
-    if project is None:
+    """The ordinary test suite of an account, if it has one and fields are about it."""
+    project, wanted = account.project, [field for field in fields if field.of_tests]
+    if project is None or not wanted:
         return []
     costs = costs_of_project(project, facts)
-    return [subject_of_tests(costs, fields, Pricing(account.factors), incomplete=why_incomplete(project))]
+    return [subject_of_tests(costs, wanted, Pricing(account.factors), incomplete=why_incomplete(project))]
 
 
 def references_of(
