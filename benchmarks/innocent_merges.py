@@ -1,13 +1,13 @@
 """How many merges that change nothing fail the gate of a small repository, and how many slow ones it catches.
 
-    python benchmarks/innocent_merges.py [--merges 50] [--slow 10]
+    python benchmarks/innocent_merges.py [--merges 50] [--slow 3] [--series RUNS,BUSY ...]
 
 A repository of 15 tests of 1 to 100 ms as a user would set it up: five runs and `greencode check --aa` for the
 tolerance, `greencode baseline save`, and then pytest with the rule, once a merge. An innocent merge changes a comment;
-a slow one makes one function do its work ten times. All of it twice: on the machine as it is, and beside two processes
-that keep two cores busy. Every run is a process of its own, and what counts is its exit code; +25 % is judged on the
-same runs. Then each innocent run is the baseline of each other one, with and without what the start of pytest tells of
-the machine's speed. Writes innocent_merges.md.
+a slow one makes one function do its work ten times. Each series has so many runs of each test, and so many processes
+beside it that keep a core busy. Every run is a process of its own, and what counts is its exit code; +25 % is judged on
+the same runs. Then each innocent run is the baseline of each other one, with and without what the start of pytest tells
+of the machine's speed. Writes innocent_merges.md.
 """
 
 from __future__ import annotations
@@ -85,10 +85,12 @@ SLOWED = ("ordered", "digest", "words")
 class Repository:
     """In a directory of its own, with a ledger for one series of runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, repeat: int) -> None:
         self.directory = directory
         (directory / "test_work.py").write_text(TESTS, encoding="utf-8")
-        (directory / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n", encoding="utf-8")
+        (directory / "pytest.ini").write_text(
+            f"[pytest]\naddopts = -p no:cacheprovider\ngreencode_repeat = {repeat}\n", encoding="utf-8"
+        )
         self.change(0)
 
     def change(self, revision: int, slow: str | None = None) -> None:
@@ -184,8 +186,8 @@ def busy(processes: int) -> Iterator[None]:
             each.wait()
 
 
-def series(directory: Path, merges: int, slow: int, others: int) -> list[str]:
-    repository = Repository(directory)
+def series(directory: Path, merges: int, slow: int, repeat: int, others: int) -> list[str]:
+    repository = Repository(directory, repeat)
     with busy(others):
         for _ in range(5):
             repository.pytest()
@@ -213,7 +215,7 @@ def series(directory: Path, merges: int, slow: int, others: int) -> list[str]:
                 for each, counted in caught.items():
                     counted[f"{name} {repository.judged(each)}"] += 1
     load = os.getloadavg()[0]
-    beside = f"{others} busy processes" if others else "as it was"
+    beside = f"{repeat} | {f'{others} busy processes' if others else 'as it was'}"
     rows = []
     for each in (rule, EXAMPLE):
         innocent = counts[each]
@@ -221,8 +223,8 @@ def series(directory: Path, merges: int, slow: int, others: int) -> list[str]:
         slowed = [f"{caught[each][f'{name} fail']} of {slow}" for name in SLOWED]
         rows.append(f"| {beside}, load {load:.1f} | `{each.rpartition(':')[2]}` | {' | '.join([*cells, *slowed])} |")
     sentence = ", ".join(f"{name} {named[name]}" for name in SLOWED)
-    note = f"{beside}: red sentences that name a test of the slow function, by the first rule: {sentence};"
-    return [*rows, f"\n* {note} {pairs(runs)}"]
+    note = f"{beside.replace(' |', ',')}: red sentences that name a test of the slow function, by the first rule:"
+    return [*rows, f"\n* {note} {sentence}; {pairs(runs)}"]
 
 
 LEGEND = """# Merges that change nothing, and slow ones
@@ -230,23 +232,25 @@ LEGEND = """# Merges that change nothing, and slow ones
 Of {merges} merges each that change a comment, how many failed, could not be told and passed; and how many failed of
 {slow} each that make a function ten times slower: `ordered` (about half of the suite's energy), `digest` and `words`
 (about a sixth each). The first rule of each machine is the one that `greencode check --aa` proposed from five runs. The
-baseline is one run. Every test ran once.
+baseline is one run. *Runs*: of each test.
 
-| machine | rule | innocent: fail | inconclusive | pass | {names} |
-|---|---|---|---|---|---|---|---|
+| runs | machine | rule | innocent: fail | inconclusive | pass | {names} |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--merges", type=int, default=50)
-    parser.add_argument("--slow", type=int, default=10)
+    parser.add_argument("--slow", type=int, default=3)
+    parser.add_argument("--series", nargs="*", default=["1,0", "1,2", "5,0", "5,2"], metavar="RUNS,BUSY")
     parser.add_argument("--out", type=Path, default=HERE / "innocent_merges.md")
     given = parser.parse_args()
     rows, notes = [], []
-    for others in (0, 2):
+    for text in given.series:
+        repeat, others = map(int, text.split(","))
         with tempfile.TemporaryDirectory() as name:
-            found = series(Path(name), given.merges, given.slow, others)
+            found = series(Path(name), given.merges, given.slow, repeat, others)
         rows += found[:-1]
         notes.append(found[-1])
         sys.stderr.write("\n".join(found) + "\n")
