@@ -28,8 +28,8 @@ from ..statistics import Interval, noise_interval
 
 # Fewer say nothing of their spread.
 MIN_TESTS = 10
-# Standard deviation of the logarithm of what one run takes, where nothing tells: more than on the busiest machine that
-# was tried (benchmarks/innocent_merges.md).
+# Standard deviation of the logarithm of what one run takes, where nothing tells: more than in most series of runs on a
+# busy machine (benchmarks/innocent_merges.md).
 ASSUMED = 0.2
 _FENCE = 4 * 1.4826  # median distances: four standard deviations of a normal distribution
 _EFFICIENCY = 0.8  # of that estimate, cautiously: so many degrees of freedom a test
