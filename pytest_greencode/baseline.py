@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from .accounts import CostMeans, TaskRow
+from .conditions import told_apart
 from .economics.expectation import Costs, TaskCost
 from .errors import FileFormatError, LedgerError, UsageProblem
 from .model import Factors, Intensity, canonical_settings
+from .project_account import Spent, Variance
+from .project_costs import CostOfTest, ProjectCosts
 from .run_account import factors_of_run
 
 SCHEMA = 1
@@ -60,15 +63,22 @@ class BaselineConfiguration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """`regions`: the grids that records named, as they were when it was saved. `versions`: of what saved it."""
+    """`regions`: the grids that records named, as they were when it was saved. `versions`: of what saved it.
+
+    `project`: the tests of an ordinary suite.
+    """
 
     factors: Factors
     regions: Mapping[str, Intensity]
     versions: Mapping[str, str]
     configurations: tuple[BaselineConfiguration, ...]
+    project: ProjectCosts | None = None
 
     def updated(self, other: Baseline) -> Baseline:
-        """With the other's configurations in place of one's own, or beside them. UsageProblem for other factors."""
+        """With the other's configurations in place of one's own, or beside them, and its tests in place of one's own.
+
+        UsageProblem for other factors.
+        """
         if grids(self.factors) != grids(other.factors):
             raise UsageProblem(
                 "its grid, PUE or machines are others than the run's, and a baseline has one set of them: "
@@ -79,6 +89,7 @@ class Baseline:
             other,
             regions={**self.regions, **other.regions},
             configurations=tuple(merged[key] for key in sorted(merged)),
+            project=other.project or self.project,
         )
 
 
@@ -97,31 +108,11 @@ def grids(factors: Factors) -> dict[str, str]:
     return found
 
 
-def conditions(facts: Mapping[str, Any], suite: str) -> dict[str, str]:
-    """What has to be the same for joules and verdicts of two runs to be comparable, in words."""
-    meter, sandbox, options = (facts.get(name) or {} for name in ("meter", "sandbox", "options"))
-    suites = {each.get("name"): each for each in facts.get("suites") or ()}
-    known = suites.get(suite, {})
-    return {
-        "CPU": str(facts.get("cpu")),
-        "meter": f"{meter.get('source')}, {options.get('attribution')}" if meter else "none",
-        "sandbox": f"{sandbox.get('sandbox')} {sandbox.get('image')}",
-        "suite": f"{known.get('version')} {str(known.get('sha256'))[:12]}",
-        "limits": ", ".join(f"{name} {options.get(name)}" for name in ("timeout_s", "memory_bytes", "extract")),
-    }
-
-
-def told_apart(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    return [
-        f"{name}: baseline {was}, now {now[name]}" for name, was in then.items() if name in now and now[name] != was
-    ]
-
-
 # The file.
 
 
 def written(baseline: Baseline) -> str:
-    """The file's text: sorted, one line for each task, numbers to nine digits."""
+    """The file's text: sorted, one line for each task and each test, numbers to nine digits."""
     head = {
         _KEY: SCHEMA,
         "versions": dict(baseline.versions),
@@ -130,6 +121,8 @@ def written(baseline: Baseline) -> str:
     }
     lines = json.dumps(head, indent=1, allow_nan=False).splitlines()[:-1]
     lines[-1] += ","
+    if baseline.project is not None:
+        lines += _project_lines(baseline.project)
     lines.append(' "configurations": [')
     for number, each in enumerate(baseline.configurations):
         own = {
@@ -147,11 +140,47 @@ def written(baseline: Baseline) -> str:
         lines.append("  {")
         lines += [f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)}," for name, value in own.items()]
         lines.append('   "tasks": {')
-        rows = [f"    {json.dumps(row.task_id)}: {json.dumps(_row(row, each.money))}" for row in each.task_rows]
-        lines += [f"{row}," for row in rows[:-1]] + rows[-1:]
+        lines += _rows({row.task_id: _row(row, each.money) for row in each.task_rows}, "    ")
         lines.append("   }")
         lines.append("  }," if number + 1 < len(baseline.configurations) else "  }")
     return "\n".join([*lines, " ]", "}"]) + "\n"
+
+
+def _project_lines(project: ProjectCosts) -> list[str]:
+    own = {
+        "run": project.run_id,
+        "saved_at": project.saved_at,
+        "conditions": dict(project.conditions),
+        "startup_cpu_s": _rounded(project.startup_cpu_s),
+        "left_running": {
+            "cpu_s": _rounded(project.background.cpu_s),
+            "energy_j": _rounded(project.background.energy_j),
+        },
+    }
+    lines = [' "project": {']
+    lines += [f"  {json.dumps(name)}: {json.dumps(value, allow_nan=False)}," for name, value in own.items()]
+    lines.append('  "tests": {')
+    lines += _rows({test_id: _test(cost) for test_id, cost in project.tests.items()}, "   ")
+    return [*lines, "  }", " },"]
+
+
+def _rows(rows: Mapping[str, Mapping[str, Any]], indent: str) -> list[str]:
+    """A line for each, with commas between."""
+    lines = [f"{indent}{json.dumps(name)}: {json.dumps(row, allow_nan=False)}" for name, row in rows.items()]
+    return [f"{line}," for line in lines[:-1]] + lines[-1:]
+
+
+def _test(cost: CostOfTest) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "passed": cost.passed,
+        "cpu_s": _rounded(cost.cpu_s),
+        "energy_j": _rounded(cost.energy_j),
+        "wall_s": _rounded(cost.wall_s),
+    }
+    for name, variance in (("cpu_error_s", cost.cpu_variance), ("energy_error_j", cost.energy_variance)):
+        if variance is not None:
+            found[name] = [_rounded(math.sqrt(variance[0])), variance[1]]
+    return found
 
 
 def _settings(text: str) -> object:
@@ -225,6 +254,7 @@ def parse_baseline(text: str, *, path: str) -> Baseline:
         regions=reader.regions(found),
         versions={str(name): str(value) for name, value in reader.mapping(found, "versions", "").items()},
         configurations=tuple(configurations),
+        project=None if found.get("project") is None else reader.project(found),
     )
 
 
@@ -325,6 +355,56 @@ class _Reader:
             run_id=str(found.get("run") or ""),
             saved_at=str(found.get("saved_at") or ""),
         )
+
+    def project(self, of: Mapping[str, Any]) -> ProjectCosts:
+        found, where = self.mapping(of, "project", ""), "project."
+        left = self.mapping(found, "left_running", where)
+        return ProjectCosts(
+            tests={
+                test_id: self.test(values, f"{where}tests.{test_id}")
+                for test_id, values in self.mapping(found, "tests", where).items()
+            },
+            background=Spent(
+                cpu_s=self.amount(left, "cpu_s", f"{where}left_running."),
+                energy_j=self.amount(left, "energy_j", f"{where}left_running."),
+            ),
+            startup_cpu_s=self.amount(found, "startup_cpu_s", where),
+            conditions={str(n): str(v) for n, v in self.mapping(found, "conditions", where).items()},
+            run_id=str(found.get("run") or ""),
+            saved_at=str(found.get("saved_at") or ""),
+        )
+
+    def test(self, found: object, where: str) -> CostOfTest:
+        if not isinstance(found, dict):
+            raise self.wrong(where, "an object", found)
+        where += "."
+        if not isinstance(found.get("passed"), bool):
+            raise self.wrong(where + "passed", "true or false", found.get("passed"))
+        return CostOfTest(
+            found["passed"],
+            self.amount(found, "cpu_s", where),
+            self.amount(found, "energy_j", where),
+            self.amount(found, "wall_s", where),
+            self.variance(found, "cpu_error_s", where),
+            self.variance(found, "energy_error_j", where),
+        )
+
+    def amount(self, of: Mapping[str, Any], name: str, where: str) -> float | None:
+        found = of.get(name)
+        if found is None:
+            return None
+        if not isinstance(found, (int, float)) or isinstance(found, bool) or not 0 <= found < 1e15:
+            raise self.wrong(f"{where}{name}", "null, or a number from 0", found)
+        return float(found)
+
+    def variance(self, of: Mapping[str, Any], name: str, where: str) -> Variance | None:
+        pair = self.numbers(of, name, where, 2)
+        if pair is None:
+            return None
+        error, degrees = pair
+        if error is None or error < 0 or degrees is None or degrees < 1:
+            raise self.wrong(f"{where}{name}", "a standard error and its degrees of freedom, 1 or more", pair)
+        return error * error, int(degrees)
 
     def row(self, task_id: str, found: object, where: str) -> tuple[TaskRow, TaskCost | None]:
         if not isinstance(found, dict):

@@ -26,6 +26,8 @@ from .statistics import CONFIDENCE, Interval, noise_interval, student_t_quantile
 
 PASSED = "passed"
 _WEAKEST_LAST = list(Method)
+# With its degrees of freedom.
+Variance = tuple[float, int]
 # In the order in which a reader wants them.
 OUTCOMES = ("passed", "failed", "error", "rerun", "xfailed", "xpassed", "skipped", "interrupted")
 
@@ -38,6 +40,13 @@ class Figure:
     interval: Interval | None = None
     confidence: float = CONFIDENCE
     reason: str | None = None
+
+
+class Variances(NamedTuple):
+    """Of the mean CPU time (s^2) and energy (J^2) of a test's runs; None where not known."""
+
+    cpu: Variance | None
+    energy: Variance | None
 
 
 class ItemAccount(NamedTuple):
@@ -93,6 +102,8 @@ class ProjectAccount:
     by what became of each run, without the background. `repetitions` and `harness` are apart. `wasted_share` is the
     part of the numerator's runs of which no passing test came (of energy; of CPU time where energy is not known).
     `lost`: tests of which nobody knows what they used, as their process died; then there is no headline.
+    `variances`: of the tests that were repeated and passed. `startup_cpu_s`: of the harness, what starting Python and
+    pytest took, in all processes: the same work in every run, which tells how fast the machine was.
     """
 
     selected: int | None
@@ -104,6 +115,7 @@ class ProjectAccount:
     left_behind: tuple[LeftBehind, ...]
     repetitions: Spent
     harness: Spent
+    startup_cpu_s: float | None
     energy_per_passing_test_j: Figure
     cpu_seconds_per_passing_test: Figure
     co2e_per_passing_test_g: Figure
@@ -116,13 +128,9 @@ class ProjectAccount:
     method: Method
     source: str
     tests: tuple[ItemAccount, ...]
+    variances: Mapping[str, Variances] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def per_test(self) -> dict[str, tuple[float | None, float | None]]:
-        """Test id -> (CPU seconds, joules), for pairing two runs of one suite."""
-        return {test.test_id: (test.cpu_s, test.energy_j) for test in self.tests}
 
     @property
     def not_run(self) -> int:
@@ -138,6 +146,7 @@ class ProjectRecords:
     background: Spent
     source: str
     selected: int | None = None
+    startup_cpu_s: float | None = None
     left_behind: Sequence[LeftBehind] = ()
     blocks: Sequence[Block] = ()
     measured: Mapping[str, Measured] = field(default_factory=dict)
@@ -153,7 +162,7 @@ def project_account(records: ProjectRecords, factors: Factors) -> ProjectAccount
         return None
     tests: list[ItemAccount] = []
     paid: dict[str, list[ItemRun]] = {outcome: [] for outcome in OUTCOMES}
-    variances: list[_Variances] = []
+    variances: dict[str, Variances] = {}
     reruns = 0
     for test_id, runs in by_test.items():
         if len(runs) == 1 and test_id not in records.measured:
@@ -167,13 +176,13 @@ def project_account(records: ProjectRecords, factors: Factors) -> ProjectAccount
         for run in item.paid:
             paid[_outcome(run)].append(run)
         if item.outcome == PASSED:
-            variances.append(item.variances)
+            variances[test_id] = item.variances
     spent = {outcome: _spent(runs) for outcome, runs in paid.items() if runs}
     cost = _sum([*spent.values(), records.background])
     outcomes = Counter(test.outcome for test in tests)
     passing = outcomes[PASSED]
     lost = tuple(dict.fromkeys(run.test_id for run in records.runs if run.setup_cpu_s is None))
-    energy = _figure(cost.energy_j, passing, lost, [each.energy for each in variances])
+    energy = _figure(cost.energy_j, passing, lost, [each.energy for each in variances.values()])
     return ProjectAccount(
         selected=records.selected,
         passing=passing,
@@ -184,8 +193,9 @@ def project_account(records: ProjectRecords, factors: Factors) -> ProjectAccount
         left_behind=tuple(records.left_behind),
         repetitions=_spent([run for run in records.runs if run.repetition]),
         harness=records.harness,
+        startup_cpu_s=records.startup_cpu_s,
         energy_per_passing_test_j=energy,
-        cpu_seconds_per_passing_test=_figure(cost.cpu_s, passing, lost, [each.cpu for each in variances]),
+        cpu_seconds_per_passing_test=_figure(cost.cpu_s, passing, lost, [each.cpu for each in variances.values()]),
         **_carbon(energy, passing, _total([test.wall_s for test in tests]), factors),
         wasted_share=_wasted(spent),
         reruns=reruns,
@@ -194,6 +204,7 @@ def project_account(records: ProjectRecords, factors: Factors) -> ProjectAccount
         method=_weakest({test.energy_method for test in tests}),
         source=records.source,
         tests=tuple(tests),
+        variances=variances,
         blocks=tuple(_priced(block, by_test.get(block.test_id, ())) for block in records.blocks),
         notes=(*_alone(tests, records.measured), *records.notes),
     )
@@ -213,13 +224,6 @@ def _outcome(run: ItemRun) -> str:
 
 
 # One test.
-
-
-class _Variances(NamedTuple):
-    """Of a test's CPU time and of its energy, each with its degrees of freedom; None where they are not known."""
-
-    cpu: tuple[float, int] | None
-    energy: tuple[float, int] | None
 
 
 class _Item:
@@ -257,11 +261,11 @@ class _Item:
             self.paid[-1] = _averaged(last, min(repeated, key=lambda run: run.repetition), self.calls)
 
     @property
-    def variances(self) -> _Variances:
+    def variances(self) -> Variances:
         cpu = _variance_of_mean([run.call_cpu_s for run in self.calls])
         if self.measured is not None:
-            return _Variances(cpu, _variance_of_interval(self.measured))
-        return _Variances(cpu, _variance_of_mean([_call_j(run) for run in self.calls]))
+            return Variances(cpu, _variance_of_interval(self.measured))
+        return Variances(cpu, _variance_of_mean([_call_j(run) for run in self.calls]))
 
     def account(self) -> ItemAccount:
         paid, cost, variances = self.paid, _spent(self.paid), self.variances
@@ -343,14 +347,14 @@ def _call_j(run: ItemRun) -> float | None:
     return _phase_j(run, run.call_cpu_s)
 
 
-def _variance_of_mean(values: Sequence[float | None]) -> tuple[float, int] | None:
+def _variance_of_mean(values: Sequence[float | None]) -> Variance | None:
     known = [value for value in values if value is not None]
     if len(known) < 2 or len(known) < len(values):
         return None
     return variance(known) / len(known), len(known) - 1
 
 
-def _variance_of_interval(measured: Measured) -> tuple[float, int] | None:
+def _variance_of_interval(measured: Measured) -> Variance | None:
     if measured.low_j is None or measured.high_j is None or measured.windows < 2:
         return None
     degrees = measured.windows - 1
@@ -358,7 +362,7 @@ def _variance_of_interval(measured: Measured) -> tuple[float, int] | None:
     return (half / student_t_quantile((1 + measured.confidence) / 2, degrees)) ** 2, degrees
 
 
-def _around(value: float | None, found: tuple[float, int] | None) -> Interval | None:
+def _around(value: float | None, found: Variance | None) -> Interval | None:
     if value is None or found is None:
         return None
     half = student_t_quantile((1 + CONFIDENCE) / 2, found[1]) * math.sqrt(found[0])
@@ -368,9 +372,7 @@ def _around(value: float | None, found: tuple[float, int] | None) -> Interval | 
 # The suite.
 
 
-def _figure(
-    cost: float | None, passing: int, lost: Sequence[str], variances: Sequence[tuple[float, int] | None]
-) -> Figure:
+def _figure(cost: float | None, passing: int, lost: Sequence[str], variances: Sequence[Variance | None]) -> Figure:
     """A cost over the passing tests, given each one's variance. The interval is of the noise of repeated calls.
 
     What did not pass was not repeated, and is taken as it is.

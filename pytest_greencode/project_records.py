@@ -37,6 +37,7 @@ def project_records(ledger: Ledger, run_id: str, attribution: Attribution | None
         harness=Spent(cpu_s=harness_s, energy_j=harness_j),
         background=Spent(cpu_s=background_s, energy_j=background_j),
         source=prices.source,
+        startup_cpu_s=overhead_s.get(STARTUP),
         selected=suite.get("selected"),
         left_behind=[LeftBehind(**each) for each in suite.get("left_behind", ())],
         blocks=ledger.blocks(run_id),

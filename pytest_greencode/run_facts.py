@@ -33,11 +33,12 @@ def run_facts(
     environments: Mapping[Environment, SandboxKind],
     suites: Iterable[Suite],
     jobs: int,
+    workers: int,
     live: Live | None,
     factors: Factors | None,
     assumptions: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """`kind` and `environments` are the sandboxes, of samples and of repositories' own tests. Plain values only."""
+    """`workers` are those of pytest-xdist; `kind` and `environments` the sandboxes, of samples and of repositories' own tests. Plain values only."""
     system = os.uname()  # not platform.platform(), which starts a program
     return {
         "run_id": run_id,
@@ -80,6 +81,7 @@ def run_facts(
             "weights": options.weights,
             "fail": [rule.text for rule in options.rules],
             "repeat": options.repeat,
+            "workers": workers,
         },
         "generation": None if live is None else live.describe(),
         "factors": None if factors is None else asdict(factors),

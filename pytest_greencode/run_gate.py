@@ -9,13 +9,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .accounts import Account, ConfigurationAccount
-from .baseline import Baseline, BaselineConfiguration, Money, conditions, grids, told_apart
+from .baseline import Baseline, BaselineConfiguration, Money, grids
+from .conditions import conditions, told_apart
 from .economics.expectation import Costs
 from .gate.decisions import Decision, decide
 from .gate.rules import Field, Rule
-from .gate.subjects import Subject, subject_of
+from .gate.subjects import Subject, subject_of, subject_of_tests
 from .ledger import Ledger
 from .model import AttemptRecord, Factors
+from .pricing import Pricing
+from .project_costs import costs_of_project, why_incomplete
 from .run_account import account_of_run, pricing_of, records_of_run
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ def gate_of_run(
     samples = samples_of(ledger.records(run_id))
     priced = assumptions if any(rule.field.name == "money_per_accepted" for rule in rules) else None
     subjects = subjects_of(own, rules, samples, _economies(ledger, run_id, own, priced))
+    subjects += tests_of(own, _fields(rules), facts)
     if baseline is None or not any(rule.relative for rule in rules):
         return decide(rules, subjects, strict=strict)
     # The baseline's grids on both sides, as a grid that has changed is nobody's regression; and one number of attempts.
@@ -50,11 +54,12 @@ def gate_of_run(
     again = account_of_run(
         ledger, run_id, baseline.factors, attempts_allowed=attempts_allowed, regions=baseline.regions
     )
+    repriced = subjects_of(again, rules, samples, _economies(ledger, run_id, again, priced), common)
     return decide(
         rules,
         subjects,
         references_of(baseline, rules, _currency(assumptions), common),
-        repriced=subjects_of(again, rules, samples, _economies(ledger, run_id, again, priced), common),
+        repriced=[*repriced, *tests_of(again, _fields(rules), facts)],
         strict=strict,
         baseline=baseline_name or "baseline",
         differences=differences(baseline, own, facts),
@@ -103,6 +108,15 @@ def subjects_of(
     return found
 
 
+def tests_of(account: Account, fields: Iterable[Field], facts: Mapping[str, Any]) -> list[Subject]:
+    """The ordinary test suite of an account, if it has one and fields are about it."""
+    project, wanted = account.project, [field for field in fields if field.of_tests]
+    if project is None or not wanted:
+        return []
+    costs = costs_of_project(project, facts)
+    return [subject_of_tests(costs, wanted, Pricing(account.factors), incomplete=why_incomplete(project))]
+
+
 def references_of(
     baseline: Baseline, rules: Iterable[Rule], currency: str | None, attempts: Mapping[tuple[str, str, str], int]
 ) -> list[Subject]:
@@ -113,6 +127,8 @@ def references_of(
         k = attempts.get(each.key, allowed)
         money = _at(k, allowed, _kept(each, currency))
         found.append(subject_of(each, fields, k, allowed=allowed, money=money, samples=each.samples))
+    if baseline.project is not None:
+        found.append(subject_of_tests(baseline.project, fields, Pricing(baseline.factors)))
     return found
 
 
@@ -220,4 +236,5 @@ def baseline_of_run(
         regions=regions,
         versions={str(name): str(value) for name, value in (facts.get("versions") or {}).items()},
         configurations=tuple(found),
+        project=None if account.project is None else costs_of_project(account.project, facts),
     )

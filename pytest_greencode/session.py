@@ -300,6 +300,7 @@ class GreencodeSession:
             environments=self._environments,
             suites=self._suites(),
             jobs=self._jobs(),
+            workers=self._reserved_cores() if self._has_workers else 0,
             live=self._live,
             factors=self.factors,
             assumptions=self._closing.assumptions,

@@ -19,7 +19,7 @@ yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parent.parent
 CI = ROOT / "examples" / "ci"
-WORKFLOWS = ("github-tests.yml", "github-comment.yml")
+WORKFLOWS = ("github-tests.yml", "github-gate.yml", "github-comment.yml")
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 MARKER = "<!-- pytest-greencode -->"
 GH = """#!{python}
@@ -159,6 +159,42 @@ def test_tests_of_a_fork_may_write_nothing() -> None:
     assert set(action["with"]) <= set(read(ROOT / "action.yml")["inputs"])
 
 
+def test_the_gate_measures_both_sides_and_names_what_became_slow(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workflow's own shell, in a repository with one commit that makes a function ten times slower."""
+    workflow = read(CI / "github-gate.yml")
+    assert (set(workflow[True]), workflow["permissions"]) == ({"pull_request"}, {"contents": "read"})
+    [job] = workflow["jobs"].values()
+    base, pull = (step for step in job["steps"] if "env" in step)
+    checkout = repository / "checkout"
+    checkout.mkdir()
+    (repository / "bin/greencode").write_text(
+        f"#!{sys.executable}\nimport sys\nfrom pytest_greencode.cli import main\nsys.exit(main())\n"
+    )
+    (repository / "bin/greencode").chmod(0o755)
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    commits = []
+    for times in (1, 10):
+        work = f"import time\ndef work(cpu_s):\n    end = time.thread_time() + {times} * cpu_s\n"
+        Path("work.py").write_text(f"{work}    while time.thread_time() < end: pass\n")
+        others = "\n".join(f"def test_other_{number}(): sum(range(300_000))" for number in range(12))
+        Path("test_work.py").write_text(f"import work\ndef test_slow(): work.work(0.02)\n{others}\n")
+        git = "git -c user.name=n -c user.email=e@example.org"
+        made = bash(f"git init -q . && git add -A && {git} commit -qm {times} && git rev-parse HEAD")
+        commits.append(made.stdout.strip())
+    summary = repository / "summary.md"
+    common = {"GITHUB_WORKSPACE": str(checkout), "GITHUB_STEP_SUMMARY": str(summary), "PYTHONPATH": f"{ROOT}:."}
+    done = bash(base["run"], BASE=commits[0], **common)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = bash(pull["run"], RULE=pull["env"]["RULE"], **common)
+    assert done.returncode == 8, done.stdout + done.stderr
+    text = summary.read_text()
+    assert "**gate: FAIL: `energy_per_passing_test_j`: " in text
+    assert "is allowed: `test_work.py::test_slow` " in text
+
+
 def test_who_may_write_runs_nothing_of_the_pull_request() -> None:
     workflow = read(CI / "github-comment.yml")
     assert workflow[True] == {"workflow_run": {"workflows": ["tests"], "types": ["completed"]}}
@@ -250,5 +286,5 @@ def test_the_pre_commit_hook_runs(repository: Path) -> None:
 def test_all_name_the_version_that_they_belong_to() -> None:
     from pytest_greencode import __version__
 
-    for path in (CI / "github-tests.yml", CI / "pre-commit-config.yaml"):
-        assert re.findall(r"v(\d+\.\d+\.\d+)$", path.read_text(), re.MULTILINE) == [__version__], path.name
+    for path in (CI / "github-tests.yml", CI / "github-gate.yml", CI / "pre-commit-config.yaml"):
+        assert re.findall(r"@?v(\d+\.\d+\.\d+)\"?$", path.read_text(), re.MULTILINE) == [__version__], path.name

@@ -30,6 +30,8 @@ FLOORS = {
         "ledger",
         "project_account",
         "project_records",
+        "project_costs",
+        "conditions",
         "report_account",
         "run_account",
         "gate",

@@ -88,7 +88,7 @@ def test_all_runs_of_all_tests_are_paid_for_by_those_that_passed() -> None:
     assert (found.passing, found.reruns, found.not_run) == (2, 1, 2)
     assert found.harness == Spent(cpu_s=7.0, energy_j=28.0)
     assert found.by_outcome["rerun"] == Spent(cpu_s=3.0, energy_j=12.0)
-    assert found.per_test["c"] == (6.5, 26.0)
+    assert next((test.cpu_s, test.energy_j) for test in found.tests if test.test_id == "c") == (6.5, 26.0)
 
 
 def test_grams_are_of_the_energy_and_of_the_time_on_one_hardware_thread() -> None:

@@ -26,11 +26,18 @@ from pytest_greencode.reports.gate import gate_lines
 from pytest_greencode.reports.terminal import keyed
 from pytest_greencode.reports.text import escape, percent, significant
 from pytest_greencode.run_account import account_of_run
-from pytest_greencode.run_gate import gate_of_run, samples_of
+from pytest_greencode.run_gate import gate_of_run, samples_of, tests_of
 
-HELP = "rules on a run in the ledger; --aa: how far runs of the same samples differ"
+HELP = "rules on a run in the ledger; --aa: how far runs of the same samples or tests differ"
 
-_AA_FIELDS = ("co2e_per_accepted_g", "energy_per_accepted_j", "pass_at_1", "waste_share")
+_AA_FIELDS = (
+    "co2e_per_accepted_g",
+    "energy_per_accepted_j",
+    "pass_at_1",
+    "waste_share",
+    "energy_per_passing_test_j",
+    "cpu_seconds_per_passing_test",
+)
 _MOST_RUNS = 50
 
 
@@ -53,12 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--aa",
         nargs="*",
         metavar="ID",
-        help="instead: how far these runs differ, or without IDs all of the last run's samples; proposes a tolerance",
+        help="instead: how far these runs differ, or without IDs all of the last run's samples or tests; proposes a "
+        "tolerance",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    with stored_run(options) as found:
+    with stored_run(options, tests_too=True) as found:
         return _noise(found, options.aa) if options.aa is not None else _gate(found, options)
 
 
@@ -93,39 +101,65 @@ def _gate(found: StoredRun, options: argparse.Namespace) -> int:
 
 
 def _noise(found: StoredRun, asked: Sequence[str]) -> int:
-    fields = [field for name in _AA_FIELDS if (field := field_named(name)) is not None]
-    ids = [run_named(found.ledger, each, "--aa") for each in asked] if asked else _alike(found)
-    if len(set(ids)) < 2:
+    ids = [run_named(found.ledger, each, "--aa", tests_too=True) for each in asked] if asked else _alike(found)
+    known = [field for name in _AA_FIELDS if (field := field_named(name)) is not None]
+    by_id = {run_id: _subjects(found, run_id, known) for run_id in dict.fromkeys(ids)}
+    first = _what_ran(by_id[ids[0]])
+    if not asked:
+        by_id = {run_id: run for run_id, run in by_id.items() if _what_ran(run) == first}
+    elif any(_what_ran(run) != first for run in by_id.values()):
         raise UsageProblem(
-            "--aa: one run, and nothing to compare it with; run the same `pytest --greencode FILE...` five times or so "
-            "and ask anew"
+            "--aa: the runs are not of the same samples, or not of the same tests under the same conditions, so their "
+            "difference is not the machine's alone"
         )
-    runs = [_subjects(found, run_id, fields) for run_id in dict.fromkeys(ids)]
-    digests = {tuple(sorted((each.key, each.samples) for each in run if each.samples)) for run in runs}
-    if len(digests) > 1:
-        raise UsageProblem("--aa: the runs are not of the same samples, so their difference is not the machine's alone")
-    for line in keyed(_notes(fields, runs), 80):
+    if len(by_id) < 2:
+        raise UsageProblem(
+            "--aa: one run, and nothing to compare it with; run the same `pytest --greencode ...` five times or so and "
+            "ask anew"
+        )
+    runs = list(by_id.values())
+    fields = [field for field in known if any(field.name in each.quantities for run in runs for each in run)]
+    listed = ", ".join(escape(run_id[:ID_LENGTH]) for run_id in by_id)
+    for line in keyed([*_notes(fields, runs), ("runs", listed)], 80):
         say(line)
-    say(f"{'runs':<13}{', '.join(escape(run_id[:ID_LENGTH]) for run_id in dict.fromkeys(ids))}")
     return 0
 
 
 def _alike(found: StoredRun) -> list[str]:
-    """The runs whose programs are all those of the run that is asked for, the latest first."""
-    wanted = samples_of(found.ledger.records(found.run_id))
-    others = [row.run_id for row in found.ledger.runs() if row.finished == row.attempts > 0][:_MOST_RUNS]
-    return [run_id for run_id in others if samples_of(found.ledger.records(run_id)) == wanted]
+    """The run that is asked for, and others of its programs and of its tests, the latest first."""
+    ledger = found.ledger
+    wanted = samples_of(ledger.records(found.run_id)), ledger.test_ids(found.run_id)
+    others = [row.run_id for row in ledger.runs() if row.finished == row.attempts and (row.attempts or row.tests)]
+    alike = [
+        run_id
+        for run_id in others[:_MOST_RUNS]
+        if (samples_of(ledger.records(run_id)), ledger.test_ids(run_id)) == wanted
+    ]
+    return [found.run_id, *alike]
 
 
 def _subjects(found: StoredRun, run_id: str, fields: Sequence[Field]) -> list[Subject]:
     samples = samples_of(found.ledger.records(run_id))
     account = account_of_run(found.ledger, run_id, found.factors, attempts_allowed=found.attempts)
     return [
-        subject_of(
-            each, fields, each.per_accepted.attempts, samples=samples.get((each.suite, each.model, each.settings))
-        )
-        for each in account.configurations
+        *(
+            subject_of(
+                each, fields, each.per_accepted.attempts, samples=samples.get((each.suite, each.model, each.settings))
+            )
+            for each in account.configurations
+        ),
+        *tests_of(account, fields, found.ledger.facts(run_id)),
     ]
+
+
+def _what_ran(run: Sequence[Subject]) -> tuple[object, ...]:
+    """Digests of the programs; tests with whether they passed, and under which conditions."""
+    found: list[object] = []
+    for each in run:
+        passed = {(name, pair[1]) for quantity in each.quantities.values() for name, pair in quantity.units.items()}
+        what = (frozenset(passed), *each.conditions.items()) if each.of_tests else each.samples
+        found += [(each.key, what)] if what else []
+    return tuple(sorted(found, key=repr))
 
 
 def _notes(fields: Sequence[Field], runs: Sequence[Sequence[Subject]]) -> Iterator[tuple[str, str]]:
@@ -135,7 +169,7 @@ def _notes(fields: Sequence[Field], runs: Sequence[Sequence[Subject]]) -> Iterat
         if found is None:
             yield "unknown", f"{field.name}: no configuration has it in every run"
             continue
-        yield "noise", _told(found)
+        yield "noise", _told(found, field)
         limit = _limit(found, field)
         proposed.append(f"{field.name}:{limit}")
     yield "", ""
@@ -147,8 +181,12 @@ def _notes(fields: Sequence[Field], runs: Sequence[Sequence[Subject]]) -> Iterat
         yield "few runs", f"{len(runs)} runs say little of their noise, and the limits allow for that: make it five"
 
 
-def _told(found: Noise) -> str:
-    many = f"over {found.runs} runs of {len(found.values)} configuration{'s' * (len(found.values) != 1)}"
+def _told(found: Noise, field: Field) -> str:
+    count = len(found.values)
+    what = "the tests" if field.of_tests else f"{count} configuration{'s' * (count != 1)}"
+    many = f"over {found.runs} runs of {what}"
+    if found.at_one_speed is not None:
+        many += f"; {percent(found.at_one_speed)} % at one speed of the machine, as starting pytest tells it"
     spreads = [
         max(values) - min(values) if found.share else max(values) / min(values) for values in found.values.values()
     ]

@@ -7,11 +7,14 @@ this way: docs/explanation/gate.md.
 from .decisions import FALSE_ALARM, Decision, Outcome, RuleDecision, decide, decision_from
 from .noise import Noise, noise
 from .rules import EXIT_CODE, Field, Limit, Rule, field_named, parse_rule, parse_rules
-from .subjects import Quantity, Subject, subject_of
+from .subjects import LEFT_RUNNING, Quantity, Subject, subject_of, subject_of_tests
+from .suites import Change
 
 __all__ = [
     "EXIT_CODE",
     "FALSE_ALARM",
+    "LEFT_RUNNING",
+    "Change",
     "Decision",
     "Field",
     "Limit",
@@ -28,4 +31,5 @@ __all__ = [
     "parse_rule",
     "parse_rules",
     "subject_of",
+    "subject_of_tests",
 ]

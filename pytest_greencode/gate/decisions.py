@@ -1,8 +1,9 @@
 """Rules and values to decisions: pass, fail, inconclusive, or not evaluated.
 
 A rule fails only where the whole interval is beyond its limit, and passes only where the whole interval is within. The
-intervals are paired over units (tasks, tests) against a baseline; their confidence is raised with the number of things
-judged, so that a run without a regression fails at most FALSE_ALARM of the time by chance, in all.
+intervals are paired over tasks against a baseline, or are of the noise of measuring given tests; their confidence is
+raised with the number of things judged, so that a run without a regression fails at most FALSE_ALARM of the time by
+chance, in all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..accounts import MIN_TASKS
+from ..conditions import told_apart
 from ..estimators import lower_bound
 from ..statistics import (
     Interval,
@@ -26,6 +28,7 @@ from ..statistics import (
 )
 from .rules import Limit, Rule
 from .subjects import Quantity, Subject
+from .suites import Change, Comparison, against, alone, named
 
 # Of the whole gate. Intervals of costs hold a little less than they promise: this leaves room to the 2 % aimed at.
 FALSE_ALARM = 0.01
@@ -50,7 +53,8 @@ class RuleDecision:
 
     `value` and `baseline` are in the field's unit; `compared` (with `limit`) is the value, the ratio, or the difference
     in percentage points, by `kind`, and `interval` is its interval at `confidence`. `more_samples` would about tell,
-    if they are like these; None where nothing is to be told, or no number would do.
+    if they are like these; None where nothing is to be told, or no number would do. `changes`: of an ordinary test
+    suite that did not pass, the tests that it comes from.
     """
 
     rule: str
@@ -70,6 +74,7 @@ class RuleDecision:
     decision: Outcome
     reason: str
     more_samples: int | None = None
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,7 @@ def decision_from(values: Mapping[str, Any]) -> Decision:
         known = {name: value for name, value in each.items() if name in names}
         interval = known.get("interval")
         known |= {"decision": Outcome(known["decision"]), "interval": None if interval is None else tuple(interval)}
+        known["changes"] = tuple(Change(**change) for change in known.get("changes", ()))
         rules.append(RuleDecision(**known))
     return Decision(
         decision=Outcome(values["decision"]),
@@ -139,7 +145,7 @@ def decide(
 
 
 def _covered(rule: Rule, subjects: Iterable[Subject]) -> list[Subject]:
-    return [each for each in subjects if rule.field.name in each.quantities and rule.covers(each.names)]
+    return [found for each in subjects if (found := each.under(rule)) is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +180,9 @@ class _Gate:
                 for each in _covered(rule, gone)
             ]
         if not found:
-            why = "no configuration of this run is called so" if rule.pattern is not None else "nothing here has it"
+            called = "test" if rule.field.of_tests else "configuration"
+            has = any(rule.field.name in each.quantities for each in subjects)
+            why = f"no {called} of this run is called so" if has else "nothing here has it"
             found = [self._told(rule, None, Outcome.NOT_EVALUATED, why)]
         return found
 
@@ -202,6 +210,8 @@ class _Gate:
         value = quantity.value
         if value is None:
             return self._without_value(rule, subject, quantity, rule.limit, 1.0, "")
+        if subject.of_tests and (found := alone(quantity, self.confidence)) is not None:
+            return self._of_tests(rule, subject, found)
         pairs = list(quantity.units.values())
         few = _too_few(pairs, subject.units_called)
         if rule.field.share:
@@ -219,7 +229,8 @@ class _Gate:
         if self.baseline is None:
             return untold("no baseline given")
         reference = self.references.get(subject.key)
-        if reference is None or rule.field.name not in reference.quantities:
+        reference = None if reference is None else reference.under(rule)
+        if reference is None:
             return untold("not in the baseline; `greencode baseline update` adds it")
         if subject.incomplete:
             return untold(subject.incomplete)
@@ -230,6 +241,9 @@ class _Gate:
         for name, quantity in (("the baseline", then), ("this run", now)):
             if quantity.reason and not (quantity is now and now.fruitless):
                 return untold(f"{name}: {quantity.reason}")
+        if subject.of_tests:
+            found = against(now, then, self.confidence, (subject.startup_cpu_s, reference.startup_cpu_s))
+            return untold(found) if isinstance(found, str) else self._of_tests(rule, subject, found)
         shared = [unit for unit in now.units if unit in then.units]
         then = then.on(shared)
         before = then.value
@@ -283,14 +297,7 @@ class _Gate:
         figures = {"value": value, "baseline": baseline, "compared": compared, "interval": interval, "units": units}
         if interval is None:
             return self._told(rule, subject, Outcome.INCONCLUSIVE, why_none, **figures)
-        low, high = interval if rule.field.less_is_better else (-interval[1], -interval[0])
-        limit = rule.limit if rule.field.less_is_better else -rule.limit
-        room = abs(limit) * _ROUNDING
-        decision = Outcome.INCONCLUSIVE
-        if low > limit + room:
-            decision = Outcome.FAIL
-        elif high <= limit + room:
-            decision = Outcome.PASS
+        decision = _decided(rule, interval)
         more = _more(rule, compared, interval, units) if decision is Outcome.INCONCLUSIVE else None
         samples = None if more is None else math.ceil(more * subject.attempts)
         reason = _in_words(rule, decision, compared, interval, self.confidence, baseline)
@@ -298,13 +305,41 @@ class _Gate:
             reason += f"; about {samples} more samples ({more} more {subject.units_called} like these) would"
         return self._told(rule, subject, decision, reason, **figures, more_samples=samples)
 
+    def _of_tests(self, rule: Rule, subject: Subject, found: Comparison) -> RuleDecision:
+        figures = {
+            "value": found.value,
+            "baseline": found.baseline,
+            "compared": found.compared,
+            "interval": found.interval,
+            "units": found.tests,
+        }
+        if found.interval is None:
+            return self._told(rule, subject, Outcome.INCONCLUSIVE, "the value is not positive", **figures)
+        decision = _decided(rule, found.interval)
+        reason = _in_words(rule, decision, found.compared, found.interval, self.confidence, found.baseline)
+        changes = () if decision is Outcome.PASS else found.changes
+        if changes and found.compared > rule.limit:
+            reason += f": {named(changes, rule.field.unit, found.factor)}"
+        remedy = found.remedy if decision is Outcome.INCONCLUSIVE else ""
+        reason = "; ".join(each for each in (reason, found.remark, remedy) if each)
+        return self._told(rule, subject, decision, reason, **figures, changes=changes)
+
+
+def _decided(rule: Rule, interval: Interval) -> Outcome:
+    low, high = interval if rule.field.less_is_better else (-interval[1], -interval[0])
+    limit = rule.limit if rule.field.less_is_better else -rule.limit
+    room = abs(limit) * _ROUNDING
+    if low > limit + room:
+        return Outcome.FAIL
+    return Outcome.PASS if high <= limit + room else Outcome.INCONCLUSIVE
+
 
 def _differences(subject: Subject, reference: Subject) -> list[str]:
-    """Between the two sides of one configuration: attempts allowed, and the tasks of a benchmark."""
-    found = []
+    """Between the two sides of one configuration, attempts allowed and the tasks of a benchmark; or of a suite."""
+    found = told_apart(reference.conditions, subject.conditions)
     if subject.allowed != reference.allowed:
         found.append(f"attempts allowed: baseline {reference.allowed}, now {subject.allowed}")
-    if not subject.fixed_units:
+    if subject.of_tests:
         return found
     now, then = (
         {unit for quantity in each.quantities.values() for unit in quantity.units} for each in (subject, reference)

@@ -21,6 +21,7 @@ class Field:
     """A quantity that can be limited: a sum over units divided by a sum over units.
 
     `share`: its values lie between 0 and 1. `less_is_better`: which side of a limit is the bad one. `k`: of pass_at_K.
+    `of_tests`: of an ordinary test suite, and not of samples.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Field:
     share: bool = False
     less_is_better: bool = True
     k: int | None = None
+    of_tests: bool = False
 
 
 _FIELDS = {
@@ -37,8 +39,9 @@ _FIELDS = {
         Field(name="energy_per_accepted_j", unit="J"),
         Field(name="money_per_accepted", unit=""),
         Field(name="waste_share", unit="", share=True),
-        Field(name="energy_per_passing_test_j", unit="J"),
-        Field(name="cpu_seconds_per_passing_test", unit="s"),
+        Field(name="energy_per_passing_test_j", unit="J", of_tests=True),
+        Field(name="cpu_seconds_per_passing_test", unit="s", of_tests=True),
+        Field(name="co2e_per_passing_test_g", unit="g", of_tests=True),
     )
 }
 _PASS_AT = re.compile(r"pass_at_([1-9][0-9]{0,5})")
@@ -64,7 +67,7 @@ class Limit(str, enum.Enum):
 class Rule:
     """`limit` is the bound of the value, of the ratio now / baseline, or of the difference in percentage points.
 
-    `pattern`: of configurations, None for all. `text`: as it was written.
+    `pattern`: of configurations, or of tests by their node ids; None for all. `text`: as it was written.
     """
 
     field: Field
@@ -79,7 +82,11 @@ class Rule:
         return self.kind is not Limit.VALUE
 
     def covers(self, names: Iterable[str]) -> bool:
-        return self.pattern is None or any(fnmatchcase(name, self.pattern) for name in names)
+        return self.pattern is None or any(
+            # Node ids have brackets of their own.
+            name == self.pattern or fnmatchcase(name, self.pattern)
+            for name in names
+        )
 
 
 def parse_rules(texts: Iterable[str], *, flag: str) -> tuple[Rule, ...]:

@@ -5,24 +5,32 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..comparison.policy import HasTasks, retrying
 from ..economics.expectation import Costs
 from ..estimators import pass_probability
-from .rules import Field
+from ..pricing import Pricing
+from ..project_account import Variance
+from ..project_costs import CostOfTest, ProjectCosts
+from .rules import Field, Rule
+
+# What tests have left running is a unit of its own, for which no test answers.
+LEFT_RUNNING = "left running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
     """sum(numerators) / sum(denominators) over `units`, by unit; `reason` says why there is no such number.
 
-    `fruitless`: where the denominators add up to 0, the mean cost of an attempt and how many were made.
+    `fruitless`: where the denominators add up to 0, the mean cost of an attempt and how many were made. `variances`: of
+    the numerators of the units that were repeated.
     """
 
     units: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     reason: str | None = None
     fruitless: tuple[float, int] | None = None
+    variances: Mapping[str, Variance] = field(default_factory=dict)
 
     @property
     def value(self) -> float | None:
@@ -33,17 +41,18 @@ class Quantity:
 
     def on(self, names: Iterable[str]) -> Quantity:
         """The same over some of its units."""
-        return Quantity(units={name: self.units[name] for name in names}, reason=self.reason)
+        return Quantity(units={name: self.units[name] for name in names}, reason=self.reason, variances=self.variances)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One configuration on one suite, or an ordinary test suite (`model` is its name then, `suite` empty).
+    """One configuration on one suite, or an ordinary test suite (`of_tests`; `suite` is empty then).
 
     `quantities` by field name. `incomplete`: why none of them may be judged. `attempts` per unit, on average.
     `allowed` is the headline's k. `samples` tells whether two subjects are of the same programs; None where nobody
-    knows. `fixed_units`: units are those of a benchmark, so that one more or less is a difference to a baseline; the
-    tests of a project come and go.
+    knows. Units are the tasks of a benchmark, so that one more or less is a difference to a baseline; or the tests of
+    a project, which come and go. `conditions`: under which tests were measured; `startup_cpu_s`: what starting pytest
+    took meanwhile.
     """
 
     suite: str
@@ -54,12 +63,29 @@ class Subject:
     attempts: float = 1.0
     allowed: int | None = None
     samples: str | None = None
-    units_called: str = "tasks"
-    fixed_units: bool = True
+    of_tests: bool = False
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    startup_cpu_s: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.suite, self.model, self.settings
+
+    @property
+    def units_called(self) -> str:
+        return "tests" if self.of_tests else "tasks"
+
+    def under(self, rule: Rule) -> Subject | None:
+        """What a rule is about: the configuration if its pattern means it, of a suite the tests that it means."""
+        if rule.field.name not in self.quantities:
+            return None
+        if not self.of_tests:
+            return self if rule.covers(self.names) else None
+        if rule.pattern is None:
+            return self
+        quantity = self.quantities[rule.field.name]
+        chosen = [name for name in quantity.units if rule.covers([name])]
+        return replace(self, quantities={rule.field.name: quantity.on(chosen)}) if chosen else None
 
     @property
     def names(self) -> list[str]:
@@ -95,7 +121,7 @@ def subject_of(
         suite=account.suite,
         model=account.model,
         settings=account.settings,
-        quantities={each.name: _quantity(account, each, k, money) for each in fields},
+        quantities={each.name: _quantity(account, each, k, money) for each in fields if not each.of_tests},
         incomplete=incomplete or (None if rows and k else "no finished attempts"),
         attempts=sum(row.attempts for row in rows) / len(rows) if rows else 1.0,
         allowed=k if allowed is None else allowed,
@@ -104,8 +130,6 @@ def subject_of(
 
 
 def _quantity(account: HasTasks, field: Field, k: int | None, money: Costs | str) -> Quantity:
-    if field.name.endswith(("_per_passing_test_j", "_per_passing_test")):
-        return Quantity(reason="of ordinary test suites only")
     if k is None or not account.task_rows:
         return Quantity(reason="no finished attempts")
     if field.k is not None:
@@ -152,3 +176,54 @@ def _waste(account: HasTasks, costs: Mapping[str, float], k: int) -> Quantity:
         cost = costs[row.task_id]
         units[row.task_id] = cost - accepted * (row.co2e_g.accepted or 0.0), cost
     return Quantity(units=units, reason=None if math.fsum(costs.values()) > 0 else "the cost is not positive")
+
+
+# An ordinary test suite.
+
+
+def subject_of_tests(
+    costs: ProjectCosts, fields: Iterable[Field], pricing: Pricing, *, incomplete: str | None = None
+) -> Subject:
+    """A suite's tests; grams by `pricing`."""
+    return Subject(
+        suite="",
+        model="tests",
+        quantities={each.name: _of_tests(costs, each, pricing) for each in fields if each.of_tests},
+        incomplete=incomplete,
+        of_tests=True,
+        conditions=costs.conditions,
+        startup_cpu_s=costs.startup_cpu_s,
+    )
+
+
+def _of_tests(costs: ProjectCosts, field: Field, pricing: Pricing) -> Quantity:
+    background = costs.background
+    left = CostOfTest(False, background.cpu_s, background.energy_j, 0.0)
+    units, variances, unknown = {}, {}, 0
+    for name, test in (*costs.tests.items(), (LEFT_RUNNING, left)):
+        cost, variance = _cost_of_test(test, field, pricing)
+        if cost is None:
+            unknown += 1
+            continue
+        units[name] = cost, float(test.passed)
+        if variance is not None:
+            variances[name] = variance
+    reason = None
+    if unknown:
+        what = "CPU time" if field.unit == "s" else "carbon" if field.unit == "g" else "energy"
+        reason = f"the {what} of {unknown} test{'s' * (unknown != 1)} is not known"
+    elif not any(test.passed for test in costs.tests.values()):
+        reason = "no test passed"
+    return Quantity(units=units, reason=reason, variances=variances)
+
+
+def _cost_of_test(test: CostOfTest, field: Field, pricing: Pricing) -> tuple[float | None, Variance | None]:
+    if field.unit == "s":
+        return test.cpu_s, test.cpu_variance
+    if field.unit == "J" or test.energy_j is None:
+        return test.energy_j, test.energy_variance
+    embodied = None if test.wall_s is None else pricing.execution_embodied_g(test.wall_s)
+    if embodied is None:
+        return None, None
+    found, rate = test.energy_variance, pricing.execution_g(1.0)
+    return pricing.execution_g(test.energy_j) + embodied, None if found is None else (found[0] * rate**2, found[1])

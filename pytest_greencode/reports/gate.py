@@ -77,7 +77,9 @@ def gate_lines(
 def gate_rows(decision: Decision, configurations: Sequence[ConfigurationAccount]) -> list[GateRow]:
     return [
         GateRow(
-            field=f"{each.field} {subject_name(each, configurations)}".rstrip(),
+            field=rule_name(each, ())
+            if each.suite == ""
+            else f"{each.field} {subject_name(each, configurations)}".rstrip(),
             limit=each.rule.rpartition(":")[2],
             value="" if each.value is None else shown_value(each, each.value),
             decision=each.decision.value,
@@ -88,7 +90,9 @@ def gate_rows(decision: Decision, configurations: Sequence[ConfigurationAccount]
 
 
 def rule_name(rule: RuleDecision, configurations: Sequence[ConfigurationAccount]) -> str:
-    """The rule's field and whom it was judged for, or the rule as it was written."""
+    """The rule's field and whom it was judged for; of tests, or where it was judged for nobody, as it was written."""
+    if rule.suite == "":
+        return escape(rule.rule.rpartition(":")[0])
     name = subject_name(rule, configurations)
     return f"{escape(rule.field)} of {name}" if name else escape(rule.rule)
 
