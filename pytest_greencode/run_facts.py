@@ -38,7 +38,9 @@ def run_facts(
     factors: Factors | None,
     assumptions: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """`workers` are those of pytest-xdist; `kind` and `environments` the sandboxes, of samples and of repositories' own tests. Plain values only."""
+    """Plain values only. `workers`: pytest-xdist's. `kind`, `environments`: the sandboxes, of samples and of
+    repositories' own tests.
+    """
     system = os.uname()  # not platform.platform(), which starts a program
     return {
         "run_id": run_id,
