@@ -300,7 +300,7 @@ def test_the_run_knows_how_it_was_measured(measured: EnergyRun) -> None:
     for when in ("idle_before", "idle_after"):
         # What runs at the same time is in it.
         most_w = truth["idle_w"] + (0.2 if truth["own"] else os.cpu_count() or 1) * truth["busy_w"]
-        assert truth["idle_w"] * 0.98 < meter[when]["mean_w"] < most_w
+        assert truth["idle_w"] * 0.98 < meter[when]["mean_w"] < most_w * 1.02
         assert meter[when]["windows"] == 5
     assert set(meter["idle_stability"]) >= {"stable", "change_w", "interval_w"}
     assert meter["environment"]["cpus"] == os.cpu_count()

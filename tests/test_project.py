@@ -181,10 +181,10 @@ def test_cpu_time_is_that_of_the_phases_with_threads_and_children(measured: Run)
         if name == "test_second" and measured.tests["test_second"]["setup_cpu_s"] > 0.02:
             setup_s = 0.04  # another worker makes the fixture for itself
         test = measured.tests[name]
-        # A busy machine takes more CPU time for the same, too.
-        assert setup_s <= test["setup_cpu_s"] + 1e-6 < setup_s + 0.1, (name, test)
+        # A busy machine takes more CPU time for the same, too; and what burns here counts the sampler's with its own.
+        assert 0.95 * setup_s <= test["setup_cpu_s"] < setup_s + 0.1, (name, test)
         # A child's interpreter has to start and to end, too.
-        assert call_s <= test["call_cpu_s"] + 1e-6 < call_s + (0.3 if name == "test_child" else 0.1), (name, test)
+        assert 0.95 * call_s <= test["call_cpu_s"] < call_s + (0.3 if name == "test_child" else 0.1), (name, test)
         parts_s = [test[f"{phase}_cpu_s"] for phase in ("setup", "call", "teardown")]
         assert test["cpu_s"] == pytest.approx(sum(parts_s))
     assert sum(test["teardown_cpu_s"] for test in measured.tests.values()) >= 0.03
