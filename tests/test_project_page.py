@@ -187,8 +187,8 @@ def test_the_gate_stands_on_top() -> None:
     )
     decision = Decision(decision=Outcome.FAIL, rules=(rule,))
     page = check(page_of(only(), gate=plain(decision)))
-    assert f"Gate: FAIL: energy_per_passing_test_j of tests: {rule.reason}" in page.text("span")
-    assert "energy_per_passing_test_j tests" in page.text("td")
+    assert f"Gate: FAIL: energy_per_passing_test_j: {rule.reason}" in page.text("span")
+    assert "13 J are more than 2 J" in page.text("td")
 
 
 # -- in a browser ---------------------------------------------------------------------------------------------------
