@@ -214,4 +214,10 @@ def _baseline(path: Path | None) -> Baseline | None:
         return None
     from pytest_greencode.baseline import read_baseline
 
-    return read_baseline(path, flag="--greencode-baseline")
+    try:
+        return read_baseline(path, flag="--greencode-baseline")
+    except UsageProblem as problem:
+        if path.exists():
+            raise
+        # An ini file that names it stands in the way of the run that it is made from.
+        raise UsageProblem(f"{problem}, and this makes the run: -o greencode_baseline= -o greencode_fail=") from None

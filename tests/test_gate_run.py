@@ -136,6 +136,10 @@ def test_what_cannot_be_gated_is_said_before_anything_runs(run: Run, tmp_path: P
         (["--greencode-fail", "pass_at_1:-2pp"], "compares with a baseline; say which: --greencode-baseline PATH"),
         (["--greencode-fail", "pass_at_1:-2pp", "--greencode-baseline", "no.json"], "no.json: no such file"),
         (
+            ["--greencode-fail", "pass_at_1:-2pp", "--greencode-baseline", "no.json"],
+            "and this makes the run: -o greencode_baseline= -o greencode_fail=",
+        ),
+        (
             ["--greencode-baseline", "m.jsonl", "--greencode-fail", "pass_at_1:-2pp"],
             "expected JSON as `greencode baseline",
         ),
