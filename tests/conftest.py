@@ -9,7 +9,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -47,11 +46,10 @@ def interruptible() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Under pytest-xdist, a test marked `quiet` waits until no other runs, and none begins beside it."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
+    if not hasattr(item.config, "workerinput"):
         return (yield)
-    place = Path(tempfile.gettempdir())
-    with open(place / f"greencode-{run}.gate", "w") as gate, open(place / f"greencode-{run}.room", "w") as room:
+    place = item.config._tmp_path_factory.getbasetemp().parent  # all workers'
+    with open(place / "gate", "w") as gate, open(place / "room", "w") as room:
         # Who waits for all others keeps the gate, so that they cannot overtake for ever.
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if item.get_closest_marker("quiet") else fcntl.LOCK_SH)
