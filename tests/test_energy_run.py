@@ -379,7 +379,7 @@ def test_files_outside_of_the_root_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_stranger_has_its_own_share_and_attempts_do_not_pay_for_it(tmp_path: Path) -> None:
-    rows = [busy_and_wrong(number, 8_000_000, model="m") for number in range(10)]
+    rows = [busy_and_wrong(number, 20_000_000, model="m") for number in range(10)]
     path = write_samples(tmp_path / "m.jsonl", *rows)
     run = measure(tmp_path, *QUICK, "--greencode-jobs", 1, path, meanwhile=STRANGER)
     assert run.status == 0, run.output

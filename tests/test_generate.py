@@ -331,7 +331,8 @@ def test_requests_go_on_at_once(tmp_path: Path) -> None:
     path = tmp_path / "made.jsonl"
     with model_server(answer) as server:
         assert generate("--url", server.url, "--limit", 4, "--concurrency", 4, "--output", path) == 0
-    assert {row["generation"]["batch_size"] for row in rows(path)} <= {2, 3, 4}
+    # The first ones wait for the others to come: on a busy machine mostly alone.
+    assert max(row["generation"]["batch_size"] for row in rows(path)) in (2, 3, 4)
 
 
 def test_a_sample_without_an_answer_is_an_attempt_that_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
