@@ -215,7 +215,8 @@ def test_a_table_of_constants_is_the_solutions(ground: Ground) -> None:
 def test_timeout_costs_at_least_its_limit(ground: Ground) -> None:
     execution = ground.run("def f():\n    while True: pass", "f()", cpu_s=0.4)
     assert execution.verdict == "timeout"
-    assert 0.4 <= execution.reading.cpu_s < 1.5
+    # What its process had used before its program came is not its own.
+    assert 0.39 <= execution.reading.cpu_s < 1.5
 
 
 def test_threads_are_counted(ground: Ground) -> None:
