@@ -80,7 +80,7 @@ def test_block(greencode):
     with greencode.measure("sorting") as block:
         assert block.cpu_s is None
         burn(0.02)
-    assert 0.02 <= block.cpu_s < 0.5
+    assert 0.019 <= block.cpu_s < 0.5
     assert block.energy_j > 0
 """
 # CPU seconds of setup and of the call.
@@ -209,7 +209,7 @@ def test_a_repeated_test_has_an_interval_and_says_nothing_of_its_repetitions(mea
     assert (test["attempts"], test["repetitions"]) == (1, 2)
     low, high = test["cpu_interval"]
     assert low <= test["cpu_s"] <= high
-    assert 0.02 <= measured.project["repetitions"]["cpu_s"] < 0.1
+    assert 0.019 <= measured.project["repetitions"]["cpu_s"] < 0.3
     [total] = re.findall(r"(\d+) passed", measured.output)
     subtests = int(total) - measured.project["passing"]
     assert subtests in (0, 1)  # pytest counts a unittest of which a subtest failed
@@ -218,7 +218,7 @@ def test_a_repeated_test_has_an_interval_and_says_nothing_of_its_repetitions(mea
 def test_blocks_are_in_the_report(measured: Run) -> None:
     [block] = measured.project["blocks"]
     assert (block["test_id"], block["name"]) == ("test_suite.py::test_block", "sorting")
-    assert 0.02 <= block["cpu_s"] < 0.5
+    assert 0.019 <= block["cpu_s"] < 0.5
     assert block["energy_method"] == "estimated"
 
 
