@@ -116,11 +116,13 @@ ANSWERS = "".join(f"assert add({n}, 0) is {answer}\n" for n, answer in enumerate
 @pytest.mark.parametrize("fresh", [False, True])
 def test_attempts_can_tell_the_next_ones_unless_each_is_alone(ground: Ground, fresh: bool) -> None:
     """The day it is not accepted in a sandbox that many share, the explanation has to change, too."""
-    found = []
-    for _ in range(3 if fresh else 5):
+    found: list[str] = []
+    for _ in range(3 if fresh else 24):  # four would do where nothing else takes a number between two attempts
         if fresh or not found:
             ground.replace()
         found.append(ground.run(LEARNER, ANSWERS, cpu_s=5.0).verdict.value)
+        if "accepted" in found:
+            break
     assert ("accepted" in found) is not fresh, found
 
 
