@@ -8,6 +8,7 @@ finishes, so that whatever stops the session, finished work is kept and what was
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -111,7 +112,9 @@ Price = Callable[[str, float], tuple[float | None, Method]]
 # As the fields of `ItemRun` begin.
 _TEST = ("test_id", "attempt", "repetition", "outcome", "started_at", "finished_at", "setup_cpu_s", "call_cpu_s",
          "teardown_cpu_s", "worker")  # fmt: skip
+_OVERHEAD = ("kind", "started_at", "finished_at", "cpu_s")
 _BLOCK = ("test_id", "name", "started_at", "finished_at", "cpu_s", "energy_j", "energy_method")
+MAX_VARIABLES = 999  # of a statement, in every SQLite
 _TEST_KEY = "test:"  # before a row's number: the key of its work
 
 _FINISH = (
@@ -186,6 +189,18 @@ class RunRow:
     attempts: int
     finished: int
     tests: int = 0
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Many rows a statement: each one gives up the interpreter's lock, and beside a busy thread takes 5 ms to get it."""
+    places = f"({', '.join('?' * len(columns))})"
+    at_once = MAX_VARIABLES // len(columns)
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([places] * len(some))}",  # noqa: S608
+            list(itertools.chain.from_iterable(some)),
+        )
 
 
 def identity(sample: Sample, suite: str) -> tuple[str, str, str, str, int]:
@@ -491,24 +506,14 @@ class Ledger:
         blocks: Sequence[Block] = (),
     ) -> None:
         """What was read of the machine, what the harness used for itself, and the tests that have ended since."""
-        places = ", ".join("?" * (1 + len(_WINDOW)))
         with self._writing() as connection:
-            connection.executemany(
-                f"INSERT INTO window (run_id, {', '.join(_WINDOW)}) VALUES ({places})",  # noqa: S608
-                [(run_id, *(getattr(window, name) for name in _WINDOW)) for window in windows],
-            )
-            connection.executemany(
-                "INSERT INTO overhead (run_id, kind, started_at, finished_at, cpu_s) VALUES (?, ?, ?, ?, ?)",
-                [(run_id, each.kind, each.started_at, each.finished_at, each.cpu_s) for each in overheads],
-            )
-            connection.executemany(
-                f"INSERT INTO test (run_id, {', '.join(_TEST)}) VALUES ({', '.join('?' * (1 + len(_TEST)))})",  # noqa: S608
-                [(run_id, _text(run.test_id), *run[1 : len(_TEST)]) for run in tests],
-            )
-            connection.executemany(
-                f"INSERT INTO block (run_id, {', '.join(_BLOCK)}) VALUES ({', '.join('?' * (1 + len(_BLOCK)))})",  # noqa: S608
-                [(run_id, *(_cell(getattr(block, name)) for name in _BLOCK)) for block in blocks],
-            )
+            for table, columns, rows in (
+                ("window", _WINDOW, ([getattr(window, name) for name in _WINDOW] for window in windows)),
+                ("overhead", _OVERHEAD, ([getattr(each, name) for name in _OVERHEAD] for each in overheads)),
+                ("test", _TEST, ([_text(run.test_id), *run[1 : len(_TEST)]] for run in tests)),
+                ("block", _BLOCK, ([_cell(getattr(block, name)) for name in _BLOCK] for block in blocks)),
+            ):
+                _insert(connection, table, ("run_id", *columns), [[run_id, *row] for row in rows])
 
     def tests(self, run_id: str, price: Price | None = None) -> list[ItemRun]:
         """The runs of the tests of an ordinary suite, in the order in which they were written.
