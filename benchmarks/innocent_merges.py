@@ -24,9 +24,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+
+from msgspec.structs import replace
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]

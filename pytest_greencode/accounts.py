@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .model import Measured, Verdict
 from .provenance import Provenance
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 MIN_TASKS = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Energy:
+class Energy(Struct, frozen=True, kw_only=True):
     """Joules of all counted attempts; `total` includes the harness. None where any attempt's part is missing."""
 
     generation: float | None
@@ -30,8 +30,7 @@ class Energy:
     total: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carbon:
+class Carbon(Struct, frozen=True, kw_only=True):
     """Grams CO2e of all counted attempts.
 
     `operational` is generation + execution, and `embodied` the sum of its two parts; `harness` (operational) stands
@@ -48,8 +47,7 @@ class Carbon:
     total: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PerAccepted:
+class PerAccepted(Struct, frozen=True, kw_only=True):
     """The headline R_k at k = `attempts`: cost per accepted solution, retries included.
 
     `co2e_g` is `operational_g` + `embodied_g`, and the sum of `parts_g`, whose keys are PARTS. `interval` (of `co2e_g`)
@@ -75,8 +73,7 @@ class PerAccepted:
     lower_bound_co2e_g: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class Retry(Struct, frozen=True, kw_only=True):
     """At most k attempts: means over tasks of P_k, A_k and C_k; then R_k, its intervals in g, and kappa_k."""
 
     pass_probability: float
@@ -90,8 +87,7 @@ class Retry:
     correctness_coefficient: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class Pool(Struct, frozen=True, kw_only=True):
     """R_pool: everything spent over everything accepted, what the log itself says."""
 
     energy_j_per_accepted: float | None
@@ -99,8 +95,7 @@ class Pool:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completeness:
+class Completeness(Struct, frozen=True, kw_only=True):
     """What was planned and what became of it. Missing energies are counted over the counted attempts."""
 
     attempts_planned: int
@@ -124,8 +119,7 @@ class Completeness:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extraction:
+class Extraction(Struct, frozen=True, kw_only=True):
     """How many replies had to be reduced to their code, by which rule, and what was accepted either way."""
 
     needed: int
@@ -134,8 +128,7 @@ class Extraction:
     rules: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostMeans:
+class CostMeans(Struct, frozen=True, kw_only=True):
     """Mean cost of a task's attempts, its accepted and its failed; None where there are none or energy is missing."""
 
     attempt: float | None
@@ -143,8 +136,7 @@ class CostMeans:
     failed: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRow:
+class TaskRow(Struct, frozen=True, kw_only=True):
     """One task: n and c, the verdict of every planned attempt in sample order (None: not finished), and mean costs.
 
     `co2e_g` is `operational_g` + `embodied_g`.
@@ -160,8 +152,7 @@ class TaskRow:
     embodied_g: CostMeans
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationLoad:
+class GenerationLoad(Struct, frozen=True, kw_only=True):
     """What the generations were like: means over the attempts that recorded it; None where none did."""
 
     prompt_tokens: float | None
@@ -170,8 +161,7 @@ class GenerationLoad:
     duration_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigurationAccount:
+class ConfigurationAccount(Struct, frozen=True, kw_only=True):
     """One configuration on one suite. `settings` is the configuration's canonical JSON text.
 
     `hardware` are the GPU models that its generation records name.
@@ -203,8 +193,7 @@ class ConfigurationAccount:
     task_rows: tuple[TaskRow, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuredRow:
+class MeasuredRow(Struct, frozen=True, kw_only=True):
     """One program measured alone: whose it is (model, settings, sample_id), and whether it is the task's own."""
 
     suite: str

@@ -14,7 +14,9 @@ import math
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .model import AttemptRecord, Measured, Method, Reading, Window, Work
 
@@ -24,8 +26,7 @@ CLOCK_TOLERANCE_S = 1e-3
 REPETITIONS = "alone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
+class Balance(Struct, frozen=True, kw_only=True):
     """Where all energy of the valid windows went, uJ; the parts add up to `counter_uj` exactly.
 
     `repetitions_uj` went into measuring programs alone, `other_processes_uj` into what else ran on the machine.
@@ -56,8 +57,7 @@ class Balance:
         return own_uj / dynamic_uj if dynamic_uj else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(Struct, frozen=True, kw_only=True):
     """Dynamic energy of one execution, uJ: its solution's, and its harness's (the tests and the sandbox).
 
     `covered`: whether valid windows hold all of it. Where they do not, the energies are of the part that they hold.
@@ -68,8 +68,7 @@ class Share:
     covered: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attribution:
+class Attribution(Struct, frozen=True, kw_only=True):
     """`shares` by program key. `w_per_cpu`: mean dynamic power of a busy CPU, W; None where nothing was busy."""
 
     shares: Mapping[str, Share]

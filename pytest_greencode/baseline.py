@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from .accounts import CostMeans, TaskRow
 from .conditions import told_apart
@@ -29,16 +31,14 @@ _DIGITS = 9
 _MOST_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
+class Money(Struct, frozen=True, kw_only=True):
     """Expected cost of each task at k attempts, and the acceptances that it is divided by."""
 
     currency: str
     tasks: Costs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineConfiguration:
+class BaselineConfiguration(Struct, frozen=True, kw_only=True):
     """One configuration as it was: what `comparison.policy.retrying` asks of an account.
 
     `conditions`, by name: CPU, meter, sandbox image, suite, limits. `samples`: a digest of the programs that ran.
@@ -61,8 +61,7 @@ class BaselineConfiguration:
         return self.suite, self.model, self.settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
+class Baseline(Struct, frozen=True, kw_only=True):
     """`regions`: the grids that records named, as they were when it was saved. `versions`: of what saved it.
 
     `project`: the tests of an ordinary suite.
@@ -116,8 +115,8 @@ def written(baseline: Baseline) -> str:
     head = {
         _KEY: SCHEMA,
         "versions": dict(baseline.versions),
-        "factors": asdict(baseline.factors),
-        "regions": {name: asdict(each) for name, each in sorted(baseline.regions.items())},
+        "factors": to_builtins(baseline.factors),
+        "regions": {name: to_builtins(each) for name, each in sorted(baseline.regions.items())},
     }
     lines = json.dumps(head, indent=1, allow_nan=False).splitlines()[:-1]
     lines[-1] += ","
@@ -315,7 +314,7 @@ class _Reader:
         return known
 
     def regions(self, found: Mapping[str, Any]) -> dict[str, Intensity]:
-        names = {each.name for each in fields(Intensity)}
+        names = set(Intensity.__struct_fields__)
         regions = {}
         for region, values in self.mapping(found, "regions", "").items():
             known = isinstance(values, dict) and set(values) <= names

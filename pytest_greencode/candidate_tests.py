@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .model import AttemptRecord, TestOutcome, TestOutcomes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedTest:
+class FailedTest(Struct, frozen=True, kw_only=True):
     """One test: in how many attempts it came to what (by outcome), and why the first time, as the candidate said."""
 
     test: str
@@ -22,8 +22,7 @@ class FailedTest:
         return sum(self.outcomes.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateTests:
+class CandidateTests(Struct, frozen=True, kw_only=True):
     """The tests of one task in the attempts of one configuration that ran them.
 
     `expected` had to pass in each; `failed`: those that did not, in most attempts first.

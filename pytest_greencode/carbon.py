@@ -11,7 +11,9 @@ import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .data import rows
 from .errors import UsageProblem
@@ -124,8 +126,7 @@ _LONGEST_NAME = 200  # beyond it a record's word for its GPU is no name
 _LARGEST_KG = 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Row(Struct, frozen=True, kw_only=True):
     """A row of the table: `kind` is gpu, part or host; `words` are those that a GPU's name has to have."""
 
     kind: str
@@ -266,8 +267,7 @@ def _own_machine_example(flag: str) -> str:
 REGIONS = ("SWE", "FRA", "GBR", "DEU", "USA", "JPN", "CHN", "IND", "POL", "ZAF", WORLD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionRow:
+class RegionRow(Struct, frozen=True, kw_only=True):
     """gCO2e per accepted solution, were the work done on this grid; None where energy or embodied are not known."""
 
     region: str

@@ -17,9 +17,11 @@ import re
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 # Bounds on the work for one reply. What lies beyond them is no answer to a task of one function.
 _BLOCKS: Final = 20  # fenced blocks that are looked at, from the last
@@ -29,8 +31,7 @@ _ESCAPED_CHARACTERS: Final = 100_000
 _CUTS: Final = 4  # times an unfinished tail is shortened
 
 
-@dataclass(frozen=True, slots=True)
-class Extracted:
+class Extracted(Struct, frozen=True):
     """`code` is a whole program, or else a completion to append to the prompt; `rule` names how it was found."""
 
     code: str
@@ -54,8 +55,7 @@ def extract(text: str, prompt: str, entry_points: Sequence[str]) -> Extracted:
 # --- the task ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Struct, frozen=True):
     """What a prompt asks for. `stub` tells a prompt that ends in an unfinished function from one of mere prose."""
 
     prompt: str

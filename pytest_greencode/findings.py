@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations, groupby
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .accounting import uncertain_parts
 from .accounts import Account, ConfigurationAccount
@@ -52,8 +54,7 @@ MOST_PAIRED = 6
 MOST_CASCADED = 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """From `old` to `new`: what may be claimed, and when the one-off costs are paid back, in g and in money."""
 
     old: ConfigurationAccount
@@ -64,8 +65,7 @@ class Decision:
     payback_money: Payback
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteFindings:
+class SuiteFindings(Struct, frozen=True, kw_only=True):
     """Configurations of one suite side by side, at most `k` attempts; what needs two of them is empty or None for one.
 
     `stoppings` are in the order of `configurations`, which have the least grams per accepted solution first.
@@ -84,8 +84,7 @@ class SuiteFindings:
     decision: Decision | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByUse:
+class ByUse(Struct, frozen=True, kw_only=True):
     """Embodied carbon shared out by use instead of time: TE / uses over the life, g; its headline's value beside it.
 
     `machines`: the generator's device and the test machine, as many as are known. `uses`: calls over the life of each,
@@ -100,8 +99,7 @@ class ByUse:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Findings(Struct, frozen=True, kw_only=True):
     """`regions`: R of each configuration on other grids, and `by_use` its embodied carbon otherwise, by `key_of`.
 
     `unused`: names of assumptions without effect.

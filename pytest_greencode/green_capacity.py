@@ -17,8 +17,9 @@ import enum
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from .statistics import CONFIDENCE, Interval, mean_interval
 
@@ -32,8 +33,7 @@ LITERATURE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Struct, frozen=True, kw_only=True):
     """What one execution on the task's tests took. None is not known; FLOPs that no counter gave are None, not 0.
 
     `run_time_s`: CPU time, user and system, of the solution. Not wall time by default, which on a shared machine
@@ -60,8 +60,7 @@ class Cost:
         return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(Struct, frozen=True, kw_only=True):
     """How finely an indicator is measured.
 
     An amount at or below `absolute` (in the indicator's unit) is not told from nothing. Two amounts are told apart when
@@ -130,8 +129,7 @@ class Relation(str, enum.Enum):
     UNKNOWN = "unknown"  # no indicator that both have
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """One accepted sample against the reference.
 
     `log_ratio`: ln(reference / sample) per indicator, None where either is missing or below the resolution. Then the
@@ -187,8 +185,7 @@ def _relation(orders: set[int]) -> Relation:
     return Relation.DOMINATES if -1 in orders else Relation.DOMINATED if 1 in orders else Relation.EQUAL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCosts:
+class TaskCosts(Struct, frozen=True, kw_only=True):
     """One task: attempts made, what each accepted one cost, and what the reference did (None: it was not run).
 
     ValueError when more were accepted than attempted.
@@ -204,8 +201,7 @@ class TaskCosts:
             raise ValueError(f"{self.task_id}: {len(self.accepted)} accepted of {self.attempts} attempts")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCapacity:
+class TaskCapacity(Struct, frozen=True, kw_only=True):
     """One task with accepted samples and a reference: the means over the samples that have the indicator."""
 
     task_id: str
@@ -215,8 +211,7 @@ class TaskCapacity:
     relations: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeanLogRatio:
+class MeanLogRatio(Struct, frozen=True, kw_only=True):
     """One indicator over tasks, each of the same weight.
 
     `value`: mean of ln(reference / sample); `interval` is over tasks like these, None for fewer than two. `tasks` and
@@ -237,8 +232,7 @@ class MeanLogRatio:
         return None if self.value is None else _finite(math.exp(min(self.value, 700.0)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Struct, frozen=True, kw_only=True):
     """The weighted mean of the log ratios, for those who must have one number; more is greener.
 
     `weights` are those asked for; `missing` are the weighted indicators that no task has. They are left out, and the
@@ -253,8 +247,7 @@ class Scalar:
     tasks: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteratureReading:
+class LiteratureReading(Struct, frozen=True, kw_only=True):
     """PD and its clipped sum, for comparison with published figures; `label` says whose.
 
     `performance_delta`: mean over tasks per indicator. `score`: mean over tasks of the accepted samples' sums;
@@ -271,8 +264,7 @@ class LiteratureReading:
     score_all_attempts: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GreenCapacity:
+class GreenCapacity(Struct, frozen=True, kw_only=True):
     """One configuration's Green Capacity.
 
     `tasks` were attempted; `tasks_compared` have an accepted sample and a reference, and only they are in the vector.

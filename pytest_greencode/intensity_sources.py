@@ -23,9 +23,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from msgspec import Struct
 
 from .carbon import LIVE, is_live
 from .errors import UsageProblem
@@ -74,8 +75,7 @@ def live_intensity(
     return _SOURCES[source.lower()](ask, place)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
+class _Ask(Struct, frozen=True):
     """One question: who asked, in which words, and by what means."""
 
     flag: str

@@ -15,9 +15,11 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from pytest_greencode.errors import LedgerError
 from pytest_greencode.model import (
@@ -124,8 +126,7 @@ _FINISH = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """The outcome of one execution, as the ledger keeps it. `ended_at`: when, if not just now.
 
     `tests`: of a candidate for a repository; the ledger gives them apart (`Ledger.test_outcomes`).
@@ -140,8 +141,7 @@ class Finished:
     tests: TestOutcomes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Struct, frozen=True, kw_only=True):
     """An execution, and the attempt (sample, suite) on whose behalf it is looked for; None for a reference solution.
 
     `provisional`: whether it is the attempt's own is known only by its verdict, so the attempt is assigned to it later.
@@ -154,8 +154,7 @@ class Started:
     provisional: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overhead:
+class Overhead(Struct, frozen=True, kw_only=True):
     """CPU seconds that no attempt answers for, between two moments (seconds since the epoch).
 
     `kind`: "host" (this package's own process), "start" (a sandbox), "load" (a task's tests), "gold" (a canonical
@@ -170,8 +169,7 @@ class Overhead:
     cpu_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gold:
+class Gold(Struct, frozen=True, kw_only=True):
     """The verdict on a task's own canonical solution; of a repository also the tests that passed, which now have to."""
 
     verdict: Verdict
@@ -180,8 +178,7 @@ class Gold:
     tests: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
+class RunRow(Struct, frozen=True, kw_only=True):
     """One run of a ledger. `finished`: attempts with a verdict, of those that were to be made; `tests` of a suite."""
 
     run_id: str
@@ -191,8 +188,10 @@ class RunRow:
     tests: int = 0
 
 
-def _insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Many rows a statement: each one gives up the interpreter's lock, and beside a busy thread takes 5 ms to get it."""
+def _insert(
+    connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Many rows a statement: each gives up the interpreter's lock, and beside a busy thread waits 5 ms to get it."""
     places = f"({', '.join('?' * len(columns))})"
     at_once = MAX_VARIABLES // len(columns)
     for first in range(0, len(rows), at_once):
@@ -776,7 +775,9 @@ def _reading(values: tuple[Any, ...]) -> Reading | None:
 
 
 def _generation_text(generation: Generation | None) -> str | None:
-    return None if generation is None else json.dumps({k: v for k, v in asdict(generation).items() if v is not None})
+    return (
+        None if generation is None else json.dumps({k: v for k, v in to_builtins(generation).items() if v is not None})
+    )
 
 
 def _generation(text: str | None) -> Generation | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_greencode.errors import UsageProblem
 from pytest_greencode.generation.backend import Backend, Prompt, RequestFailed
@@ -30,8 +32,7 @@ _MESSAGE_LENGTH = 500
 _DEFAULTS: Mapping[str, Any] = {PROMPT: "chat", "temperature": 0.8, "max_tokens": 512}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveOptions:
+class LiveOptions(Struct, frozen=True, kw_only=True):
     """What was asked for: see docs/reference. `settings` as typed, KEY=VALUE."""
 
     url: str

@@ -9,8 +9,9 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from pytest_greencode.repository import Repository
@@ -39,8 +40,7 @@ class Method(str, enum.Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """One problem of a suite.
 
     `prompt` is trusted text that stands before a completion. `tests` is the oracle's program: it is executed after
@@ -70,8 +70,7 @@ class Task:
     repository: Repository | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
+class Suite(Struct, frozen=True, kw_only=True):
     """A set of tasks from one source; `sha256` is of the bytes it was read from."""
 
     name: str
@@ -80,8 +79,7 @@ class Suite:
     tasks: Mapping[str, Task]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class Generation(Struct, frozen=True, kw_only=True):
     """What the generator recorded about one sample (file format: design of samples, `generation`)."""
 
     energy_j: float | None = None
@@ -118,16 +116,14 @@ def canonical_settings(settings: Mapping[str, Any]) -> str:
     return json.dumps(dict(settings), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Configuration:
+class Configuration(Struct, frozen=True, kw_only=True, order=True):
     """What is compared: a model under settings (`settings` is `canonical_settings` text)."""
 
     model: str
     settings: str = "{}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """One text that a model wrote for one task.
 
     `completion` follows the task's prompt; `solution` is a whole program, or a repository's entry file; `patch` is a
@@ -146,8 +142,7 @@ class Sample:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestOutcome:
+class TestOutcome(Struct, frozen=True, kw_only=True):
     """What became of one test of a repository: "failed", "error", "missing", "skipped" ...; why, as the candidate's
     process says."""
 
@@ -158,8 +153,7 @@ class TestOutcome:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestOutcomes:
+class TestOutcomes(Struct, frozen=True, kw_only=True):
     """The tests of one execution: how many had to pass, how many did, and the others (bounded: the first of them)."""
 
     __test__ = False
@@ -169,8 +163,7 @@ class TestOutcomes:
     others: tuple[TestOutcome, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of one attempt. `cpu_s` is the solution's own CPU time; the wall limit is derived from it."""
 
     cpu_s: float = 3.0
@@ -178,8 +171,7 @@ class Limits:
     output_bytes: int = 10 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What one execution cost, by the solution (`cpu_s`, `peak_memory_bytes`) and by the harness apart.
 
     `cpu_s`: CPU time of the solution and its children, net of the sandbox's own set-up.
@@ -204,8 +196,7 @@ J_PER_KWH = 3.6e6
 OWN_GRID = "user"  # the region and source of a figure that the user gave
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(Struct, frozen=True, kw_only=True):
     """A stretch of a run between two readings of the machine, over all its processes.
 
     `started_at` and `finished_at` are seconds since the epoch, `duration_s` is by a clock that nobody sets.
@@ -229,8 +220,7 @@ class Window:
     invalid: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(Struct, frozen=True, kw_only=True):
     """One program measured alone, repeated: means per run above idle, J, s and bytes; None where not known.
 
     `low_j` and `high_j` hold the mean at `confidence`. An energy closer to 0 than `noise_floor_j` is not told from
@@ -260,8 +250,7 @@ class Measured:
         return known and self.energy_j >= self.noise_floor_j  # type: ignore[operator]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """CPU time that this run used between two moments (seconds since the epoch): an execution, or the harness alone.
 
     `key` is the execution's program key; None for what no execution has to answer for: starting sandboxes, checking
@@ -307,8 +296,7 @@ class ItemRun(NamedTuple):
         return setup_s + call_s + teardown_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """A named stretch within a test, s of CPU time; `energy_j` as it was known at once, None where it was not."""
 
     test_id: str
@@ -320,8 +308,7 @@ class Block:
     energy_method: Method = Method.MISSING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intensity:
+class Intensity(Struct, frozen=True, kw_only=True):
     """Carbon intensity of a grid, location-based."""
 
     g_per_kwh: float
@@ -331,8 +318,7 @@ class Intensity:
     licence: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """What making a machine (a server, a GPU with its part of the server) emitted, and how long it serves.
 
     `embodied_g` is TE of ISO/IEC 21031 in gCO2e, `lifetime_s` its EL; each with the range in which sources differ.
@@ -352,8 +338,7 @@ class Machine:
     threads: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Factors:
+class Factors(Struct, frozen=True, kw_only=True):
     """What turns joules into grams: the two sites' grids and their PUE, and the machines that stand there.
 
     `generation_machine` is for generations whose record names none. Without a machine, embodied carbon is missing.
@@ -367,8 +352,7 @@ class Factors:
     execution_machine: Machine | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRecord:
+class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One line of the ledger: an attempt, with its verdict and reading once it has finished.
 
     `verdict` is None while it has not finished (or was lost). `extraction` is "as-is" or the name of the rule that

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pytest_greencode.gate.rules import Rule
@@ -166,8 +166,7 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--greencode-{name}", dest=ini_name(name), action="store_true", default=False, help=text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """What the user asked for, checked. Paths are absolute."""
 
     sandbox: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _HUNK: Final = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
 _LINK_OR_MODULE: Final = re.compile(r"(?:new file|new|old) mode (12|16)0000")
@@ -20,8 +21,7 @@ class Refused(Exception):
     """A candidate's change that is not made; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Hunk:
+class _Hunk(Struct, frozen=True):
     """`old` and `new` are lines without ends; `open_old` and `open_new` say that the last one has no line end."""
 
     start: int

@@ -11,12 +11,12 @@ import copy
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.junitxml import xml_key
 from _pytest.runner import runtestprotocol
+from msgspec import Struct
 
 from pytest_greencode.attribution import attribute
 from pytest_greencode.collection import MARKER, TaskItem
@@ -40,8 +40,7 @@ PROJECT: pytest.StashKey[Project] = pytest.StashKey()
 # -- the marker ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(Struct, frozen=True, kw_only=True):
     """What a test's marker asks for. Limits are of the call: fixtures are paid by whoever comes first."""
 
     max_energy_j: float | None = None
@@ -72,8 +71,7 @@ def terms_of(item: pytest.Item) -> Terms | None:
 # -- blocks -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class MeasuredBlock:
+class MeasuredBlock(Struct):
     """A stretch of a test: CPU time of this process and its children, s, and energy, J; None while it goes on.
 
     `energy_j` stays None where it cannot be known yet: by a counter that another process reads (pytest-xdist). Then the

@@ -15,9 +15,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from .model import Block, Factors, ItemRun, Measured, Method
 from .pricing import Pricing
@@ -32,8 +34,7 @@ Variance = tuple[float, int]
 OUTCOMES = ("passed", "failed", "error", "rerun", "xfailed", "xpassed", "skipped", "interrupted")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class Figure(Struct, frozen=True, kw_only=True):
     """A named value with its interval at `confidence`. `reason` says why there is no value, or no interval."""
 
     value: float | None
@@ -77,16 +78,14 @@ class ItemAccount(NamedTuple):
         return self.outcome == PASSED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class Spent(Struct, frozen=True, kw_only=True):
     """What something took: CPU time in s, energy in J. None where any part of it is not known."""
 
     cpu_s: float | None
     energy_j: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftBehind:
+class LeftBehind(Struct, frozen=True, kw_only=True):
     """A process that outlived the test which started it, and the CPU seconds that it used afterwards."""
 
     test_id: str
@@ -94,8 +93,7 @@ class LeftBehind:
     cpu_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectAccount:
+class ProjectAccount(Struct, frozen=True, kw_only=True):
     """An ordinary test suite. `selected` tests were to be run, `outcomes` counts those that were.
 
     `tests_cost` is the numerator: all paid runs and the `background` (what was left running). `by_outcome` splits it
@@ -137,8 +135,7 @@ class ProjectAccount:
         return max(0, (self.selected or 0) - len(self.tests))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectRecords:
+class ProjectRecords(Struct, frozen=True, kw_only=True):
     """What is known of a suite's run: its tests' runs with their energies, and what else was used meanwhile."""
 
     runs: Sequence[ItemRun]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from .conditions import conditions_of_tests
 from .project_account import ProjectAccount, Spent, Variance
@@ -24,8 +25,7 @@ class CostOfTest(NamedTuple):
     energy_variance: Variance | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectCosts:
+class ProjectCosts(Struct, frozen=True, kw_only=True):
     """By test id, and the `background`: what tests have left running. `conditions`: under which it was measured.
 
     `startup_cpu_s`: what starting pytest took.

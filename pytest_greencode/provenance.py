@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .model import OWN_GRID, AttemptRecord, Intensity, Machine, Method
 from .pricing import Pricing, device_seconds, known
@@ -15,8 +16,7 @@ _WEAKEST_LAST = list(Method)
 _YEAR_S = 365 * 86400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
+class Provenance(Struct, frozen=True, kw_only=True):
     """How a figure came to be: the weakest method among its attempts (`methods` counts them), and the sources."""
 
     method: Method

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from .accounts import ConfigurationAccount, MeasuredRow
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from .project_account import ProjectAccount
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Struct, frozen=True, kw_only=True):
     """All configurations, sorted by suite, model and settings; never summed over suites.
 
     `balance`: where the energy of the whole machine went while the run went on; None where nobody saw it.

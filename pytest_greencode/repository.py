@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from .patches import Refused, apply_patch
 
@@ -21,8 +22,7 @@ _METADATA: Final = ("*.dist-info", "*.egg-info", "__pycache__")
 _TESTS: Final = ("test_*.py", "*_test.py")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(Struct, frozen=True, kw_only=True):
     """What a sandbox for a repository has: an image, or this Python with what `requirements` name.
 
     `preload`: modules that are imported once, before the candidates' processes fork. `memory_bytes` None: what the
@@ -35,8 +35,7 @@ class Environment:
     memory_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repository:
+class Repository(Struct, frozen=True, kw_only=True):
     """The tree that a candidate changes, and how its tests are run.
 
     `files` by relative path; `sha256` names them and all that is said here of how the tests run. `tests` and `options`

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from . import carbon
 from .attribution import Attribution, attribute, with_energy, with_measured
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from .findings import Findings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecords:
+class RunRecords(Struct, frozen=True, kw_only=True):
     """A run's attempts and canonical solutions with the energy that is theirs, and who used the machine's."""
 
     attempts: Sequence[AttemptRecord]
@@ -161,7 +162,7 @@ def factors_of_run(facts: Mapping[str, Any]) -> Factors | None:
             values[site] = Intensity(**values[site])
             if values.get(f"{site}_machine") is not None:
                 values[f"{site}_machine"] = Machine(**values[f"{site}_machine"])
-        return Factors(**{name: values[name] for name in (f.name for f in fields(Factors)) if name in values})
+        return Factors(**{name: values[name] for name in Factors.__struct_fields__ if name in values})
     except (TypeError, ValueError, KeyError) as error:
         raise LedgerError(f"the run's factors are not as this version writes them: {error}") from None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import to_builtins
 
 import pytest_greencode
 from pytest_greencode.meters.metering import Metering
@@ -86,7 +86,7 @@ def run_facts(
             "workers": workers,
         },
         "generation": None if live is None else live.describe(),
-        "factors": None if factors is None else asdict(factors),
+        "factors": None if factors is None else to_builtins(factors),
         "assumptions": assumptions,
         "command": [escape(argument) for argument in config.invocation_params.args],
         "started_at": now(),

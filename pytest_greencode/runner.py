@@ -13,8 +13,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from pytest_greencode.errors import GreencodeError, SandboxError, SandboxLost, UsageProblem
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started
@@ -46,8 +48,7 @@ class Meter(Protocol):
     def energy_j(self, cpu_s: float) -> float: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Unit(Struct, frozen=True, kw_only=True):
     """One task of one samples file. `attempts` in the order in which they count.
 
     `following`: gives the next attempt after those that were made, None when there is none; then `attempts` only says
@@ -65,16 +66,14 @@ class Unit:
         return len(self.attempts) if self.following is None else MAX_BATCH
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitResult:
+class UnitResult(Struct, frozen=True, kw_only=True):
     """`outcomes` correspond to the unit's first attempts; fewer than those where it stopped at an accepted one."""
 
     outcomes: tuple[Finished, ...] = ()
     quarantined: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """How attempts are made. `timeout_s` None: the task's own limit.
 
     `stop_at_accepted` ends a configuration's attempts at a task with the first accepted one, or with the `attempts`-th.
@@ -100,8 +99,7 @@ class Stopped(GreencodeError):
     """The run was stopped before this unit was done."""
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct):
     """A place for one sandbox, filled when needed and emptied when it went bad."""
 
     sandbox: WorkerSandbox | None = None
@@ -111,8 +109,7 @@ class _Slot:
     attempt_s: float = BATCH_S / 8  # how long one took lately
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(Struct):
     """What is known of a program's repetitions: each one's peak memory, and operations over all (None: unknown)."""
 
     peaks_bytes: list[int] = field(default_factory=list)
@@ -124,8 +121,7 @@ class Seen:
         self.operations = operations if self.operations is None else self.operations.plus(operations)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Claim:
+class _Claim(Struct, kw_only=True):
     """An attempt's program. `outcome` is filled by whoever asked for the program first (`mine`)."""
 
     task: Task
@@ -136,8 +132,7 @@ class _Claim:
     mine: bool
 
 
-@dataclass(slots=True)
-class _Alone:
+class _Alone(Struct):
     """Attempts share the machine; the repetition of a time-out has it to itself (as far as this process goes)."""
 
     condition: threading.Condition = field(default_factory=threading.Condition)

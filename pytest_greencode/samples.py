@@ -11,10 +11,11 @@ import reprlib
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from pytest_greencode.errors import SampleFormatError
 from pytest_greencode.model import Configuration, Generation, Method, Sample, canonical_task_id

@@ -14,13 +14,14 @@ import threading
 import time
 import uuid
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.runner import collect_one_node
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from pytest_greencode.closing import HARNESS_EXIT_CODE, Closing, lines_of
 from pytest_greencode.collection import (
@@ -266,7 +267,7 @@ class GreencodeSession:
         """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
         named = {sample.generation.region for sample, _ in self._declared if sample.generation is not None}
         found = {region: answered(self._ask, region) for region in named if region is not None}
-        return {region: asdict(intensity) for region, intensity in found.items() if intensity is not None}
+        return {region: to_builtins(intensity) for region, intensity in found.items() if intensity is not None}
 
     def _ask(self, region: str) -> object:
         """What a plugin or a conftest.py says of a grid."""

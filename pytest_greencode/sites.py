@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from . import carbon
 from .errors import UsageProblem
@@ -16,8 +18,7 @@ from .model import Factors, Intensity, Machine
 Ask = Callable[[str], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteTexts:
+class SiteTexts(Struct, frozen=True, kw_only=True):
     """What the user says of the sites; None where nothing was said. `prefix` begins the names of the flags."""
 
     prefix: str

@@ -21,9 +21,11 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .model import OWN_GRID, AttemptRecord, Intensity, Machine, Method
 from .pricing import Pricing, device_seconds
@@ -41,8 +43,7 @@ _ENERGY_ELSE = 2.0
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
+class Band(Struct, frozen=True, kw_only=True):
     """5th, 50th and 95th percentile, in the unit of the figure; `spans`: the ends with one factor moved alone."""
 
     p5: float
@@ -53,8 +54,7 @@ class Band:
     seed: int = SEED
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """One uncertain factor as a multiplier of 1: its name, and the multiplier at a quantile between 0 and 1.
 
     `source`: which grid, meter or site it is of. Two of one name and different sources are wrong independently.
@@ -69,8 +69,7 @@ class Factor:
         return f"{self.name}\0{self.source}" if self.source else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One part of a figure with the factors that multiply it."""
 
     value: float

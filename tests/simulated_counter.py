@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pytest_greencode.meters.exclusive import Spent
 
 
-@dataclass(frozen=True)
-class SimulatedWindow:
+class SimulatedWindow(Struct, frozen=True):
     duration_s: float
     package_uj: float | None
     dram_uj: float | None = None

@@ -2,7 +2,6 @@
 
 import math
 import random
-from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
 
@@ -13,6 +12,7 @@ from builders import machine as any_machine
 from conftest import least_cpu_s
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.accounting import account
 from pytest_greencode.estimators import expected_attempts, expected_cost, lower_bound, pass_probability

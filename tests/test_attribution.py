@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.attribution import REPETITIONS, apportion, attribute, with_energy, with_measured
 from pytest_greencode.model import AttemptRecord, Configuration, Measured, Method, Reading, Verdict, Window, Work

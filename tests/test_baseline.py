@@ -1,12 +1,12 @@
 """The idle baseline: what it says of a machine whose truth is known, and when before and after are the same."""
 
 import math
-from dataclasses import replace
 from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from simulated_counter import SimulatedMachine
 
 from pytest_greencode.meters.baseline import Baseline, compare_baselines, half_width, measure_baseline, pooled

@@ -4,11 +4,11 @@ import json
 import os
 import re
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from builders import FACTORS, fill_ledger
+from msgspec.structs import replace
 from test_findings import HOSTILE, RUN, found_in, greencode, ledger, of_model  # noqa: F401
 
 from pytest_greencode.accounting import account

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import random
-from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations, product
 from pathlib import Path
@@ -17,6 +16,7 @@ from builders import UNIT_FACTORS as FACTORS
 from builders import attempt, machine, reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.accounting import account
 from pytest_greencode.comparison import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.meters.counters import (
     IMPLAUSIBLE_FACTOR,
@@ -23,10 +23,10 @@ from pytest_greencode.meters.counters import (
 
 RANGE_UJ = 262_143_328_850
 PACKAGE = Domain(kind="package", name="package-0", range_uj=RANGE_UJ, plausible_w=500.0)
-SECOND = dataclasses.replace(PACKAGE, name="package-1")
+SECOND = replace(PACKAGE, name="package-1")
 DRAM = Domain(kind="dram", name="package-0/dram", range_uj=SMALLEST_RANGE_UJ, plausible_w=250.0)
 PSYS = Domain(kind="psys", name="psys", range_uj=RANGE_UJ, plausible_w=1000.0)
-UNKNOWN_RANGE = dataclasses.replace(PACKAGE, range_uj=None)
+UNKNOWN_RANGE = replace(PACKAGE, range_uj=None)
 
 
 class Script:
@@ -110,7 +110,7 @@ def test_the_first_read_after_a_wrap_is_right_at_once() -> None:
     shares=st.lists(st.floats(0, 0.5), max_size=60),
 )
 def test_any_increments_read_twice_a_wrap_add_up(range_uj: int, start: float, shares: list[float]) -> None:
-    domain = dataclasses.replace(PACKAGE, range_uj=range_uj)
+    domain = replace(PACKAGE, range_uj=range_uj)
     raw = min(int(start * range_uj), range_uj - 1)
     script = Script(domain, values=[raw])
     counters = script.open()
@@ -159,9 +159,9 @@ def test_the_heartbeat_keeps_ten_wraps_while_nobody_reads() -> None:
 
 def test_the_heartbeat_is_half_of_the_fastest_wrap_and_30_s_at_most() -> None:
     assert Script(PACKAGE, DRAM).open().heartbeat_s == 30.0
-    fast = dataclasses.replace(PACKAGE, plausible_w=5000.0)
+    fast = replace(PACKAGE, plausible_w=5000.0)
     assert Script(DRAM, fast).open().heartbeat_s == pytest.approx(RANGE_UJ / 5e9 / 2)
-    hidden = dataclasses.replace(UNKNOWN_RANGE, plausible_w=5000.0)
+    hidden = replace(UNKNOWN_RANGE, plausible_w=5000.0)
     assert Script(hidden).open().heartbeat_s == pytest.approx(SMALLEST_RANGE_UJ / 5e9 / 2)
 
 
@@ -407,7 +407,7 @@ def test_describe_tells_what_was_read_and_what_not() -> None:
 
 # -- mirrored dies ------------------------------------------------------------------------------------------------
 
-DIES = [dataclasses.replace(PACKAGE, name=f"package-0-die-{die}") for die in range(2)]
+DIES = [replace(PACKAGE, name=f"package-0-die-{die}") for die in range(2)]
 
 
 class Dies(Script):

@@ -1,13 +1,13 @@
 """Money, time, human work, payback and claims: by hand, against enumeration, and what must hold for any records."""
 
 import math
-from dataclasses import replace
 from itertools import permutations
 
 import pytest
 from economy import FACTORS, GRID, A, R, economies, record, records_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.accounting import account
 from pytest_greencode.economics.assumptions import parse_assumptions

@@ -2,12 +2,12 @@
 
 import math
 import random
-from dataclasses import replace
 from statistics import fmean, variance
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from simulated_counter import SimulatedMachine, SimulatedWindow
 
 from pytest_greencode.meters.baseline import Baseline, measure_baseline, pooled

@@ -4,11 +4,12 @@ import json
 import math
 import re
 import sqlite3
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from builders import FACTORS, attempt, fill_ledger, machine, valid_report
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from pytest_greencode import cli
 from pytest_greencode.accounting import account
@@ -315,7 +316,7 @@ def test_a_run_that_kept_no_factors_is_priced_with_a_caution(ledger, capsys, arg
     assert caution in re.sub("[`]", "", said.replace("&#39;", "'"))
     sites = ("--region", "DEU", "--machine", "laptop", "--generation-machine", "H100", "--pue", "1.2")
     assert "assumed: " not in "".join(greencode(capsys, *arguments, *sites)[1:])
-    set_facts(ledger, factors=asdict(FACTORS))
+    set_facts(ledger, factors=to_builtins(FACTORS))
     assert "assumed: " not in "".join(greencode(capsys, *arguments)[1:])
 
 
@@ -429,10 +430,9 @@ def test_sites_can_be_changed_afterwards(ledger, capsys):
 
 
 def test_the_run_s_own_sites_are_the_default(ledger, capsys):
-    from dataclasses import asdict
 
     book = Ledger(ledger)
-    book.begin(RUN, "2026-11-22T00:00:00Z", {"factors": asdict(replace(FACTORS, execution_pue=2.0))})
+    book.begin(RUN, "2026-11-22T00:00:00Z", {"factors": to_builtins(replace(FACTORS, execution_pue=2.0))})
     book.close()
     _, out, _ = greencode(capsys, "report", "--json")
     factors = json.loads(out)["factors"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import asdict, replace
 
 import pytest
 from builders import UNIT_FACTORS, A, R, attempt, reading
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.accounting import account
 from pytest_greencode.errors import UsageProblem
@@ -29,6 +29,7 @@ from pytest_greencode.gate import (
     parse_rules,
     subject_of,
 )
+from pytest_greencode.gate.decisions import plain
 from pytest_greencode.reports.gate import gate_lines, gate_rows, gate_sentence
 from pytest_greencode.statistics import influence_interval, log_influences, ratio_interval, student_t_quantile
 
@@ -390,7 +391,7 @@ def some_decision(**changes):
 
 def test_a_decision_survives_the_ledger():
     found = some_decision(strict=True)
-    assert decision_from(json.loads(json.dumps(asdict(found)))) == found
+    assert decision_from(json.loads(json.dumps(plain(found)))) == found
     for broken in ({}, {"decision": "x", "rules": []}, {"decision": "pass", "rules": [{}]}):
         with pytest.raises((TypeError, ValueError, LookupError)):
             decision_from(broken)

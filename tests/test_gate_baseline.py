@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import cmarkgfm
@@ -11,6 +10,8 @@ import pytest
 from builders import FACTORS, attempt, fill_ledger, grid, valid_report
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from pytest_greencode import cli
 from pytest_greencode.baseline import parse_baseline, read_baseline, written
@@ -28,7 +29,7 @@ FACTS = {
     "suites": [{"name": "humaneval", "version": "1", "sha256": "ab" * 32}],
     "options": {"timeout_s": None, "memory_bytes": 1 << 30, "extract": "auto", "attribution": "attributed"},
     "versions": {"pytest_greencode": "0.1.0"},
-    "factors": asdict(FACTORS),
+    "factors": to_builtins(FACTORS),
 }
 COST = "co2e_per_accepted_g"
 
@@ -144,8 +145,8 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
 def test_the_grid_is_held_fixed_on_both_sides(book):
     """Another grid, PUE or region's figure moves neither side; 10 % more energy does."""
     region = {"generation": {"region": "X"}}
-    book.fill("one", records(**region), regions={"X": asdict(grid(400.0))})
-    ledger = book.fill("two", records(times=1.25, **region), regions={"X": asdict(grid(90.0))})
+    book.fill("one", records(**region), regions={"X": to_builtins(grid(400.0))})
+    ledger = book.fill("two", records(times=1.25, **region), regions={"X": to_builtins(grid(90.0))})
     kept = baseline(ledger, "one")
     assert kept.regions["X"].g_per_kwh == 400.0
     rules = [f"{COST}:+10%", f"{COST}[m]:+30%"]

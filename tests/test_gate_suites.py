@@ -9,13 +9,14 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from builders import FACTORS, attempt, fill_ledger, valid_report
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from pytest_greencode.cli import main
 from pytest_greencode.errors import FileFormatError
@@ -31,6 +32,7 @@ from pytest_greencode.gate import (
     parse_rule,
     subject_of_tests,
 )
+from pytest_greencode.gate.decisions import plain
 from pytest_greencode.gate.suite_noise import ASSUMED, MIN_TESTS, Pair, ratio_noise, value_noise
 from pytest_greencode.ledger import STARTUP, Ledger, Overhead
 from pytest_greencode.model import ItemRun
@@ -185,9 +187,8 @@ def test_a_test_ten_times_slower_fails_and_is_named() -> None:
     assert "+25% is allowed: t.py::test_18 " in text
     assert "times, " in text.partition("was ")[2]
     assert max(map(len, [*lines, *sentence])) <= 80
-    assert decision_from(json.loads(json.dumps(asdict(Decision(decision=found.decision, rules=(found,)))))).rules == (
-        found,
-    )
+    whole = Decision(decision=found.decision, rules=(found,))
+    assert decision_from(json.loads(json.dumps(plain(whole)))).rules == (found,)
 
 
 def test_a_machine_that_is_slower_is_no_test_s_fault() -> None:
@@ -349,7 +350,7 @@ FACTS = {
     "meter": {"source": "a model", "max_w_per_vcpu": 5.0, "min_w_per_vcpu": 1.0},
     "options": {"attribution": "attributed", "repeat": 1, "workers": 0},
     "versions": {"pytest_greencode": "0.1.0", "python": "3.11.7", "pytest": "9.2.0"},
-    "factors": asdict(FACTORS),
+    "factors": to_builtins(FACTORS),
 }
 LEDGER = Path(".greencode/ledger.sqlite")
 

@@ -10,13 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from model_server import Answer, Handler, model_server
+from msgspec.structs import replace
 
 from pytest_greencode.cli import main
 from pytest_greencode.economics.assumptions import Assumptions, parse_assumptions

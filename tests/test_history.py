@@ -2,12 +2,12 @@
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 from economy import A, R, economies, records_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from test_html import check
 
 from pytest_greencode.economics.expectation import Direction

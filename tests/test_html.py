@@ -9,13 +9,13 @@ import math
 import re
 import string
 from collections import Counter
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from builders import A, R, attempt, grid, reading, real_factors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from real_accounts import example_records
 
 from pytest_greencode import accounting

@@ -6,12 +6,12 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from browser import Browser, find_browser
 from conftest import skip_or_fail
+from msgspec.structs import replace
 from real_accounts import example_records
 from test_findings import RECORDS, found_in
 from test_history import line

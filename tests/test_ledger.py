@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import query
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.errors import LedgerError
 from pytest_greencode.ledger import Finished, Gold, Ledger, Overhead, Started

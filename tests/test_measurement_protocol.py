@@ -1,10 +1,9 @@
 """The machine's facts from trees of kernel files, and what is said about them."""
 
-from dataclasses import fields, replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.meters.protocol import Environment, cautions, cautions_between, read_environment
 
@@ -34,7 +33,7 @@ SERVER = {
         "thermal_throttle/package_throttle_count": "5\n",
     }.items()
 }
-NOTHING = Environment(**dict.fromkeys((field.name for field in fields(Environment)), None))
+NOTHING = Environment(**dict.fromkeys(Environment.__struct_fields__, None))
 CALM = replace(
     NOTHING,
     cpus=8,

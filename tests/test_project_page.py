@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from browser import Browser, find_browser
 from builders import FACTORS
 from conftest import skip_or_fail
+from msgspec.structs import replace
 from test_html import BALANCE, HOSTILE, check, records
 from test_project_account import of, run
 

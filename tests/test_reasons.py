@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 import pickle
 import re
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from builders import FACTORS, attempt
+from msgspec import Struct
+from msgspec.structs import replace
 from test_findings import MONEY, RECORDS, found_in, of_model
 
 import pytest_greencode
@@ -61,9 +62,9 @@ def test_a_reason_is_its_text_and_stays_one() -> None:
 def bilinguals(value: object) -> Iterator[tuple[str, str]]:
     if hasattr(value, "en"):
         yield value.en, value.ja
-    elif dataclasses.is_dataclass(value):
-        for each in dataclasses.fields(value):
-            yield from bilinguals(getattr(value, each.name))
+    elif isinstance(value, Struct):
+        for each in value.__struct_fields__:
+            yield from bilinguals(getattr(value, each))
     elif isinstance(value, tuple):
         for each in value:
             yield from bilinguals(each)
@@ -76,7 +77,7 @@ NONE = [
     *of_model("small", 2),
     *[attempt(f"HumanEval/{t}", i, accepted=False, model="bad") for t in range(24) for i in (0, 1)],
 ]
-CHAINED = [dataclasses.replace(each, extra={"chain": True}) for each in of_model("small", 2)]
+CHAINED = [replace(each, extra={"chain": True}) for each in of_model("small", 2)]
 
 
 @pytest.mark.parametrize("assumptions", [Assumptions(), SILENT, MONEY])
@@ -88,7 +89,7 @@ def test_no_sentence_or_note_stays_english(records: list[object], assumptions: A
     """Every text of the page beside names: what is English in it is the name of a thing."""
     accounted, found = found_in(records, assumptions)
     extras = extras_of(found, accounted.factors)
-    shown = dataclasses.replace(extras, assumptions=())
+    shown = replace(extras, assumptions=())
     for english, japanese in bilinguals(shown):
         words = re.findall(r"[a-z]{3,}", english)
         # What names nothing of ours and is the same in both was not translated.

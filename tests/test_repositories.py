@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import MEMORY_BYTES, each_sandbox, query, require_sandbox, with_sandbox, write_samples
 from forgeries import FORGERIES, LEFT, WRONG
+from msgspec.structs import replace
 
 from pytest_greencode.candidate_tests import candidate_tests
 from pytest_greencode.errors import FileFormatError

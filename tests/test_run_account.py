@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import grid, real_factors
+from msgspec.structs import replace
 
 from pytest_greencode.accounts import Account
 from pytest_greencode.ledger import Finished, Ledger, Overhead, Started

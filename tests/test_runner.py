@@ -6,12 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import query
+from msgspec.structs import replace
 
 from pytest_greencode.errors import SandboxError, SandboxLost
 from pytest_greencode.ledger import Ledger

@@ -1,13 +1,13 @@
 """The band of what all attempts have in common: by enumeration where that is possible, and its own promises."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from builders import attempt, machine
 from builders import grid as grid_of
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.accounting import account
 from pytest_greencode.model import OWN_GRID, Factors, Method

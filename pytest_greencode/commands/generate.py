@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_greencode import carbon
 from pytest_greencode.commands.output import say
@@ -153,8 +154,7 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What this command's lines add up to."""
 
     prompt_tokens: int = 0

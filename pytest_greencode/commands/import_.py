@@ -8,9 +8,10 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from pytest_greencode.commands.output import say, writing
 from pytest_greencode.errors import FileFormatError, UsageProblem

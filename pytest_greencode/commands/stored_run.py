@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pytest_greencode.accounts import Account
 from pytest_greencode.economics.assumptions import Assumptions, read_assumptions
@@ -92,8 +93,7 @@ def share(text: str) -> float:
 # What a command reads.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
+class StoredRun(Struct, frozen=True, kw_only=True):
     """A run in a ledger, and how the user wants it to be accounted for."""
 
     ledger: Ledger

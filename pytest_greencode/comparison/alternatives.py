@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..model import Configuration
@@ -33,8 +34,7 @@ class WhyNot(str, enum.Enum):
     NO_INTERVAL = "no_interval"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alternative:
+class Alternative(Struct, frozen=True, kw_only=True):
     """`comparison` is of it (a) beside the one that is taken (b). `reason` says why it was not compared, or only so."""
 
     configuration: Configuration
@@ -43,8 +43,7 @@ class Alternative:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(Struct, frozen=True, kw_only=True):
     """The configuration to take, by `criterion`, and the others in their order."""
 
     configuration: Configuration

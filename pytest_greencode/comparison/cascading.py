@@ -6,7 +6,8 @@ The tests decide who goes on to the second, so the figures hold only where such 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..model import Configuration
@@ -17,8 +18,7 @@ from .pairs import Difference, Ratio, difference, no_difference, no_ratio, ratio
 from .policy import Step, Terms, followed, left_out, on_common_ground, retrying
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cascade:
+class Cascade(Struct, frozen=True, kw_only=True):
     """`first` at most `first_attempts` times, then `second` at most `second_attempts` times, on `tasks` of both.
 
     `pass_probability`, and J and g per accepted solution (g with its interval over tasks). `co2e_ratio` and
@@ -40,8 +40,7 @@ class Cascade:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankedCascade:
+class RankedCascade(Struct, frozen=True, kw_only=True):
     """A cascade among all others: `dominated_by` are the single configurations that are no worse in either pass@k or
     grams and better in one; `on_front` says that nothing, single or cascade, is so."""
 
@@ -50,8 +49,7 @@ class RankedCascade:
     on_front: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cascades:
+class Cascades(Struct, frozen=True, kw_only=True):
     """Every ordered pair of configurations, the least grams per accepted solution first, all on the same tasks.
 
     `singles` are the configurations alone at `second_attempts`, (configuration, pass@k, grams per accepted solution),

@@ -10,7 +10,8 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..model import AttemptRecord, Configuration, Verdict
@@ -19,8 +20,7 @@ from .pairs import too_few
 from .policy import configuration_of, retrying
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Escape:
+class Escape(Struct, frozen=True, kw_only=True):
     """How much of what was accepted at most `k` attempts is wrong, on the tasks that both suites have.
 
     `escape_rate`: 1 - sum P_correct / sum P_k. `correct_probability`: mean P_correct. Costs are per correct solution:

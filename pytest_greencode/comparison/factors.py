@@ -14,8 +14,9 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..reasons import Reason
@@ -27,8 +28,7 @@ MODEL = "model"
 COVARIATES = ("prompt_tokens", "completion_tokens", "batch_size")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Struct, frozen=True, kw_only=True):
     """`level` beside `reference` of one factor (canonical JSON text; None: the key is not set).
 
     Ratios are level over reference of J and g per accepted solution, and `pass_probability` is level minus reference,

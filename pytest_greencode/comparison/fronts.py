@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..model import Configuration
@@ -16,8 +17,7 @@ from .pairs import difference, ratios, too_few
 from .policy import Terms, on_common_ground, retrying
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(Struct, frozen=True, kw_only=True):
     """One configuration: pass@k and grams per accepted solution, each with its interval over tasks.
 
     `dominated_by`: those on the front that are no worse in either and better in one. `told_apart`: whether a
@@ -38,8 +38,7 @@ class Point:
         return not self.dominated_by
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Front:
+class Front(Struct, frozen=True, kw_only=True):
     """All comparable configurations, cheapest first; `unusable` are the others, with reasons.
 
     `tasks`: how many they were compared on; `left_out`: tasks that not all of them have.
@@ -53,8 +52,7 @@ class Front:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """One configuration before a target: `lower_bound` of its pass@k holds one-sided; None with too few tasks."""
 
     configuration: Configuration
@@ -64,8 +62,7 @@ class Candidate:
     meets: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """The cheapest configuration whose pass@k reaches `target` (0 to 1) with `confidence`.
 
     `chosen` is None where there is none: `nearest` then has the highest lower bound, and `reason` says what is missing.

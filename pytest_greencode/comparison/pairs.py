@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..model import Configuration
@@ -31,8 +33,7 @@ _TIME = re.compile(r"; (recorded time|wall time|time from energy at [0-9.e+-]+ W
 _INNERMOST = re.compile(r" ?\([^()]*\)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
+class Ratio(Struct, frozen=True, kw_only=True):
     """Cost per accepted solution, a over b, with the paired interval over tasks.
 
     `distinguishable`: whether the interval leaves 1 out; None where there is none. `reason`: why there is no value, or
@@ -56,8 +57,7 @@ class Ratio:
         return next(iter(self.systematic.spans), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """pass@k, a minus b, in percentage points; otherwise like `Ratio`, with 0 for 1."""
 
     value_pp: float | None
@@ -66,8 +66,7 @@ class Difference:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class Side(Struct, frozen=True, kw_only=True):
     """One of the two, on the tasks compared: pass@k, and the cost per accepted solution."""
 
     configuration: Configuration
@@ -76,8 +75,7 @@ class Side:
     co2e_g: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """`a` beside `b` at most `k` attempts, on the `tasks` that both have; `left_out` are those that only one has.
 
     In reasons and cautions "a" and "b" are the two. `cautions`: what else differs than the configuration;

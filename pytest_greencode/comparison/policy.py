@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..accounts import ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_cost, pass_probability
@@ -21,8 +23,7 @@ from ..reasons import Reason
 Step = tuple[Configuration, int]  # a configuration, and the attempts that it is allowed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(Struct, frozen=True, kw_only=True):
     """Expectations under a policy, one number per task, in the order of `tasks`.
 
     `solved` is P_k; `accepted` what the cost is divided by, the same but

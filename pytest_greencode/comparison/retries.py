@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import MIN_TASKS, ConfigurationAccount
 from ..reasons import Reason
@@ -27,8 +28,7 @@ LIMIT = 2.0
 CHAIN = Reason("chain")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """At most `k` attempts, means over tasks; `before` is the next smaller k (0: no attempt).
 
     `marginal_g`: grams per task that is solved by k attempts, but not by `before`, with its interval over tasks; None
@@ -46,8 +46,7 @@ class Step:
     resolved_g: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping:
+class Stopping(Struct, frozen=True, kw_only=True):
     """The attempts at which to stop, among those known of every task, and the curve behind it.
 
     `rule` says how `attempts` was found. `attempts` is None where it cannot be found, or where not trying at all is

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model import AttemptRecord, Generation
 from ..statistics import CONFIDENCE, Interval, student_t_quantile
@@ -24,8 +25,7 @@ TOKENS = ("prompt_tokens", "completion_tokens")
 _SINGULAR = 1e-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slope:
+class Slope(Struct, frozen=True, kw_only=True):
     """d log E / d log tokens, with its interval over tasks; `reason` says why either is None."""
 
     value: float | None
@@ -33,8 +33,7 @@ class Slope:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slopes:
+class Slopes(Struct, frozen=True, kw_only=True):
     """One slope per covariate, from `attempts` of `tasks`; `missing` attempts lack energy or tokens.
 
     `batched` attempts shared a batch. Where its energy was divided by output tokens (as this project's recorder does),
@@ -98,8 +97,7 @@ def _logs(generation: Generation | None, covariates: Sequence[str]) -> list[floa
     return [math.log(value) for value in values]
 
 
-@dataclass(slots=True)
-class _Moments:
+class _Moments(Struct):
     """Number, sums and sums of products of the columns, about a fixed origin."""
 
     n: int

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from msgspec import Struct, field
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ..carbon import parse_region
@@ -218,8 +218,7 @@ class _File(_Section):
     target: Target = Target()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One value in use: its dotted name, the value as text, its unit, and where it comes from."""
 
     name: str
@@ -228,8 +227,7 @@ class Entry:
     origin: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assumptions:
+class Assumptions(Struct, frozen=True, kw_only=True):
     """What the user assumes; without a file, nothing but the power of a workstation."""
 
     money: Money = field(default_factory=Money)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..accounts import MIN_TASKS, ConfigurationAccount, CostMeans
 from ..carbon import primary_energy_mj, water_litres
@@ -69,8 +70,7 @@ def carbon_costs(configuration: ConfigurationAccount) -> Costs | str:
 # --- money ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoneyPart:
+class MoneyPart(Struct, frozen=True, kw_only=True):
     """One part of PARTS, in the currency."""
 
     name: str
@@ -78,8 +78,7 @@ class MoneyPart:
     per_accepted: Figure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
+class Money(Struct, frozen=True, kw_only=True):
     """What a configuration costs, in the currency: the sum of `parts`, those that have a price.
 
     `unpriced` parts would be paid but have no price, and are not in the sum. `bought`: a token price stands for the
@@ -187,8 +186,7 @@ def _combined(means: Sequence[tuple[CostMeans, float]]) -> CostMeans:
 # --- human work, and other tools --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HumanWork:
+class HumanWork(Struct, frozen=True, kw_only=True):
     """A person doing the tasks: by task, minutes, gCO2e of the workstation and money of the hours, or why not known."""
 
     workstation_w: float
@@ -237,8 +235,7 @@ def workstation_s(co2e_g: Figure, workstation_w: float, grid: Intensity) -> Figu
     return co2e_g.times(J_PER_KWH / (workstation_w * grid.g_per_kwh))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class Beside(Struct, frozen=True, kw_only=True):
     """A configuration beside another way to the same solutions, in one unit (CO2E or the currency).
 
     `other`: its mean cost of the solutions that were accepted here. `ratio` = ours / other; below 1 ours costs less.
@@ -284,8 +281,7 @@ def beside(name: str, unit: str, costs: Costs | str, other: Mapping[str, float] 
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(Struct, frozen=True, kw_only=True):
     """L: cost per task when a person finishes what k attempts left; `total` = `attempts` + `fallback`."""
 
     unit: str
@@ -331,8 +327,7 @@ def resolved(unit: str, costs: Costs | str, fallback: Mapping[str, float] | str)
 # --- one configuration, and all of them -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Economy:
+class Economy(Struct, frozen=True, kw_only=True):
     """One configuration: grams, money and time per accepted solution, and the same work done otherwise.
 
     `human` and each of `alternatives` hold grams first, then money; `resolved` likewise. `water_l` and
@@ -439,8 +434,7 @@ def unused(assumptions: Assumptions, configurations: Sequence[ConfigurationAccou
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Spread(Struct, frozen=True, kw_only=True):
     """How far configurations lie apart: the positions of the least and the most, and most / least."""
 
     least: int
@@ -457,8 +451,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     return Spread(least=least, most=most, factor=high / low)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disagreement:
+class Disagreement(Struct, frozen=True, kw_only=True):
     """Grams and money name different configurations as the best, by their positions.
 
     `money_factor`: what the greenest costs over what the cheapest does; `co2e_factor`: the cheapest's grams over the

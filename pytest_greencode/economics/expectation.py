@@ -9,8 +9,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..accounts import MIN_TASKS, ConfigurationAccount, CostMeans
 from ..estimators import expected_attempts, pass_probability
@@ -21,8 +22,7 @@ NONE_ACCEPTED = Reason("none_accepted")
 NOT_POSITIVE = Reason("not_positive")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class Figure(Struct, frozen=True, kw_only=True):
     """A number and its 95 % interval over tasks like these; `reason` says why it, or else its interval, is None."""
 
     value: float | None = None

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..reasons import Reason
 from .economy import Economy
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 MONTHS = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(Struct, frozen=True, kw_only=True):
     """How much is asked for: `calls_per_month` attempts or `solutions_per_month` accepted ones, one of them None.
 
     `configuration` is a model's name, "" for whichever is looked at; `accepted_share` of the calls, None where unknown.
@@ -40,8 +40,7 @@ class Demand:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
+class Amounts(Struct, frozen=True, kw_only=True):
     """What something costs, in three units."""
 
     co2e_g: Figure
@@ -56,8 +55,7 @@ class Amounts:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(Struct, frozen=True, kw_only=True):
     """A demand met by a configuration.
 
     `solutions_per_month`: accepted ones; by the demand's own share of accepted calls, else by the benchmark's pass@1,

@@ -10,9 +10,10 @@ import hashlib
 import json
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from ..comparison.fronts import energy_interval, pass_interval
 from ..comparison.policy import retrying
@@ -29,8 +30,7 @@ _NUMBERS = ("pass_at_k", "co2e_g_per_accepted", "energy_j_per_accepted", "money_
 _INTERVALS = ("interval", "pass_interval", "energy_interval", "money_interval")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFigures:
+class KeyFigures(Struct, frozen=True, kw_only=True):
     """One configuration in one run, at k = `attempts`. `at` is ISO 8601, `revision` the code's; None is not known.
 
     `interval` is that of the grams. `factors`: `factors_digest` of the grids, PUE and machines that it was accounted
@@ -63,8 +63,7 @@ class KeyFigures:
         return self.suite, self.model, self.settings, self.attempts, self.tasks, self.factors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Struct, frozen=True, kw_only=True):
     """Lines in the file's order, and for each line that could not be read "PATH:LINE: why"."""
 
     lines: tuple[KeyFigures, ...]
@@ -74,7 +73,7 @@ class History:
 def factors_digest(factors: Factors) -> str:
     """The same 12 hexadecimal digits for the same grids, PUE and machines, whatever their sources are called."""
     sites = [
-        {"g_per_kwh": site.g_per_kwh, "pue": pue, "machine": None if machine is None else asdict(machine)}
+        {"g_per_kwh": site.g_per_kwh, "pue": pue, "machine": None if machine is None else to_builtins(machine)}
         for site, pue, machine in (
             (factors.generation, factors.generation_pue, factors.generation_machine),
             (factors.execution, factors.execution_pue, factors.execution_machine),
@@ -123,7 +122,10 @@ def key_figures(
 
 def history_text(figures: Iterable[KeyFigures]) -> str:
     """ASCII JSON lines to append to the file."""
-    return "".join(json.dumps({"schema": SCHEMA, **asdict(each)}, allow_nan=False) + "\n" for each in figures)
+    return "".join(
+        json.dumps({"schema": SCHEMA, **to_builtins(each, enc_hook=str.__str__)}, allow_nan=False) + "\n"
+        for each in figures
+    )
 
 
 def append_history(path: Path, figures: Iterable[KeyFigures]) -> None:
@@ -161,8 +163,8 @@ def read_history(path: Path) -> History:
 
 
 def _key_figures(record: Mapping[str, Any]) -> KeyFigures:
-    fields = KeyFigures.__dataclass_fields__
-    values: dict[str, Any] = {name: record.get(name) if name in _LATER else record[name] for name in fields}
+    names = KeyFigures.__struct_fields__
+    values: dict[str, Any] = {name: record.get(name) if name in _LATER else record[name] for name in names}
     for name in ("at", "suite", "model", "settings", "currency"):
         if not isinstance(values[name], str):
             raise TypeError(name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..model import Factors
 from ..reasons import Reason
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 NOTHING_GIVEN = Reason("no_one_off")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneOffCost:
+class OneOffCost(Struct, frozen=True, kw_only=True):
     """What is paid once, item by item (name, gCO2e, money) and in all; a sum is None where an item's is."""
 
     items: tuple[tuple[str, Figure, Figure], ...]
@@ -100,8 +100,7 @@ class PaybackKind(str, enum.Enum):
 Span = tuple[float | None, float | None]  # None is never
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payback:
+class Payback(Struct, frozen=True, kw_only=True):
     """N* = one-off cost / (R_old - R_new), in accepted solutions, and in months at so many of them a month.
 
     `saved` is the divisor, below 0 where the new one costs more. The ends of the spans belong to those of the saving:
@@ -184,8 +183,7 @@ class ClaimKind(str, enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """ "X % less CO2e per accepted solution at equal quality", or why that may not be said.
 
     `saved`: 1 - R_new / R_old, a share, below 0 where the new one emits more. `quality`: difference of pass@k, new -

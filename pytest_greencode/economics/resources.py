@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount, CostMeans
 from ..model import J_PER_KWH, AttemptRecord, Factors, Verdict
@@ -29,8 +30,7 @@ EXECUTION = ("execution_kwh", "machine_h")
 RESOURCES = (*GENERATION, *EXECUTION, "duration_s")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskUse:
+class TaskUse(Struct, frozen=True, kw_only=True):
     """One task: n, c, and by resource the mean use of its attempts, its accepted and its failed.
 
     Where one attempt's use is not known, all three means are None.
@@ -42,8 +42,7 @@ class TaskUse:
     means: Mapping[str, CostMeans]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(Struct, frozen=True, kw_only=True):
     """What one configuration used on one suite; `missing` counts, by resource, the attempts whose use is not known."""
 
     tasks: tuple[TaskUse, ...]

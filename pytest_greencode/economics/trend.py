@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..comparison import compare
 from ..reasons import Reason
@@ -23,8 +24,7 @@ MARGIN = 0.01
 _WIDEST = 100.0  # of the logarithm of a ratio
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class Measure(Struct, frozen=True, kw_only=True):
     """A key figure. `relative`: its changes are ratios, else differences of shares; `more_is_better`: of pass@k."""
 
     name: str
@@ -44,16 +44,14 @@ MEASURES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logged:
+class Logged(Struct, frozen=True, kw_only=True):
     """A line of a history, with the run's economy where its ledger is at hand."""
 
     line: KeyFigures
     economy: Economy | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """`size` is now / then, or now - then; `direction` says whether it is a step, and which way. `paired` by task."""
 
     then: KeyFigures
@@ -67,8 +65,7 @@ class Change:
         return self.direction in (Direction.LESS, Direction.MORE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(Struct, frozen=True, kw_only=True):
     """`change` is from the run before; None for the first."""
 
     line: KeyFigures
@@ -77,8 +74,7 @@ class Point:
     change: Change | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trend:
+class Trend(Struct, frozen=True, kw_only=True):
     """One key figure of one series; `overall` is from its first run to its last, None with one run."""
 
     measure: Measure
@@ -86,8 +82,7 @@ class Trend:
     overall: Change | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class Series(Struct, frozen=True, kw_only=True):
     """Runs of one configuration on the same tasks by the same factors, in their order; `trends` of what is known."""
 
     lines: tuple[KeyFigures, ...]

@@ -13,9 +13,10 @@ import json
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..errors import FileFormatError
 
@@ -25,8 +26,7 @@ MOST_CALLS: Final = 10**15
 _KNOWN: Final = ("date", "calls", "accepted", "configuration", "label")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageRow:
+class UsageRow(Struct, frozen=True, kw_only=True):
     """Calls on one day. `accepted` is None where the log does not say; "" stands for no configuration and no label."""
 
     date: datetime.date
@@ -36,8 +36,7 @@ class UsageRow:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenLine:
+class BrokenLine(Struct, frozen=True, kw_only=True):
     """A line that could not be read: where, what was expected and found."""
 
     line: int
@@ -46,8 +45,7 @@ class BrokenLine:
     found: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageLog:
+class UsageLog(Struct, frozen=True, kw_only=True):
     """What a log says, and which of its lines say nothing that can be understood; `ignored` are columns not used."""
 
     path: str

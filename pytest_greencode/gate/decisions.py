@@ -11,8 +11,9 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from ..accounts import MIN_TASKS
 from ..conditions import told_apart
@@ -47,8 +48,7 @@ class Outcome(str, enum.Enum):
     PASS = "pass"  # noqa: S105
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleDecision:
+class RuleDecision(Struct, frozen=True, kw_only=True):
     """One rule and one subject. `suite`, `model`, `settings` are None where the rule found no subject.
 
     `value` and `baseline` are in the field's unit; `compared` (with `limit`) is the value, the ratio, or the difference
@@ -77,8 +77,7 @@ class RuleDecision:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """`differences`: in what else the baseline differs from the run; they were accepted if rules are judged all the
     same. `baseline` names it. With `strict` only a pass is no failure."""
 
@@ -94,8 +93,8 @@ class Decision:
 
 
 def decision_from(values: Mapping[str, Any]) -> Decision:
-    """What `asdict` made of one. Raises TypeError, ValueError and KeyError for what is none."""
-    names = {each.name for each in fields(RuleDecision)}
+    """What `to_builtins` made of one. Raises TypeError, ValueError and KeyError for what is none."""
+    names = set(RuleDecision.__struct_fields__)
     rules = []
     for each in values["rules"]:
         known = {name: value for name, value in each.items() if name in names}
@@ -148,8 +147,7 @@ def _covered(rule: Rule, subjects: Iterable[Subject]) -> list[Subject]:
     return [found for each in subjects if (found := each.under(rule)) is not None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Gate:
+class _Gate(Struct, frozen=True, kw_only=True):
     """What the judgements of one gate have in common."""
 
     references: Mapping[tuple[str, str, str], Subject]
@@ -424,4 +422,4 @@ def _in_words(
 
 def plain(decision: Decision) -> dict[str, Any]:
     """As the ledger and the JSON report keep it; `decision_from` reads it."""
-    return asdict(decision) | {"failed": decision.failed}
+    return {**to_builtins(decision, enc_hook=str.__str__), "failed": decision.failed}

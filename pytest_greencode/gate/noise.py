@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..statistics import student_t_quantile
 from .decisions import FALSE_ALARM
@@ -25,8 +26,7 @@ Key = tuple[str, str, str]
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
+class Noise(Struct, frozen=True, kw_only=True):
     """One field over `runs` runs of the same samples.
 
     `values`: by configuration, of each run. `deviation`: of the logarithm (of the value itself, for a share), pooled

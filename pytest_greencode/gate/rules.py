@@ -7,8 +7,9 @@ import enum
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from ..errors import UsageProblem
 
@@ -16,8 +17,7 @@ from ..errors import UsageProblem
 EXIT_CODE = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """A quantity that can be limited: a sum over units divided by a sum over units.
 
     `share`: its values lie between 0 and 1. `less_is_better`: which side of a limit is the bad one. `k`: of pass_at_K.
@@ -63,8 +63,7 @@ class Limit(str, enum.Enum):
     POINTS = "points"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """`limit` is the bound of the value, of the ratio now / baseline, or of the difference in percentage points.
 
     `pattern`: of configurations, or of tests by their node ids; None for all. `text`: as it was written.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..comparison.policy import HasTasks, retrying
 from ..economics.expectation import Costs
@@ -19,8 +21,7 @@ from .rules import Field, Rule
 LEFT_RUNNING = "left running"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
+class Quantity(Struct, frozen=True, kw_only=True):
     """sum(numerators) / sum(denominators) over `units`, by unit; `reason` says why there is no such number.
 
     `fruitless`: where the denominators add up to 0, the mean cost of an attempt and how many were made. `variances`: of
@@ -44,8 +45,7 @@ class Quantity:
         return Quantity(units={name: self.units[name] for name in names}, reason=self.reason, variances=self.variances)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """One configuration on one suite, or an ordinary test suite (`of_tests`; `suite` is empty then).
 
     `quantities` by field name. `incomplete`: why none of them may be judged. `attempts` per unit, on average.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
+
+from msgspec import Struct
 
 from ..statistics import Interval
 from .subjects import LEFT_RUNNING, Quantity
@@ -18,8 +19,7 @@ _WORTH_A_WORD = 0.05
 _PREFIXES = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """One test's cost in the field's unit; `then` is the baseline's, None where there is none to compare with.
 
     `share`: of the difference between the two sides (beyond 1 where others became cheaper), or of the whole cost.
@@ -31,8 +31,7 @@ class Change:
     share: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """`compared` is the value, or its ratio to the baseline's; `changes`, the most first. `factor`: the middle test's.
 
     `remark`: what is to be known of it beside. `remedy`: what would tell, if it cannot be told.

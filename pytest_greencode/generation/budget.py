@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..errors import UsageProblem
 from ..model import J_PER_KWH
@@ -17,8 +18,7 @@ _ENERGY_J = {"j": 1.0, "kj": 1e3, "mj": 1e6, "wh": 3600.0, "kwh": J_PER_KWH}
 _MASS_G = {"mg": 1e-3, "g": 1.0, "kg": 1e3}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Struct, frozen=True, kw_only=True):
     """`limit` of what `j_to_unit` x energy + `per_prompt_token`, `per_completion_token` x tokens come to, in `unit`.
 
     `needs_energy`: whether it cannot be kept without a meter.

@@ -7,8 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..errors import UsageProblem
 from .backend import Backend, Prompt, Reply, RequestFailed
@@ -22,8 +23,7 @@ _LONGEST_ASKED_S: Final = 3600.0
 _HOPELESS: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """One sample to make. `settings` make its configuration; `asked` go to the backend."""
 
     task_id: str
@@ -93,8 +93,7 @@ class Maker:
         self._backend.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """`made` and `failed` (without an answer) samples of those that were `planned`, by now."""
 
     planned: int

@@ -15,10 +15,11 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec.structs import replace
 
 from ..errors import UsageProblem
 from .backend import Prompt, Reply, RequestFailed, before

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import math
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from ..errors import UsageProblem
 
@@ -37,8 +38,7 @@ _NO_GRID: Final = dict.fromkeys(
 _J_PER_KWH: Final = 3.6e6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergyEstimate:
+class EnergyEstimate(Struct, frozen=True, kw_only=True):
     """`energy_j` and the range it was seen to lie in, J. `scope`: of which hardware. `source` says all of it."""
 
     energy_j: float

@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..model import Method
 from .meters import MeteredEnergy
@@ -18,8 +19,7 @@ SAMPLE_S = 0.1
 _SHORTEST_IDLE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """One GPU: `energy_j` gives J since any moment, and raises what its library raises.
 
     `busy` tells whether it works now, None where that is not known. `sampled`: its energy is power times time, not a

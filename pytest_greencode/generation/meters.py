@@ -7,9 +7,10 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
 
 from ..errors import MeterUnavailable
 from ..meters.estimated import EstimatedMeter
@@ -23,8 +24,7 @@ R = TypeVar("R")
 _LOOK_EVERY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeteredEnergy:
+class MeteredEnergy(Struct, frozen=True, kw_only=True):
     """What one meter says of the time between two of its readings.
 
     `energy_j`: all that the hardware used, idle power included, J; None where that is not known, and `reason` says why.

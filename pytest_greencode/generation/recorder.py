@@ -59,7 +59,7 @@ class GenerationRecorder:
         on_line: Callable[[Mapping[str, Any]], None] = lambda row: None,
         **facts: Any,
     ) -> None:
-        unknown = sorted(facts.keys() - Generation.__dataclass_fields__.keys())
+        unknown = sorted(facts.keys() - set(Generation.__struct_fields__))
         if unknown:
             raise TypeError(f"a generation has no {', '.join(unknown)}; expected fields of model.Generation")
         self._file = SamplesFile(Path(path))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 # What each field is called: by us and OpenAI, by newer APIs of OpenAI and by Anthropic, by Ollama, by llama.cpp.
 _PROMPT = ("prompt_tokens", "input_tokens", "prompt_eval_count", "tokens_evaluated")
@@ -12,8 +13,7 @@ _COMPLETION = ("completion_tokens", "output_tokens", "eval_count", "tokens_predi
 _DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """None: not counted. `completion_tokens` are all that the model wrote, those of reasoning included."""
 
     prompt_tokens: int | None = None

@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from ..model import Method
 from .meters import GenerationMeter, MeteredEnergy
@@ -24,8 +25,7 @@ from .meters import GenerationMeter, MeteredEnergy
 Reading = tuple[float, tuple[Any, ...]]  # when (monotonic), and what each meter read
 
 
-@dataclass(slots=True, eq=False)
-class Flight:
+class Flight(Struct, eq=False):
     """A request from its begin to its end. `tokens` None: nobody counted them; `closed`: no more will be known."""
 
     begun: Reading
@@ -49,8 +49,7 @@ class Flight:
         return None if self.tokens is None else max(self.tokens, 1) / max(self.duration_s, 1e-9)
 
 
-@dataclass(slots=True, eq=False)
-class _Piece:
+class _Piece(Struct, eq=False):
     duration_s: float
     energy_j: float
     reason: str | None  # why that is not all of it
@@ -70,8 +69,7 @@ class _Piece:
         return (self.mean_rate if rate is None else rate) / self.total_rate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(Struct, frozen=True, kw_only=True):
     """What of the meters' energy is one request's.
 
     `energy_j` None: `reason` says why. `method` is the weakest meter's; "attributed" where a measured energy was

@@ -8,8 +8,9 @@ import json
 import math
 import reprlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from ..errors import FileFormatError
 from ..model import Generation
@@ -17,8 +18,7 @@ from ..model import Generation
 J_PER_KWH: Final = 3.6e6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One record of a file.
 
     `generation` has the energy and what else was recorded of it. `name` is what the file calls the record, which may
@@ -51,8 +51,7 @@ class Entry:
         return FileFormatError(self.path, self.line, field, expected, found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
+class Fields(Struct, frozen=True, kw_only=True):
     """A JSON object or a row of a CSV, and where it stands. Values are checked as they are read.
 
     In a CSV (`texts`) every value is text, and an empty one is missing.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from ..errors import FileFormatError
 from . import boamps, codecarbon, ml_energy, native, open_telemetry, responses, tensorrt_llm, zeus
 from .entries import Entry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class Format(Struct, frozen=True, kw_only=True):
     """`what` the files are, `reads` which of their fields, with units; `parse` takes text and a name for messages."""
 
     what: str

@@ -8,9 +8,11 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import UsageProblem
 from ..model import Generation, Method, Sample, canonical_task_id
@@ -29,8 +31,7 @@ _TOKENS: Final = ("prompt_tokens", "completion_tokens", "reasoning_tokens")
 _OTHERS: Final = ("duration_s", "batch_size", "gpu_model", "gpu_count", "flops", "region", "started_at")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
+class Joined(Struct, frozen=True, kw_only=True):
     """`lines` are samples as JSON objects, each with its `generation`.
 
     `matched` of them got something, `left` are samples without an entry, `unused` entries without a sample.
@@ -45,8 +46,7 @@ class Joined:
 # --- which task and sample --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(Struct, frozen=True, kw_only=True):
     """An entry, and the task and the sample's number that it is of; None for the task of what names none."""
 
     entry: Entry

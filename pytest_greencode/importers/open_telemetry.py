@@ -11,8 +11,9 @@ import datetime
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ..model import Generation, Method
 from .entries import Entry, Fields, documents, short

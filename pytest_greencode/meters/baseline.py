@@ -10,9 +10,10 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TypeVar
+
+from msgspec import Struct
 
 from ..statistics import CONFIDENCE, Interval, student_t_quantile
 from .window import Counter, EnergyWindow, machine_busy_cpu_s, package_j
@@ -23,8 +24,7 @@ R = TypeVar("R")
 TOLERANCE = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
+class Baseline(Struct, frozen=True, kw_only=True):
     """Idle power over `windows` windows of `window_s` seconds each: mean and standard deviation between windows, W.
 
     `busy_cpus`: how many CPUs were busy on average meanwhile, of `cpus`; None where it is not known.
@@ -114,8 +114,7 @@ def measure_baseline(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stability:
+class Stability(Struct, frozen=True, kw_only=True):
     """Whether idle power was the same before and after, by Welch's t test and a tolerance.
 
     `change_w` is after - before, `interval_w` its interval. Not `stable` when the interval is wholly on one side of 0

@@ -7,14 +7,15 @@ often enough that no counter can wrap twice unseen.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Kind = Literal["package", "dram", "psys"]
 
@@ -31,8 +32,7 @@ HEARTBEAT_MAX_S = 30.0
 SUSPENDED_S = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class Domain(Struct, frozen=True, kw_only=True):
     """One counter. `name` is unique: "package-0", "package-0-die-1", "package-0/dram", "psys".
 
     `range_uj`: the value, uJ, after which the counter starts again from 0; None if the machine does not tell.
@@ -77,8 +77,7 @@ class CounterSource(Protocol):
         """Give the descriptors back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CounterReading:
+class CounterReading(Struct, frozen=True, kw_only=True):
     """Energy since the counters were opened: cumulative, unwrapped, summed over packages; None where nothing counts it.
 
     `at_s` is `time.monotonic()`. `faults` counts what went wrong so far and `fault` is the last of it: two readings
@@ -94,8 +93,7 @@ class CounterReading:
     ticked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnergyWindow:
+class EnergyWindow(Struct, frozen=True, kw_only=True):
     """Energy between two readings, uJ. `invalid` says why there is none; then every energy is None."""
 
     duration_s: float
@@ -232,7 +230,7 @@ class EnergyCounters:
         while True:
             reading = self.read()
             if (reading.package_uj, reading.psys_uj) != (first.package_uj, first.psys_uj):
-                return dataclasses.replace(reading, ticked=True)
+                return replace(reading, ticked=True)
             if reading.at_s - first.at_s >= timeout_s:
                 return reading
 

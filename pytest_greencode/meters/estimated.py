@@ -8,9 +8,10 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+from msgspec import Struct
 
 from ..data import rows
 from ..model import Method
@@ -47,8 +48,7 @@ _INTEL_SERVERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EstimatedMeter:
+class EstimatedMeter(Struct, frozen=True, kw_only=True):
     """Power of one vCPU (a hardware thread) of this host, and the energy that follows from it.
 
     Formula: P = P_min + load * (P_max - P_min) per vCPU, of Cloud Carbon Footprint (CCF), with CPU time as the load, so

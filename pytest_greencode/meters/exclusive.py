@@ -37,9 +37,11 @@ import random
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from statistics import fmean, variance
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..statistics import CONFIDENCE, Interval, student_t_quantile
 from .baseline import Baseline, half_width
@@ -56,8 +58,7 @@ NO_ENERGY = "no energy reading"
 NO_CPU_TIME = "no CPU time"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class Spent(Struct, frozen=True, kw_only=True):
     """What back-to-back runs took: CPU time of the solution, CPU time of all that served it, and wall time, s."""
 
     cpu_s: float
@@ -69,8 +70,7 @@ class Spent:
 Workload = Callable[[int], Spent]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """How long to measure.
 
     `precision`: half the interval over the mean. `max_windows` and `max_wall_s` bound each workload, with warm-up and
@@ -106,8 +106,7 @@ class Plan:
             raise ValueError(f"a plan that cannot be kept: {self}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(Struct, frozen=True, kw_only=True):
     """One window: `runs` of the workload, the counter's energy, and the shares of CPU time by which it is divided."""
 
     runs: int
@@ -126,8 +125,7 @@ class Window:
         return self.energy_j - idle_w * self.duration_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Struct, frozen=True, kw_only=True):
     """Dynamic energy of one run, J: mean, interval, and the standard deviations of the two parts of its error."""
 
     energy_j: float
@@ -203,8 +201,7 @@ def window_length_s(baseline: Baseline, dynamic_w: float, plan: Plan) -> float:
     return min(max(length_s, plan.min_window_s), plan.max_window_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+class Measurement(Struct, frozen=True, kw_only=True):
     """One workload, measured alone. Energies are dynamic, per run.
 
     `energy_j`, its `interval` and the rest of the estimate are None where fewer than two windows were kept.
@@ -267,8 +264,7 @@ def measure_exclusive(
     return {name: one.result() for name, one in series.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Stand(Generic[R]):
+class _Stand(Struct, Generic[R], frozen=True):
     """What all workloads are measured with."""
 
     counter: Counter[R]

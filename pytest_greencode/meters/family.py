@@ -16,8 +16,9 @@ import os
 import resource
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 PROC = Path("/proc")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -25,8 +26,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _CURRENT_TEST = b"PYTEST_CURRENT_TEST="
 
 
-@dataclass(slots=True)
-class Relative:
+class Relative(Struct):
     """A living descendant. `cpu_s`: its own CPU time; `waited_s`: that of the children that it has waited for.
 
     `aside`: what it uses from then on is on an account of its own, by `set_aside`. `in_tree`: below this process, and

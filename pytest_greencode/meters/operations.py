@@ -12,9 +12,10 @@ import os
 import platform
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from .perf import SYSCALL
 
@@ -70,8 +71,7 @@ def open_inherited(type_: int, config: int, pid: int) -> int:
     return int(file)
 
 
-@dataclass(slots=True)
-class _Counter:
+class _Counter(Struct):
     file: int
     weight: int
     last: tuple[int, int, int] = (0, 0, 0)

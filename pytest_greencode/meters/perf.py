@@ -13,9 +13,10 @@ import platform
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..errors import MeterUnavailable
 from .counters import PLAUSIBLE_W, Domain, Kind
@@ -67,16 +68,14 @@ def open_event(type_: int, config: int, cpu: int) -> int:
     return int(file)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Event:
+class _Event(Struct, frozen=True, kw_only=True):
     """An event of the PMU: `config` selects it, one count of it is `unit_uj`."""
 
     config: int
     unit_uj: Fraction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counter:
+class _Counter(Struct, frozen=True, kw_only=True):
     name: str
     file: int
     unit_uj: Fraction

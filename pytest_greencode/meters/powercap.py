@@ -10,8 +10,9 @@ import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..errors import MeterUnavailable
 from .counters import PLAUSIBLE_W, Domain, Kind
@@ -46,8 +47,7 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Zone:
+class Zone(Struct, frozen=True, kw_only=True):
     """A directory of the tree. `name` includes the parent's: "package-0", "package-0/dram"."""
 
     path: Path

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from .window import machine_busy_cpu_s
 
@@ -21,8 +22,7 @@ STEAL_SHARE = 0.01
 _CPU = "sys/devices/system/cpu"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class Environment(Struct, frozen=True, kw_only=True):
     """Facts of the machine at one moment; None is not known.
 
     `boost`: whether the CPU may exceed its base frequency. `governors`, `drivers`: of frequency scaling, all there are.
@@ -89,8 +89,7 @@ def read_environment(root: Path = Path("/")) -> Environment:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caution:
+class Caution(Struct, frozen=True, kw_only=True):
     """One thing to know about a measurement: what was found, why it matters, and what can be done."""
 
     what: str

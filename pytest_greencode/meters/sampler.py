@@ -6,8 +6,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import GreencodeError
 from ..ledger import Overhead
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 WINDOW_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Machine(Struct, frozen=True, kw_only=True):
     """What a window is read from. `counters` None: CPU time only.
 
     `idle_w` and `idle_busy_cpus` (see `Window`) are what is known of idling when the run begins.
@@ -147,8 +148,7 @@ class Sampler:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(Struct, frozen=True, kw_only=True):
     """One reading of everything, at a moment in seconds since the epoch and by a clock that nobody sets."""
 
     at: float

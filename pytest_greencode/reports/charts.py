@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup, escape
+from msgspec import Struct
 
 from ..statistics import Interval
 from .text import columns, shorten, significant
@@ -28,8 +28,7 @@ _MOST_LETTERS = 26
 _MOST_NAMED = 5  # configurations in one picture; of more, letters say which is which
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(Struct, frozen=True, kw_only=True):
     """How one configuration looks everywhere: its place, its letter, and its escaped short name."""
 
     index: int
@@ -55,8 +54,7 @@ def letter(index: int) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(Struct, frozen=True, kw_only=True):
     mark: Mark
     x: float
     y: float
@@ -64,8 +62,7 @@ class Point:
     y_interval: Interval | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scatter:
+class Scatter(Struct, frozen=True, kw_only=True):
     """Points with intervals; `front` is the Pareto front for a small x and a large y. y is in percent."""
 
     points: tuple[Point, ...]
@@ -74,14 +71,12 @@ class Scatter:
     y_title: Bilingual
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     mark: Mark
     points: tuple[tuple[float, float, Interval | None], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class Lines(Struct, frozen=True, kw_only=True):
     """y over k, which is on a logarithmic axis where it goes beyond 10. `top`: a fixed upper end of y."""
 
     lines: tuple[Line, ...]
@@ -90,16 +85,14 @@ class Lines:
     top: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class Stack(Struct, frozen=True, kw_only=True):
     """One bar. `values` in the order of the chart's parts; None where the whole is not known."""
 
     label: Bilingual
     values: Mapping[str, float] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stacks:
+class Stacks(Struct, frozen=True, kw_only=True):
     """Horizontal bars of parts. `parts` names those that occur, in the order in which they are stacked."""
 
     stacks: tuple[Stack, ...]
@@ -108,30 +101,26 @@ class Stacks:
     top: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
+class Range(Struct, frozen=True, kw_only=True):
     label: Bilingual
     value: float | None
     interval: Interval | None
     mark: Mark | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forest:
+class Forest(Struct, frozen=True, kw_only=True):
     """Ratios with their intervals on a logarithmic axis around 1."""
 
     ranges: tuple[Range, ...]
     x_title: Bilingual
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class Lane(Struct, frozen=True, kw_only=True):
     mark: Mark
     shares: tuple[float | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lanes:
+class Lanes(Struct, frozen=True, kw_only=True):
     """The share of accepted attempts, 0 to 1, of each task (None: no attempt) in a lane per configuration."""
 
     tasks: tuple[str, ...]
@@ -139,8 +128,7 @@ class Lanes:
     x_title: Bilingual
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakEven:
+class BreakEven(Struct, frozen=True, kw_only=True):
     """What a change has saved in all, less its one-off cost: x * saved - one_off, for x up to `until`.
 
     `saved` is per unit of x, with its interval; `at` is where nothing is left to pay back, None for never.
@@ -183,8 +171,7 @@ class BreakEven:
         return [*upper, *above, *below, *reversed(lower)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """One run of a trend; `step` says how large the step to it was, empty where there was none."""
 
     label: str
@@ -193,8 +180,7 @@ class Moment:
     step: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trend:
+class Trend(Struct, frozen=True, kw_only=True):
     """A figure over runs, which stand at equal distances in their order. Its axis need not begin at 0."""
 
     mark: Mark
@@ -336,8 +322,7 @@ def _width_of(text: str) -> float:
 # -- axes -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
+class _Axis(Struct, frozen=True):
     """From values `low` to `high` to coordinates `start` to `end`; what lies outside ends at the edge."""
 
     low: float

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from ..accounts import Account, ConfigurationAccount
 from ..statistics import Interval
@@ -29,8 +30,7 @@ class Cell(NamedTuple):
     value: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One configuration on one suite, as the page names it."""
 
     anchor: str

@@ -7,9 +7,10 @@ escapes them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from ..accounts import ConfigurationAccount
 from ..statistics import Interval
@@ -28,8 +29,7 @@ class Key(NamedTuple):
         return cls(configuration.suite, configuration.model, configuration.settings)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sentence:
+class Sentence(Struct, frozen=True, kw_only=True):
     """One finding for the head of a report. `tone`: "good", "bad" or "neutral", shown by a word-free mark.
 
     `topic`: a word for where there is no room for a mark, as the terminal's notes have it.
@@ -40,8 +40,7 @@ class Sentence:
     topic: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonRow:
+class ComparisonRow(Struct, frozen=True, kw_only=True):
     """Two configurations paired by task: `ratio` is R of `first` / R of `second`, in gCO2e per accepted solution.
 
     `pass_difference_pp`: pass@k of the first minus the second's, percentage points. `distinguishable` is False where
@@ -63,8 +62,7 @@ class ComparisonRow:
     note: Bilingual | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactorRow:
+class FactorRow(Struct, frozen=True, kw_only=True):
     """One factor moved alone from `low` to `high` (its levels as text); `ratio` is R at `high` / R at `low`."""
 
     suite: str
@@ -78,8 +76,7 @@ class FactorRow:
     note: Bilingual | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoneyRow:
+class MoneyRow(Struct, frozen=True, kw_only=True):
     """What an accepted solution of one configuration costs in money, and what a person doing the same would.
 
     `human_seconds_equal`: how long a person's workstation runs for the grams of one accepted solution.
@@ -96,8 +93,7 @@ class MoneyRow:
     reason: Bilingual | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionRow:
+class RegionRow(Struct, frozen=True, kw_only=True):
     """One grid, and grams of CO2e per accepted solution there for each configuration."""
 
     region: str
@@ -107,8 +103,7 @@ class RegionRow:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssumptionRow:
+class AssumptionRow(Struct, frozen=True, kw_only=True):
     """A value that somebody chose; `method` is one of model.Method's, `source` where it was given or found."""
 
     name: Bilingual
@@ -117,8 +112,7 @@ class AssumptionRow:
     method: str = "declared"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """A figure's formula with its numbers substituted. `key` None: it is of the run as a whole."""
 
     figure: Bilingual
@@ -128,8 +122,7 @@ class Explanation:
     key: Key | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateRow:
+class GateRow(Struct, frozen=True, kw_only=True):
     """One rule of the gate; `decision` is pass, fail, inconclusive or not_evaluated."""
 
     field: str
@@ -139,8 +132,7 @@ class GateRow:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
+class Amount(Struct, frozen=True, kw_only=True):
     """A number with its interval; `reason` says why it, or else its interval, is not known."""
 
     value: float | None = None
@@ -148,16 +140,14 @@ class Amount:
     reason: Bilingual | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakenRow:
+class TakenRow(Struct, frozen=True, kw_only=True):
     """The configuration to take on a suite, and by what it was taken: one of comparison.Criterion's."""
 
     key: Key
     criterion: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlternativeRow:
+class AlternativeRow(Struct, frozen=True, kw_only=True):
     """A configuration that was not taken, beside the one that was: `ratio` of g per accepted solution, it / taken.
 
     `why` is one of comparison.WhyNot's, `reason` what it says more.
@@ -171,8 +161,7 @@ class AlternativeRow:
     reason: Bilingual | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtherWayRow:
+class OtherWayRow(Struct, frozen=True, kw_only=True):
     """A person or another tool beside the configuration `key`: what one of its solutions takes there.
 
     Ratios are of `key` / the other way; `break_even_pass_rate` is that from which `key` emits no more, above 1 never.
@@ -188,8 +177,7 @@ class OtherWayRow:
     currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeRow:
+class CascadeRow(Struct, frozen=True, kw_only=True):
     """`first` at most so many times, then `second`: g per accepted solution, pass@k, and both beside `second` alone.
 
     `behind`: configurations that are, alone, no worse in either and better in one.
@@ -207,8 +195,7 @@ class CascadeRow:
     behind: tuple[Key, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonthRow:
+class MonthRow(Struct, frozen=True, kw_only=True):
     """A configuration in use for a month. `by` says by what the accepted ones are counted.
 
     `calls` None: so many accepted solutions are asked for, whatever calls that takes.
@@ -225,8 +212,7 @@ class MonthRow:
     currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaybackRow:
+class PaybackRow(Struct, frozen=True, kw_only=True):
     """A one-off cost and what a change from `old` to `new` saves, in grams or, with a `currency`, in money.
 
     `kind` is one of economics.payback.PaybackKind's. Spans have the best case first; None in them is never.
@@ -247,8 +233,7 @@ class PaybackRow:
     reason: Bilingual | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneOffRow:
+class OneOffRow(Struct, frozen=True, kw_only=True):
     """An item that is paid once."""
 
     name: Bilingual
@@ -257,8 +242,7 @@ class OneOffRow:
     currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extras:
+class Extras(Struct, frozen=True, kw_only=True):
     """Everything beyond the account; what is empty is not shown."""
 
     sentences: tuple[Sentence, ...] = ()

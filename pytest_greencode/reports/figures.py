@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..estimators import pass_probability
@@ -21,8 +22,7 @@ INDICATORS = ("run_time_s", "peak_memory_bytes", "energy_j", "flops")
 _PARTS = ("generation", "execution", "harness", "embodied", "embodied_generation", "embodied_execution")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class Figure(Struct, frozen=True, kw_only=True):
     id: str
     title: Bilingual
     chart: Chart

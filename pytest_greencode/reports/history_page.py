@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..economics.expectation import Direction
 from ..economics.trend import Change, Point, Series, Trend
@@ -18,8 +19,7 @@ from .text import mass_unit, percent, significant
 from .texts import LANGUAGES, TEXTS, Bilingual, plain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class Picture(Struct, frozen=True, kw_only=True):
     """A figure that is a still picture only."""
 
     id: str
@@ -28,8 +28,7 @@ class Picture:
     parts: tuple[()] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunCell:
+class RunCell(Struct, frozen=True, kw_only=True):
     """A figure of one run; `step` and its tone where the change from the run before is one."""
 
     text: str
@@ -39,8 +38,7 @@ class RunCell:
     tone: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesPart:
+class SeriesPart(Struct, frozen=True, kw_only=True):
     anchor: str
     mark: Mark
     suite: str
@@ -51,8 +49,7 @@ class SeriesPart:
     rows: tuple[tuple[str, tuple[RunCell, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryPage:
+class HistoryPage(Struct, frozen=True, kw_only=True):
     """`sentences`: (tone, text) for each step, the latest first."""
 
     runs: int

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from ..accounts import Account, ConfigurationAccount
 from ..gate.decisions import Outcome
@@ -155,8 +156,7 @@ def _cell(text: str) -> str:
 # The page.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _Part(Struct, frozen=True, kw_only=True):
     """Lines that belong together: all, or the opening, as many of `lines` as there is room for, and the closing."""
 
     opening: Sequence[str] = ()
@@ -165,8 +165,7 @@ class _Part:
     what: str = "lines"
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(Struct):
     """Lines up to a number of bytes; what found no room is counted by what it is."""
 
     room: int

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
+from msgspec import Struct
 
 from ..accounts import Account, ConfigurationAccount, TaskRow
 from ..attribution import Balance
@@ -60,8 +60,7 @@ _GLYPHS: Mapping[Verdict | None, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryRow:
+class SummaryRow(Struct, frozen=True, kw_only=True):
     entry: Entry
     carbon: str
     interval: str
@@ -81,22 +80,19 @@ class SummaryRow:
     human: tuple[tuple[Bilingual, Mapping[str, object]], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lead:
+class Lead(Struct, frozen=True, kw_only=True):
     text: Bilingual
     values: Mapping[str, object]
     tone: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     letters: str
     text: Bilingual
     values: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskLine:
+class TaskLine(Struct, frozen=True, kw_only=True):
     """One task of one configuration. `verdicts`: runs of the same verdict as (css name, glyphs)."""
 
     entry: Entry
@@ -109,22 +105,19 @@ class TaskLine:
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryLine:
+class RetryLine(Struct, frozen=True, kw_only=True):
     entry: Entry
     k: int
     cells: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GreenLine:
+class GreenLine(Struct, frozen=True, kw_only=True):
     entry: Entry
     cells: tuple[str, ...]
     scalar: tuple[str, str] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedLine:
+class ComparedLine(Struct, frozen=True, kw_only=True):
     """A comparison or a factor: what is compared, the ratio with its interval, and how to read it (a text's key)."""
 
     row: ComparisonRow | FactorRow
@@ -135,8 +128,7 @@ class ComparedLine:
     systematic: tuple[str, str] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuitePart:
+class SuitePart(Struct, frozen=True, kw_only=True):
     """Everything of one suite."""
 
     anchor: str
@@ -169,8 +161,7 @@ class SuitePart:
     provenance: tuple[tuple[Entry, tuple[Origin, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BalancePart:
+class BalancePart(Struct, frozen=True, kw_only=True):
     figure: Figure
     rows: tuple[tuple[Bilingual, str, str], ...]
     values: Mapping[str, object]
@@ -179,8 +170,7 @@ class BalancePart:
     invalid: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     suites: tuple[SuitePart, ...]
     project: ProjectPart | None
     balance: BalancePart | None

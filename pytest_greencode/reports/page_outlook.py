@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from . import charts
 from .entries import UNKNOWN, Entry, bracketed, cut, scaled, scaled_interval, share, shown
@@ -16,8 +18,7 @@ _MOST_CASCADES = 12
 _LONGEST_MONTHS = 240.0  # twenty years; a chart of more would decide nothing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Shown(Struct, frozen=True, kw_only=True):
     """A figure as shown, its interval, and why either is not known; `value` sorts."""
 
     text: str | Bilingual
@@ -26,8 +27,7 @@ class Shown:
     value: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlternativeLine:
+class AlternativeLine(Struct, frozen=True, kw_only=True):
     entry: Entry
     cells: tuple[Shown, ...]
     tasks: int
@@ -35,14 +35,12 @@ class AlternativeLine:
     reason: Bilingual | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtherWayLine:
+class OtherWayLine(Struct, frozen=True, kw_only=True):
     name: Bilingual
     cells: tuple[Shown, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeLine:
+class CascadeLine(Struct, frozen=True, kw_only=True):
     first: Entry
     first_attempts: int
     second: Entry
@@ -52,24 +50,21 @@ class CascadeLine:
     on_front: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonthLine:
+class MonthLine(Struct, frozen=True, kw_only=True):
     entry: Entry
     label: str
     cells: tuple[Shown, ...]
     by: Bilingual
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaybackLine:
+class PaybackLine(Struct, frozen=True, kw_only=True):
     unit: Bilingual
     cells: tuple[Shown, ...]
     kind: str
     reason: Bilingual | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Outlook(Struct, frozen=True, kw_only=True):
     """Of one suite. Units are those of the columns' headings; `taken` and the change are by entry."""
 
     taken: Entry | None

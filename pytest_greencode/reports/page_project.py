@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..model import Block, Method
 from ..project_account import PASSED, ItemAccount, ProjectAccount, Spent
@@ -30,8 +31,7 @@ _LABEL_WIDTH = 30  # of a bar
 _MOST_NAMED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestLine:
+class TestLine(Struct, frozen=True, kw_only=True):
     """One test; `order` is its place in the run, `kind` what the filter sorts it into."""
 
     name: str
@@ -42,8 +42,7 @@ class TestLine:
     cells: tuple[Shown, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectPart:
+class ProjectPart(Struct, frozen=True, kw_only=True):
     """Everything of a test suite. Headings of columns stand beside their cells, as both have a unit.
 
     `..._left` are not in their table, `raw_left` (tests, blocks) not in the raw numbers either.

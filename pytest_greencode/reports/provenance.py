@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..accounts import ConfigurationAccount
 from ..project_account import ProjectAccount
@@ -16,8 +17,7 @@ from .trust import all_cautions, trust_cautions
 _MOST_FACTS = 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """One figure's provenance: its unrounded value, how it came to be, from what."""
 
     figure: Bilingual

@@ -6,9 +6,10 @@ import contextlib
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from ..errors import UsageProblem
 
@@ -42,8 +43,7 @@ def _html(account: Account, run_facts: RunFacts, findings: Findings | None) -> s
     return render_html(account, run_facts, extras=extras)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportType:
+class ReportType(Struct, frozen=True, kw_only=True):
     """`render` makes the text, `file_name` is where it goes unless told otherwise.
 
     `render` takes (account, run_facts), and the findings too with `with_findings`. Without `with_cautions` it has no

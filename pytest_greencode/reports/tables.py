@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from ..accounts import Account, ConfigurationAccount, CostMeans, TaskRow
 from ..estimators import expected_attempts, expected_cost, pass_probability
@@ -23,8 +24,7 @@ Cell = str | int | float | bool | None
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
+class Column(Struct, Generic[Row], frozen=True):
     """A column: its name, the type of its cells (each may be None as well), and how a row gives the cell."""
 
     name: str
@@ -45,8 +45,7 @@ class Column(Generic[Row]):
         return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """`rows` may be walked through once."""
 
     name: str
@@ -224,8 +223,7 @@ CONFIGURATION_COLUMNS: tuple[Column[ConfigurationAccount], ...] = (
 # One row a task of a configuration.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class _Task(Struct, frozen=True, kw_only=True):
     configuration: ConfigurationAccount
     row: TaskRow
 
@@ -277,8 +275,7 @@ TASK_COLUMNS: tuple[Column[_Task], ...] = (
 # One row an attempt.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """An attempt as the account sees it; times in seconds since the epoch."""
 
     run_id: str
@@ -300,8 +297,10 @@ def _type(annotation: object) -> type[str | int | float | bool]:
 
 
 def _columns(of: type[Any], path: str, prefix: str = "") -> tuple[Column[Any], ...]:
-    """A column for each field of a dataclass."""
-    return tuple(Column(f"{prefix}{f.name}", _type(f.type), _at(f"{path}.{f.name}")) for f in fields(of))
+    """A column for each field of a Struct."""
+    return tuple(
+        Column(f"{prefix}{name}", _type(kind), _at(f"{path}.{name}")) for name, kind in of.__annotations__.items()
+    )
 
 
 ATTEMPT_COLUMNS: tuple[Column[Attempt], ...] = (
@@ -403,7 +402,7 @@ def windows(run_id: str, rows: Iterable[Window]) -> Table:
 WINDOW_COLUMNS: tuple[Column[tuple[str, Window]], ...] = (
     Column("run_id", str, lambda row: row[0]),
     *(
-        Column(f.name, _type(f.type), lambda row, name=f.name: getattr(row[1], name))  # type: ignore[misc]
-        for f in fields(Window)
+        Column(name, _type(kind), lambda row, name=name: getattr(row[1], name))  # type: ignore[misc]
+        for name, kind in Window.__annotations__.items()
     ),
 )

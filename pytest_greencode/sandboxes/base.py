@@ -12,8 +12,9 @@ import marshal
 import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct, field
 
 from pytest_greencode.errors import SandboxLost
 from pytest_greencode.model import Limits, Reading, Task, TestOutcome, TestOutcomes, Verdict
@@ -101,8 +102,7 @@ class Transport(Protocol):
         """Stop the worker and release everything; what it wrote to its standard error, for messages."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class Execution(Struct, frozen=True, kw_only=True):
     """What one run of one program came to, and when (seconds since the epoch). `dirty`: use the sandbox no more.
 
     `tests`: what became of a repository's tests; `test_names`: those that passed, of a canonical solution.
@@ -118,8 +118,7 @@ class Execution:
     test_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A program to run against the tests of `task`; `key` names these tests uniquely.
 
     `expected`: the tests of a repository that have to pass; None where they are to be learnt.

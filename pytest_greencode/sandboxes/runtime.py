@@ -19,8 +19,10 @@ import sys
 import sysconfig
 import tarfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_greencode.errors import SandboxUnavailable
 from pytest_greencode.sandboxes.cache import cached
@@ -34,8 +36,7 @@ LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "t
 TESTS = {"test", "tests"}  # of the packages that are carried
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(Struct, frozen=True, dict=True):
     """Host paths. `libraries` maps the path a loader asks for to the file behind it.
 
     `requirements`: a directory of installed packages, which go before `packages`; `label_of_packages` is what of all

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.model import Limits, Task, Verdict
@@ -124,8 +125,7 @@ if found:
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelfTest:
+class SelfTest(Struct, frozen=True, kw_only=True):
     """What a sandbox's self-test found. `broken`: promise -> the door that stood open; `promised`: all that it made."""
 
     promised: tuple[str, ...]
