@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, to_builtins
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from pytest_greencode.errors import LedgerError
 from pytest_greencode.model import (
@@ -509,7 +509,7 @@ class Ledger:
             for table, columns, rows in (
                 ("window", _WINDOW, ([getattr(window, name) for name in _WINDOW] for window in windows)),
                 ("overhead", _OVERHEAD, ([getattr(each, name) for name in _OVERHEAD] for each in overheads)),
-                ("test", _TEST, ([_text(run.test_id), *run[1 : len(_TEST)]] for run in tests)),
+                ("test", _TEST, ([_text(run.test_id), *astuple(run)[1 : len(_TEST)]] for run in tests)),
                 ("block", _BLOCK, ([_cell(getattr(block, name)) for name in _BLOCK] for block in blocks)),
             ):
                 _insert(connection, table, ("run_id", *columns), [[run_id, *row] for row in rows])
@@ -522,15 +522,14 @@ class Ledger:
         if not self._has_tests():
             return []
         rows = self._rows(
-            f"SELECT {', '.join(_TEST)}, setup_cpu_s + call_cpu_s + teardown_cpu_s, rowid FROM test"  # noqa: S608
+            f"SELECT {', '.join(_TEST)}, setup_cpu_s + call_cpu_s + teardown_cpu_s, '{_TEST_KEY}' || rowid FROM test"  # noqa: S608
             " WHERE run_id = ? ORDER BY rowid",
             run_id,
         )
         found = []
-        for *values, cpu_s, number in rows:
-            key = f"{_TEST_KEY}{number}"
+        for *values, cpu_s, key in rows:
             energy_j, method = (None, Method.MISSING) if price is None or cpu_s is None else price(key, cpu_s)
-            found.append(ItemRun._make((*values, key, energy_j, method)))
+            found.append(ItemRun(*values, key, energy_j, method))  # type: ignore[call-arg]
         return found
 
     def test_ids(self, run_id: str) -> set[str]:

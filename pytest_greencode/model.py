@@ -9,7 +9,7 @@ import enum
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -265,13 +265,13 @@ class Work(Struct, frozen=True, kw_only=True):
     kind: str | None = None
 
 
-class ItemRun(NamedTuple):
+class ItemRun(Struct, frozen=True):
     """One run of one test of an ordinary suite: what its three phases used, s of CPU time, children included.
 
     `attempt` counts the runs that are paid for, from 1: a flaky test that is run again has several. `repetition` is 0
     for the run that decides, and counts from 1 those that were made only to measure the test. `outcome` is None while
     it has not ended, and the phases are None where the process that measured them is lost. `work_key` is that of its
-    `Work`. Energy, J, is of all three phases, None where no meter gives one. A tuple, as suites have thousands of them.
+    `Work`. Energy, J, is of all three phases, None where no meter gives one.
     """
 
     test_id: str

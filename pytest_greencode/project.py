@@ -163,29 +163,20 @@ def greencode_fixture(request: pytest.FixtureRequest) -> Greencode:
 # -- the session --------------------------------------------------------------------------------------------------
 
 
-class _Running:
+class _Running(Struct):
     """A run of a test under way."""
 
-    __slots__ = (
-        "attempt",
-        "call_cpu_s",
-        "energy_j",
-        "finished_at",
-        "node_id",
-        "outcome",
-        "repetition",
-        "setup_cpu_s",
-        "started_at",
-        "teardown_cpu_s",
-        "test_id",
-    )
-
-    def __init__(self, node_id: str, test_id: str, attempt: int, repetition: int) -> None:
-        self.node_id, self.test_id, self.attempt, self.repetition = node_id, test_id, attempt, repetition
-        self.started_at = time.time()
-        self.setup_cpu_s = self.call_cpu_s = self.teardown_cpu_s = self.finished_at = 0.0
-        self.outcome: str | None = None
-        self.energy_j: float | None = None
+    node_id: str
+    test_id: str
+    attempt: int
+    repetition: int
+    started_at: float
+    setup_cpu_s: float = 0.0
+    call_cpu_s: float = 0.0
+    teardown_cpu_s: float = 0.0
+    finished_at: float = 0.0
+    outcome: str | None = None
+    energy_j: float | None = None
 
     @property
     def cpu_s(self) -> float:
@@ -434,7 +425,7 @@ class Project:
         if not self._repetition:
             self._attempts[name] = attempt
         self.clock.begin()
-        self._run = run = _Running(node_id, name, attempt, self._repetition)
+        self._run = run = _Running(node_id, name, attempt, self._repetition, time.time())
         return run
 
     def _close_run(self) -> None:

@@ -50,8 +50,8 @@ class Variances(NamedTuple):
     energy: Variance | None
 
 
-class ItemAccount(NamedTuple):
-    """One test, with all its runs. CPU time in s, energy in J; None where not known. A tuple, as there are thousands.
+class ItemAccount(Struct, frozen=True, kw_only=True):
+    """One test, with all its runs. CPU time in s, energy in J; None where not known.
 
     `outcome` is that of the run that decided. `attempts` runs were paid for, all but the last of them for nothing;
     `repetitions` more were made to measure it. The phases are sums over the paid runs. `unsteady`: a repetition did
@@ -319,10 +319,10 @@ def _averaged(last: ItemRun, first: ItemRun, calls: Sequence[ItemRun]) -> ItemRu
     if last.cpu_s is None or first.cpu_s is None:
         return last
     call_s = fmean(run.call_cpu_s or 0.0 for run in calls) if calls else last.call_cpu_s
-    paid = last._replace(setup_cpu_s=first.setup_cpu_s, call_cpu_s=call_s)
+    paid = replace(last, setup_cpu_s=first.setup_cpu_s, call_cpu_s=call_s)
     parts = [_phase_j(first, first.setup_cpu_s), _phase_j(last, last.teardown_cpu_s)]
     parts += [_mean([_call_j(run) for run in calls])] if calls else [_call_j(last)]
-    return paid._replace(energy_j=_total(parts))
+    return replace(paid, energy_j=_total(parts))
 
 
 def _with_measured(paid: ItemRun, measured: Measured) -> ItemRun:
@@ -330,7 +330,7 @@ def _with_measured(paid: ItemRun, measured: Measured) -> ItemRun:
     beyond_s = max(0.0, (paid.cpu_s or 0.0) - (measured.cpu_s or 0.0))
     beyond_j = beyond_s * paid.energy_j / paid.cpu_s if paid.energy_j is not None and paid.cpu_s else 0.0
     energy_j = None if measured.energy_j is None else measured.energy_j + beyond_j
-    return paid._replace(energy_j=energy_j, energy_method=Method.MEASURED)
+    return replace(paid, energy_j=energy_j, energy_method=Method.MEASURED)
 
 
 def _phase_j(run: ItemRun, part_s: float | None) -> float | None:

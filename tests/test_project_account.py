@@ -10,6 +10,7 @@ import pytest
 from builders import FACTORS
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_greencode.model import Block, ItemRun, Measured, Method
 from pytest_greencode.project_account import (
@@ -237,7 +238,7 @@ def numbered(runs: Sequence[ItemRun]) -> list[ItemRun]:
     result = []
     for each in runs:
         seen[each.test_id] = seen.get(each.test_id, 0) + 1
-        result.append(each._replace(attempt=seen[each.test_id]))
+        result.append(replace(each, attempt=seen[each.test_id]))
     return result
 
 
