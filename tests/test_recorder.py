@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -378,19 +379,22 @@ with recorder.request("a/1") as quick:
     assert found["a/0"]["error"] == "the recorder was closed before it finished"
 
 
-def test_the_recorder_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    """As after `pip install --no-deps`: no site-packages at all, and an empty folder to be in."""
+def test_the_recorder_needs_no_package_but_msgspec(tmp_path: Path) -> None:
+    """As after `pip install --no-deps pytest-greencode msgspec`."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    (packages / "msgspec").symlink_to(Path(msgspec.__file__).parent)
     script = """
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:]
 from pytest_greencode.generation import GenerationRecorder
 with GenerationRecorder("s.jsonl", settings={"a": 1}) as recorder, recorder.request("a/0") as request:
     request.finish("x", {"completion_tokens": 1})
-known = {*sys.stdlib_module_names, "pytest_greencode", "__main__"}
+known = {*sys.stdlib_module_names, "pytest_greencode", "msgspec", "__main__"}
 foreign = {name.partition(".")[0] for name in sys.modules} - known
 assert not foreign, foreign
 """
-    command = [sys.executable, "-I", "-S", "-c", script, str(ROOT)]
+    command = [sys.executable, "-I", "-S", "-c", script, str(ROOT), str(packages)]
     subprocess.run(command, check=True, timeout=60, cwd=tmp_path)
     assert rows(tmp_path / "s.jsonl")[0]["generation"]["energy_scope"] == "cpu"
 

@@ -1,4 +1,4 @@
-"""What belongs to generating samples: energy recorded with them, clients of model servers. Standard library only."""
+"""What belongs to generating samples: energy recorded with them, clients of model servers. Needs msgspec only."""
 
 from .recorder import GenerationRecorder
 

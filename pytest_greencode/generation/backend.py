@@ -1,4 +1,4 @@
-"""What answers prompts: a server (`client`), or a model in this process (`in_process`). Standard library only."""
+"""What answers prompts: a server (`client`), or a model in this process (`in_process`). Needs msgspec only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Asks a model server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama, TGI, `transformers serve`.
 
-Standard library only. One request, one answer or one reason; who asks again, and when, is `generate`'s matter.
+Needs msgspec only. One request, one answer or one reason; who asks again, and when, is `generate`'s matter.
 """
 
 from __future__ import annotations

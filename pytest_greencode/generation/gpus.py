@@ -1,4 +1,4 @@
-"""Energy of GPUs by cumulative counters, whoever makes them: readings, windows, idle power. Standard library only."""
+"""Energy of GPUs by cumulative counters, whoever makes them: readings, windows, idle power. Needs msgspec only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recorder needs of an energy meter, and the meters of this machine's CPU. Standard library only."""
+"""What a recorder needs of an energy meter, and the meters of this machine's CPU. Needs msgspec only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records what generating samples cost: a samples file whose every line has its energy. Standard library only.
+"""Records what generating samples cost: a samples file whose every line has its energy. Needs msgspec only.
 
 from pytest_greencode.generation import GenerationRecorder
 

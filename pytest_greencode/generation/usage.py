@@ -1,4 +1,4 @@
-"""Tokens of one request, as servers and libraries count them. Standard library only."""
+"""Tokens of one request, as servers and libraries count them. Needs msgspec only."""
 
 from __future__ import annotations
 
