@@ -1,10 +1,10 @@
 """What measuring costs: a suite of trivial tests under pytest, with and without `--greencode`.
 
 Trivial tests are the worst case: all that is done per test is beside next to nothing. Both sides are whole processes in
-the same environment, in turns; what counts is their CPU time (user and system, children included), as wall time on a
-shared machine is others' too. Even so the machine should do nothing else: beside others, the same work takes more CPU
-time, and varies by more than what is looked for. The load is printed. The share is that of the medians' difference.
-Start-up (imports, the ledger) is told apart by a suite of one test.
+the same environment, one after the other in turns; what counts is their CPU time (user and system, children included),
+as wall time on a shared machine is others' too. The speed of such a machine changes from minute to minute by more than
+what is looked for, so each run is compared with its neighbour, and the figures are medians of these pairs. Start-up
+(imports, the ledger) is told apart by a suite of one test.
 
     python benchmarks/project_overhead.py [--rounds 7] [--tests 5000]
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tests", type=int, default=5000)
     arguments = parser.parse_args()
-    runs: dict[tuple[int, str], list[float]] = {}
+    pairs: dict[int, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         for tests in (1, arguments.tests):
             directory = Path(name) / str(tests)
@@ -64,39 +64,42 @@ def main() -> None:
             write_suite(directory, tests)
             for options in SIDES.values():
                 cpu_s(directory, tests, options)  # compiles
-            for _ in range(arguments.rounds):
-                for side, options in SIDES.items():
-                    runs.setdefault((tests, side), []).append(cpu_s(directory, tests, options))
-                    print(f"{tests} tests, {side}: {runs[tests, side][-1]:.2f} s", flush=True)
-    report(runs, arguments.tests, arguments.rounds)
+            # A suite of one test takes so little that more rounds cost nothing.
+            for turn in range(arguments.rounds * (3 if tests == 1 else 1)):
+                order = list(SIDES) if turn % 2 else list(reversed(SIDES))
+                found = {side: cpu_s(directory, tests, SIDES[side]) for side in order}
+                plain_s, measured_s = (found[side] for side in SIDES)
+                pairs.setdefault(tests, []).append((plain_s, measured_s))
+                print(f"{tests} tests: {plain_s:.3f} s, with --greencode {measured_s:.3f} s", flush=True)
+    report(pairs)
 
 
-def report(runs: dict[tuple[int, str], list[float]], tests: int, rounds: int) -> None:
-    median = {key: statistics.median(values) for key, values in runs.items()}
+def report(pairs: dict[int, list[tuple[float, float]]]) -> None:
+    few, many = pairs
     lines = [
         "# What measuring ordinary tests costs",
         "",
-        f"CPU time of whole processes, s: medians of {rounds} interleaved runs, least and most in brackets.",
+        f"CPU time of whole processes, s: medians of {len(pairs[few])} and {len(pairs[many])} pairs of neighbouring",
+        "runs, quartiles of the pairs' differences in brackets.",
         f"Python {platform.python_version()}, pytest {version('pytest')}, {os.cpu_count()} cores.",
         f"Linux {platform.release()}; the meter is the estimate; load of the last minute {os.getloadavg()[0]:.1f}.",
         "",
-        "| tests | pytest | pytest --greencode | more | per test |",
+        "| tests | pytest | pytest --greencode | more | share |",
         "|---|---|---|---|---|",
     ]
-    for count in (1, tests):
-        plain, measured = (median[count, side] for side in SIDES)
-        shown = [
-            f"{median[count, side]:.2f} [{min(runs[count, side]):.2f}, {max(runs[count, side]):.2f}]" for side in SIDES
-        ]
-        more = f"{(measured - plain) / plain:+.1%}" if count > 1 else f"{measured - plain:+.2f} s"
-        start_s = median[1, "pytest --greencode"] - median[1, "pytest"]
-        per_test = f"{(measured - plain - start_s) / count * 1e6:.0f} µs" if count > 1 else ""
-        lines.append(f"| {count} | {shown[0]} | {shown[1]} | {more} | {per_test} |")
-    first, last = (median[count, "pytest --greencode"] - median[count, "pytest"] for count in (1, tests))
-    share = (last - first) / median[tests, "pytest"]
+    more_s = {}
+    for count, of in pairs.items():
+        low, more_s[count], high = statistics.quantiles([measured_s - plain_s for plain_s, measured_s in of], n=4)
+        plain_s, measured_s = (statistics.median(side) for side in zip(*of, strict=True))
+        share = statistics.median(measured_s / plain_s - 1 for plain_s, measured_s in of)
+        more = f"{more_s[count]:+.3f} s [{low:+.3f}, {high:+.3f}]"
+        lines.append(f"| {count} | {plain_s:.2f} | {measured_s:.2f} | {more} | {share:+.1%} |")
+    per_test_us = (more_s[many] - more_s[few]) / (many - few) * 1e6
+    plain_s = statistics.median(plain_s for plain_s, _ in pairs[many])
     lines += [
         "",
-        f"Without what the start takes once: {share:+.1%}.",
+        f"Per test {per_test_us:.0f} µs; pytest's own is {plain_s / many * 1e6:.0f}.",
+        f"Without what the start takes once: {(more_s[many] - more_s[few]) / plain_s:+.1%}.",
         "",
         "Made by `python benchmarks/project_overhead.py`.",
         "",

