@@ -404,9 +404,11 @@ def test_ctrl_c_keeps_what_was_made_and_what_was_cancelled(tmp_path: Path) -> No
     waiting = threading.Event()
 
     def answer(body: dict[str, Any]) -> Answer:
-        if next(numbers) < 3:
+        number = next(numbers)
+        if number < 3:
             return "x"
-        waiting.set()
+        if number == 4:  # both that go on at once hang, so the three answers are written
+            waiting.set()
         return Handler.hang
 
     path = tmp_path / "made.jsonl"
