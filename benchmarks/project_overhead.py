@@ -56,6 +56,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tests", type=int, default=5000)
     arguments = parser.parse_args()
+    if min(arguments.rounds, arguments.tests) < 2:
+        parser.error("expected 2 rounds and 2 tests or more")
     pairs: dict[int, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         for tests in (1, arguments.tests):

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 from msgspec.structs import replace
+
+from pytest_greencode.plain import plain_values
 
 from .accounts import CostMeans, TaskRow
 from .conditions import told_apart
@@ -115,8 +117,8 @@ def written(baseline: Baseline) -> str:
     head = {
         _KEY: SCHEMA,
         "versions": dict(baseline.versions),
-        "factors": to_builtins(baseline.factors),
-        "regions": {name: to_builtins(each) for name, each in sorted(baseline.regions.items())},
+        "factors": plain_values(baseline.factors),
+        "regions": {name: plain_values(each) for name, each in sorted(baseline.regions.items())},
     }
     lines = json.dumps(head, indent=1, allow_nan=False).splitlines()[:-1]
     lines[-1] += ","

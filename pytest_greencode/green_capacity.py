@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from .statistics import CONFIDENCE, Interval, mean_interval
 
@@ -284,7 +284,7 @@ class GreenCapacity(Struct, frozen=True, kw_only=True):
     confidence: float
     scalar: Scalar | None
     literature: LiteratureReading
-    task_rows: tuple[TaskCapacity, ...] = field(default=())
+    task_rows: tuple[TaskCapacity, ...] = ()
 
 
 def green_capacity(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from pytest_greencode.errors import LedgerError
@@ -38,6 +38,7 @@ from pytest_greencode.model import (
     Window,
     Work,
 )
+from pytest_greencode.plain import plain_values
 
 SCHEMA = 2
 DEFAULT_LEDGER = ".greencode/ledger.sqlite"
@@ -775,7 +776,7 @@ def _reading(values: tuple[Any, ...]) -> Reading | None:
 
 def _generation_text(generation: Generation | None) -> str | None:
     return (
-        None if generation is None else json.dumps({k: v for k, v in to_builtins(generation).items() if v is not None})
+        None if generation is None else json.dumps({k: v for k, v in plain_values(generation).items() if v is not None})
     )
 
 

@@ -9,12 +9,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from msgspec import to_builtins
 
 import pytest_greencode
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import Factors, Suite
 from pytest_greencode.options import Options
+from pytest_greencode.plain import plain_values
 from pytest_greencode.reports.text import escape
 from pytest_greencode.repository import Environment
 
@@ -86,7 +86,7 @@ def run_facts(
             "workers": workers,
         },
         "generation": None if live is None else live.describe(),
-        "factors": None if factors is None else to_builtins(factors),
+        "factors": None if factors is None else plain_values(factors),
         "assumptions": assumptions,
         "command": [escape(argument) for argument in config.invocation_params.args],
         "started_at": now(),

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.runner import collect_one_node
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_greencode.closing import HARNESS_EXIT_CODE, Closing, lines_of
@@ -37,6 +36,7 @@ from pytest_greencode.ledger import Ledger, Overhead
 from pytest_greencode.meters.metering import Metering
 from pytest_greencode.model import OWN_GRID, Sample, Suite, Window
 from pytest_greencode.options import Options
+from pytest_greencode.plain import plain_values
 from pytest_greencode.project import PROJECT, SENT, Project
 from pytest_greencode.reports.text import escape, message, shown_path
 from pytest_greencode.repository import Environment
@@ -267,7 +267,7 @@ class GreencodeSession:
         """What is said of the regions that the samples name: for the ledger, as nobody can be asked later."""
         named = {sample.generation.region for sample, _ in self._declared if sample.generation is not None}
         found = {region: answered(self._ask, region) for region in named if region is not None}
-        return {region: to_builtins(intensity) for region, intensity in found.items() if intensity is not None}
+        return {region: plain_values(intensity) for region, intensity in found.items() if intensity is not None}
 
     def _ask(self, region: str) -> object:
         """What a plugin or a conftest.py says of a grid."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from builders import FACTORS, attempt, fill_ledger, machine, valid_report
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_greencode import cli
@@ -19,6 +18,7 @@ from pytest_greencode.economics.payback import ClaimKind, PaybackKind
 from pytest_greencode.findings import find
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import J_PER_KWH, Configuration, Method, Verdict
+from pytest_greencode.plain import plain_values
 from pytest_greencode.pricing import Pricing
 from pytest_greencode.reports.compare import compare_lines, outlook_lines
 from pytest_greencode.reports.json import render_json
@@ -316,7 +316,7 @@ def test_a_run_that_kept_no_factors_is_priced_with_a_caution(ledger, capsys, arg
     assert caution in re.sub("[`]", "", said.replace("&#39;", "'"))
     sites = ("--region", "DEU", "--machine", "laptop", "--generation-machine", "H100", "--pue", "1.2")
     assert "assumed: " not in "".join(greencode(capsys, *arguments, *sites)[1:])
-    set_facts(ledger, factors=to_builtins(FACTORS))
+    set_facts(ledger, factors=plain_values(FACTORS))
     assert "assumed: " not in "".join(greencode(capsys, *arguments)[1:])
 
 
@@ -432,7 +432,7 @@ def test_sites_can_be_changed_afterwards(ledger, capsys):
 def test_the_run_s_own_sites_are_the_default(ledger, capsys):
 
     book = Ledger(ledger)
-    book.begin(RUN, "2026-11-22T00:00:00Z", {"factors": to_builtins(replace(FACTORS, execution_pue=2.0))})
+    book.begin(RUN, "2026-11-22T00:00:00Z", {"factors": plain_values(replace(FACTORS, execution_pue=2.0))})
     book.close()
     _, out, _ = greencode(capsys, "report", "--json")
     factors = json.loads(out)["factors"]

@@ -10,7 +10,6 @@ import pytest
 from builders import FACTORS, attempt, fill_ledger, grid, valid_report
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_greencode import cli
@@ -18,6 +17,7 @@ from pytest_greencode.baseline import parse_baseline, read_baseline, written
 from pytest_greencode.errors import FileFormatError, UsageProblem
 from pytest_greencode.gate import Outcome, parse_rules
 from pytest_greencode.ledger import Ledger
+from pytest_greencode.plain import plain_values
 from pytest_greencode.run_account import account_of_run
 from pytest_greencode.run_gate import baseline_of_run, gate_of_run
 
@@ -29,7 +29,7 @@ FACTS = {
     "suites": [{"name": "humaneval", "version": "1", "sha256": "ab" * 32}],
     "options": {"timeout_s": None, "memory_bytes": 1 << 30, "extract": "auto", "attribution": "attributed"},
     "versions": {"pytest_greencode": "0.1.0"},
-    "factors": to_builtins(FACTORS),
+    "factors": plain_values(FACTORS),
 }
 COST = "co2e_per_accepted_g"
 
@@ -145,8 +145,8 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
 def test_the_grid_is_held_fixed_on_both_sides(book):
     """Another grid, PUE or region's figure moves neither side; 10 % more energy does."""
     region = {"generation": {"region": "X"}}
-    book.fill("one", records(**region), regions={"X": to_builtins(grid(400.0))})
-    ledger = book.fill("two", records(times=1.25, **region), regions={"X": to_builtins(grid(90.0))})
+    book.fill("one", records(**region), regions={"X": plain_values(grid(400.0))})
+    ledger = book.fill("two", records(times=1.25, **region), regions={"X": plain_values(grid(90.0))})
     kept = baseline(ledger, "one")
     assert kept.regions["X"].g_per_kwh == 400.0
     rules = [f"{COST}:+10%", f"{COST}[m]:+30%"]

@@ -15,7 +15,6 @@ import pytest
 from builders import FACTORS, attempt, fill_ledger, valid_report
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_greencode.cli import main
@@ -36,6 +35,7 @@ from pytest_greencode.gate.decisions import plain
 from pytest_greencode.gate.suite_noise import ASSUMED, MIN_TESTS, Pair, ratio_noise, value_noise
 from pytest_greencode.ledger import STARTUP, Ledger, Overhead
 from pytest_greencode.model import ItemRun
+from pytest_greencode.plain import plain_values
 from pytest_greencode.pricing import Pricing
 from pytest_greencode.project_account import Spent
 from pytest_greencode.project_costs import CostOfTest, ProjectCosts
@@ -350,7 +350,7 @@ FACTS = {
     "meter": {"source": "a model", "max_w_per_vcpu": 5.0, "min_w_per_vcpu": 1.0},
     "options": {"attribution": "attributed", "repeat": 1, "workers": 0},
     "versions": {"pytest_greencode": "0.1.0", "python": "3.11.7", "pytest": "9.2.0"},
-    "factors": to_builtins(FACTORS),
+    "factors": plain_values(FACTORS),
 }
 LEDGER = Path(".greencode/ledger.sqlite")
 

@@ -7,7 +7,6 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_greencode.green_capacity import (
@@ -19,6 +18,7 @@ from pytest_greencode.green_capacity import (
     compare,
     green_capacity,
 )
+from pytest_greencode.plain import plain_values
 from pytest_greencode.statistics import mean_interval
 
 EXACT = {name: Resolution() for name in INDICATORS}
@@ -250,14 +250,14 @@ def test_nothing_is_known_of_nothing():
 
 @given(st.lists(st.tuples(st.lists(WILD, max_size=3), st.just(1), WILD), max_size=4))
 def test_no_costs_overflow(drawn):
-    json.dumps(to_builtins(green_capacity(tasks_of(drawn))), allow_nan=False)
+    json.dumps(plain_values(green_capacity(tasks_of(drawn))), allow_nan=False)
 
 
 @given(TASKS)
 def test_any_costs_add_up_and_can_be_written(drawn):
     tasks = tasks_of(drawn)
     capacity = green_capacity(tasks, weights=dict.fromkeys(INDICATORS, 1))
-    json.dumps(to_builtins(capacity), allow_nan=False)
+    json.dumps(plain_values(capacity), allow_nan=False)
     assert sum(capacity.relations.values()) == capacity.samples_compared
     for mean in capacity.log_ratio.values():
         assert mean.samples + mean.missing + mean.below_resolution == capacity.samples_compared

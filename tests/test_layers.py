@@ -13,7 +13,18 @@ import pytest_greencode
 
 ROOT = Path(pytest_greencode.__file__).parent
 FLOORS = {
-    1: ("model", "statistics", "estimators", "errors", "reasons", "records", "toml_files", "patches", "repository"),
+    1: (
+        "model",
+        "plain",
+        "statistics",
+        "estimators",
+        "errors",
+        "reasons",
+        "records",
+        "toml_files",
+        "patches",
+        "repository",
+    ),
     2: (
         "carbon",
         "attribution",

@@ -10,7 +10,6 @@ import pytest
 from builders import A, R, attempt, grid, reading, real_factors, report_validator, valid_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import to_builtins
 from msgspec.structs import replace
 
 from pytest_greencode.accounting import account
@@ -24,6 +23,7 @@ from pytest_greencode.model import (
     Verdict,
     canonical_settings,
 )
+from pytest_greencode.plain import plain_values
 from pytest_greencode.reports import text
 from pytest_greencode.reports.json import render_json
 from pytest_greencode.reports.terminal import cautions, render_terminal
@@ -597,7 +597,7 @@ def test_any_comparison_is_a_valid_report_and_fits(drawn, reading, reference, ta
         {"measured_alone": [{}]},
         {"measured_alone": None},
         {"energy_balance": {"meter": "RAPL"}},
-        {"energy_balance": {**to_builtins(BALANCE), "solutions_uj": 0.5}},
+        {"energy_balance": {**plain_values(BALANCE), "solutions_uj": 0.5}},
     ],
 )
 def test_the_schema_refuses_what_no_report_says(broken):

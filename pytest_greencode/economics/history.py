@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
+
+from pytest_greencode.plain import plain_values
 
 from ..comparison.fronts import energy_interval, pass_interval
 from ..comparison.policy import retrying
@@ -73,7 +75,7 @@ class History(Struct, frozen=True, kw_only=True):
 def factors_digest(factors: Factors) -> str:
     """The same 12 hexadecimal digits for the same grids, PUE and machines, whatever their sources are called."""
     sites = [
-        {"g_per_kwh": site.g_per_kwh, "pue": pue, "machine": None if machine is None else to_builtins(machine)}
+        {"g_per_kwh": site.g_per_kwh, "pue": pue, "machine": None if machine is None else plain_values(machine)}
         for site, pue, machine in (
             (factors.generation, factors.generation_pue, factors.generation_machine),
             (factors.execution, factors.execution_pue, factors.execution_machine),
@@ -122,10 +124,7 @@ def key_figures(
 
 def history_text(figures: Iterable[KeyFigures]) -> str:
     """ASCII JSON lines to append to the file."""
-    return "".join(
-        json.dumps({"schema": SCHEMA, **to_builtins(each, enc_hook=str.__str__)}, allow_nan=False) + "\n"
-        for each in figures
-    )
+    return "".join(json.dumps({"schema": SCHEMA, **plain_values(each)}, allow_nan=False) + "\n" for each in figures)
 
 
 def append_history(path: Path, figures: Iterable[KeyFigures]) -> None:

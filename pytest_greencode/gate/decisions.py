@@ -13,7 +13,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
+
+from pytest_greencode.plain import plain_values
 
 from ..accounts import MIN_TASKS
 from ..conditions import told_apart
@@ -93,7 +95,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 
 def decision_from(values: Mapping[str, Any]) -> Decision:
-    """What `to_builtins` made of one. Raises TypeError, ValueError and KeyError for what is none."""
+    """What `plain_values` made of one. Raises TypeError, ValueError and KeyError for what is none."""
     names = set(RuleDecision.__struct_fields__)
     rules = []
     for each in values["rules"]:
@@ -422,4 +424,4 @@ def _in_words(
 
 def plain(decision: Decision) -> dict[str, Any]:
     """As the ledger and the JSON report keep it; `decision_from` reads it."""
-    return {**to_builtins(decision, enc_hook=str.__str__), "failed": decision.failed}
+    return {**plain_values(decision), "failed": decision.failed}

@@ -1,4 +1,4 @@
-"""Where a model server runs: whether this machine's meters see it, and which process it is. Standard library only."""
+"""Where a model server runs: whether this machine's meters see it, and which process it is. Needs msgspec only."""
 
 from __future__ import annotations
 

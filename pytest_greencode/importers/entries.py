@@ -10,7 +10,7 @@ import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ..errors import FileFormatError
 from ..model import Generation
@@ -61,7 +61,7 @@ class Fields(Struct, frozen=True, kw_only=True):
     line: int | None
     values: Mapping[str, Any]
     within: str = ""
-    texts: bool = field(default=False)
+    texts: bool = False
 
     def problem(self, name: str | None, expected: str, found: str) -> FileFormatError:
         return FileFormatError(self.path, self.line, None if name is None else self.within + name, expected, found)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import to_builtins
+from pytest_greencode.plain import plain_values
 
 from ..errors import MeterUnavailable
 from ..ledger import Overhead
@@ -200,18 +200,18 @@ class Metering:
 
         stability = None
         if self._before is not None and self._after is not None:
-            stability = to_builtins(compare_baselines(self._before, self._after))
+            stability = plain_values(compare_baselines(self._before, self._after))
         return {
             "method": Method.ATTRIBUTED.value,
             "source": self._name(),
             **self._counters.describe(),
-            "idle_before": None if self._before is None else to_builtins(self._before),
-            "idle_after": None if self._after is None else to_builtins(self._after),
+            "idle_before": None if self._before is None else plain_values(self._before),
+            "idle_after": None if self._after is None else plain_values(self._after),
             "idle_stability": stability,
             # Of a window of one second; energy above idle that is less is not told from idling.
             "noise_floor_j": None if self.baseline is None else self.baseline.noise_floor_j(1.0),
-            "environment": None if self._environment is None else to_builtins(self._environment),
-            "cautions": [to_builtins(caution) for caution in self.cautions()],
+            "environment": None if self._environment is None else plain_values(self._environment),
+            "cautions": [plain_values(caution) for caution in self.cautions()],
         }
 
     def cautions(self) -> list[Caution]:

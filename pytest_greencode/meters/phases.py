@@ -80,7 +80,7 @@ class PhaseClock:
         self._inside_s += used_s
         self._outside_s = None
         family = self._family
-        if not family.living and (used_s < STARTS_S or (waited_s() == self._waited_s and not family.has_children())):
+        if not family.living and waited_s() == self._waited_s and (used_s < STARTS_S or not family.has_children()):
             return used_s
         with self._lock:
             self._look()
