@@ -19,9 +19,9 @@ from .family import Family, Relative, strays, waited_s
 if TYPE_CHECKING:
     from .sampler import Sampler
 
-# A phase that used less CPU time itself has not started a process: the system takes longer for that (posix_spawn(3)
-# 24 us where a trivial call of pytest's takes 30, and Python's Popen 64).
-STARTS_S = 20e-6
+# A phase that used less CPU time itself has started no process that lives on: Python's Popen takes 64 us where a trivial
+# call of pytest's takes 25. Asking costs 4, in each phase. Should one be missed, the next look finds it.
+STARTS_S = 50e-6
 
 
 class PhaseClock:
