@@ -331,9 +331,13 @@ class Project:
         ordinary = [item for item in session.items if item.__class__ is not TaskItem]
         self.selected = len(ordinary)
         self._properties = bool(self._worker) or self._config.stash.get(xml_key, None) is not None
+        above: dict[Any, bool] = {}  # whether what a test stands in has the marker
         for item in ordinary:
-            # `keywords` is much faster than looking for the marker, and has it among others.
-            if MARKER in item.keywords and (terms := terms_of(item)) is not None:
+            parent = item.parent
+            if parent not in above:
+                above[parent] = parent is not None and parent.get_closest_marker(MARKER) is not None
+            marked = above[parent] or any(mark.name == MARKER for mark in item.own_markers)
+            if marked and (terms := terms_of(item)) is not None:
                 self._terms[item] = terms
         if self._plan is not None or self._repeat > 1 or any(terms.repeat for terms in self._terms.values()):
             self._config.pluginmanager.register(_Repeats(self), "greencode-repeats")
@@ -568,6 +572,9 @@ def _sibling(item: pytest.Item) -> pytest.Item:
 
 def _outcome(before: str | None, report: Any) -> str | None:
     """The outcome of a run after one more of its reports."""
+    seen = report.__dict__
+    if before is None and report.outcome == "passed" and "wasxfail" not in seen and "context" not in seen:
+        return PASSED if report.when == "call" else None
     if report.when == "???":  # pytest-xdist's word for a test that died with its worker
         return "failed"
     part = getattr(report, "context", None) is not None  # of a subtest: it decides nothing unless it fails

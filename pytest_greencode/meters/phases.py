@@ -19,8 +19,8 @@ from .family import Family, Relative, strays, waited_s
 if TYPE_CHECKING:
     from .sampler import Sampler
 
-# A phase that used less CPU time itself has started no process that lives on: Python's Popen takes 64 us where a trivial
-# call of pytest's takes 25. Asking costs 4, in each phase. Should one be missed, the next look finds it.
+# A phase that used less CPU time itself has started no process: Python's Popen takes 64 us where a trivial call of
+# pytest's takes 25. Asking costs 4, in each phase. Should one be missed, the next look finds it.
 STARTS_S = 50e-6
 
 
@@ -80,7 +80,7 @@ class PhaseClock:
         self._inside_s += used_s
         self._outside_s = None
         family = self._family
-        if not family.living and waited_s() == self._waited_s and (used_s < STARTS_S or not family.has_children()):
+        if not family.living and (used_s < STARTS_S or (waited_s() == self._waited_s and not family.has_children())):
             return used_s
         with self._lock:
             self._look()
