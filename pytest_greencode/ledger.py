@@ -85,6 +85,7 @@ CREATE TABLE IF NOT EXISTS test (
     run_id TEXT NOT NULL, test_id TEXT NOT NULL, attempt INTEGER NOT NULL, repetition INTEGER NOT NULL, outcome TEXT,
     started_at REAL, finished_at REAL, setup_cpu_s REAL, call_cpu_s REAL, teardown_cpu_s REAL, worker TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS tests_of_run ON test (run_id);
 CREATE TABLE IF NOT EXISTS block (
     run_id TEXT NOT NULL, test_id TEXT NOT NULL, name TEXT NOT NULL, started_at REAL NOT NULL,
     finished_at REAL NOT NULL, cpu_s REAL NOT NULL, energy_j REAL, energy_method TEXT NOT NULL
@@ -274,9 +275,12 @@ class Ledger:
                 ) from error
 
     def _rows(self, query: str, *arguments: object) -> list[Any]:
+        return list(self._each(query, *arguments))
+
+    def _each(self, query: str, *arguments: object) -> Iterator[Any]:
         with self._lock:
             try:
-                return self._connection.execute(query, arguments).fetchall()
+                yield from self._connection.execute(query, arguments)
             except sqlite3.Error as error:
                 raise LedgerError(f"the ledger {self.path} cannot be read: {error}") from error
 
@@ -522,7 +526,7 @@ class Ledger:
         """
         if not self._has_tests():
             return []
-        rows = self._rows(
+        rows = self._each(
             f"SELECT {', '.join(_TEST)}, setup_cpu_s + call_cpu_s + teardown_cpu_s, '{_TEST_KEY}' || rowid FROM test"  # noqa: S608
             " WHERE run_id = ? ORDER BY rowid",
             run_id,

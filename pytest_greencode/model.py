@@ -265,7 +265,7 @@ class Work(Struct, frozen=True, kw_only=True):
     kind: str | None = None
 
 
-class ItemRun(Struct, frozen=True):
+class ItemRun(Struct, frozen=True, gc=False):
     """One run of one test of an ordinary suite: what its three phases used, s of CPU time, children included.
 
     `attempt` counts the runs that are paid for, from 1: a flaky test that is run again has several. `repetition` is 0

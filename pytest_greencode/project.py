@@ -163,7 +163,7 @@ def greencode_fixture(request: pytest.FixtureRequest) -> Greencode:
 # -- the session --------------------------------------------------------------------------------------------------
 
 
-class _Running(Struct):
+class _Running(Struct, gc=False):
     """A run of a test under way."""
 
     node_id: str

@@ -50,7 +50,7 @@ class Variances(NamedTuple):
     energy: Variance | None
 
 
-class ItemAccount(Struct, frozen=True, kw_only=True):
+class ItemAccount(Struct, frozen=True, kw_only=True, gc=False):
     """One test, with all its runs. CPU time in s, energy in J; None where not known.
 
     `outcome` is that of the run that decided. `attempts` runs were paid for, all but the last of them for nothing;
