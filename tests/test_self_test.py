@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,21 @@ def test_each_sandbox_keeps_its_promises(sandbox: str) -> None:
     checks = kind.describe()["self_test"]["checks"]
     assert set(checks.values()) == {"held"}
     assert set(PROMISES) - set(checks) <= ({"cgroup", "users"} if sandbox == "bubblewrap" else set())
+
+
+@pytest.mark.docker
+def test_a_closed_container_leaves_nothing_for_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which complains at the end of a session where it finds a closed socket (Python 3.13 and later)."""
+    require_sandbox("docker")
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda complaint: complaints.append(complaint.exc_value))
+    kind = DockerKind(memory_bytes=MEMORY_BYTES)
+    try:
+        kind.start().close()
+    finally:
+        kind.close()
+    gc.collect()
+    assert complaints == []
 
 
 def test_no_sandbox_promises_nothing_and_says_what_is_open() -> None:

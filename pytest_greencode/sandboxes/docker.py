@@ -87,9 +87,11 @@ class AttachedStream:
         return self._host_pid()
 
     def close(self) -> str:
-        # The SDK's wrapper leaves the socket to the garbage collector, which comes by when it likes.
-        for each in (self._attached, self._socket):
-            with contextlib.suppress(OSError):
+        # The SDK leaves the socket to the garbage collector, which comes by when it likes; and the response, which from
+        # Python 3.13 on complains when it finds its socket closed, so it goes first.
+        response = getattr(self._attached, "_response", None)
+        for each in (*([response] if response is not None else []), self._attached, self._socket):
+            with contextlib.suppress(OSError, ValueError):
                 each.close()
         self._remove()
         return self._errors.decode("utf-8", "replace")
