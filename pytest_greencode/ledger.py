@@ -275,12 +275,9 @@ class Ledger:
                 ) from error
 
     def _rows(self, query: str, *arguments: object) -> list[Any]:
-        return list(self._each(query, *arguments))
-
-    def _each(self, query: str, *arguments: object) -> Iterator[Any]:
         with self._lock:
             try:
-                yield from self._connection.execute(query, arguments)
+                return self._connection.execute(query, arguments).fetchall()
             except sqlite3.Error as error:
                 raise LedgerError(f"the ledger {self.path} cannot be read: {error}") from error
 
@@ -526,7 +523,7 @@ class Ledger:
         """
         if not self._has_tests():
             return []
-        rows = self._each(
+        rows = self._rows(
             f"SELECT {', '.join(_TEST)}, setup_cpu_s + call_cpu_s + teardown_cpu_s, '{_TEST_KEY}' || rowid FROM test"  # noqa: S608
             " WHERE run_id = ? ORDER BY rowid",
             run_id,
@@ -779,9 +776,9 @@ def _reading(values: tuple[Any, ...]) -> Reading | None:
 
 
 def _generation_text(generation: Generation | None) -> str | None:
-    return (
-        None if generation is None else json.dumps({k: v for k, v in plain_values(generation).items() if v is not None})
-    )
+    if generation is None:
+        return None
+    return json.dumps({name: value for name, value in plain_values(generation).items() if value is not None})
 
 
 def _generation(text: str | None) -> Generation | None:
