@@ -32,6 +32,7 @@ ENGLISH: Mapping[str, str] = {
     "none_passed": "no test passed",
     "ran_once": "{count} of {passing} passing tests ran only once",
     "nothing_varied": "nothing varied",
+    "other_tests": "not the same tests, or not the same of them passed",
     "machine_unknown": "the machine's embodied carbon is not known",
     # Comparisons; a and b are the two.
     "of": "{name}: {reason}",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +23,9 @@ from pytest_greencode.repository import Environment
 if TYPE_CHECKING:
     from pytest_greencode.live import Live
     from pytest_greencode.sandboxes.base import SandboxKind
+
+
+_GIT_S = 5.0
 
 
 def run_facts(
@@ -89,8 +94,37 @@ def run_facts(
         "factors": None if factors is None else plain_values(factors),
         "assumptions": assumptions,
         "command": [escape(argument) for argument in config.invocation_params.args],
+        "selection": [escape(argument) for argument in _selection(config)],
+        "commit": _commit(config.rootpath),
         "started_at": now(),
     }
+
+
+def _selection(config: pytest.Config) -> list[str]:
+    """Which of a repository's tests are to be run; nothing for all of them."""
+    option = config.option
+    chosen = list(config.args) if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    for flag, values in (
+        ("-k", [option.keyword]),
+        ("-m", [option.markexpr]),
+        ("--deselect", option.deselect or ()),
+        ("--ignore", option.ignore or ()),
+        ("--ignore-glob", option.ignore_glob or ()),
+    ):
+        chosen += [part for value in values if value for part in (flag, str(value))]
+    return chosen
+
+
+def _commit(directory: Path) -> str | None:
+    """What git has checked out there, with a + where files that it knows have changed since; None without git."""
+    command = ("git", "-c", "core.fsmonitor=false", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=7")
+    try:
+        found = subprocess.run(
+            command, cwd=directory, capture_output=True, text=True, errors="replace", timeout=_GIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return escape(found.stdout.strip()) or None if found.returncode == 0 else None
 
 
 def now() -> str:

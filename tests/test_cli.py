@@ -13,9 +13,10 @@ from test_findings import HOSTILE, RUN, found_in, greencode, ledger, of_model  #
 
 from pytest_greencode.accounting import account
 from pytest_greencode.commands import stored_run
-from pytest_greencode.economics.history import KeyFigures, factors_digest, read_history
-from pytest_greencode.economics.trend import changes
 from pytest_greencode.errors import LedgerError, UsageProblem
+from pytest_greencode.history.figures import KeyFigures, factors_digest
+from pytest_greencode.history.file import read_history
+from pytest_greencode.history.trend import changes
 from pytest_greencode.ledger import Ledger
 from pytest_greencode.model import Configuration, Sample
 from pytest_greencode.reports.compare import compare_lines, outlook_lines

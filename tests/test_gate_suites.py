@@ -200,7 +200,7 @@ def test_a_machine_that_is_slower_is_no_test_s_fault() -> None:
     # Every test slower, and pytest's start as before: the tests' own.
     own = one(f"{CPU}:+25%", suite(now), then)
     assert own.decision is Outcome.FAIL
-    assert "spread over many tests (the middle test 1.4 times the baseline's), the most in" in own.reason
+    assert "spread over many tests (the middle test 1.4 times what it was), the most in" in own.reason
     # Only pytest's start was slower: that says nothing of the tests.
     start = suite({name: cost * (10 if name.endswith("_19") else 1) for name, cost in many(30).items()}, startup_s=3.0)
     assert one(f"{CPU}:+25%", start, then).decision is Outcome.FAIL
@@ -272,11 +272,11 @@ def test_tests_come_and_go_and_those_in_common_are_judged() -> None:
     now = {name: 1.5 * cost for name, cost in list(then.items())[5:]} | {"new": 9.0}
     found = one(f"{CPU}:+10%", suite(now, passed={"t.py::test_7": False}), suite(then))
     assert (found.decision, found.compared, found.units) == (Outcome.FAIL, pytest.approx(1.5), 24)
-    assert "left out: 1 not in the baseline, 5 no longer here, 1 passed on one side only" in found.reason
+    assert "left out: 1 new, 5 no longer here, 1 passed on one side only" in found.reason
     assert one(f"{CPU}:+60%", suite(now), suite(then)).decision is Outcome.PASS
     apart = one(f"{CPU}:+10%", suite({"x": 1.0}), suite(then))
     assert apart.decision is Outcome.NOT_EVALUATED
-    assert apart.reason == "no tests in common: x and so on here, t.py::test_0 in the baseline"
+    assert apart.reason == "no tests in common: x and so on now, t.py::test_0 then"
     failing = dict.fromkeys(then, False)
     assert one(f"{CPU}:+10%", suite(then, passed=failing), suite(then)).reason == "this run: no test passed"
 
@@ -356,7 +356,13 @@ LEDGER = Path(".greencode/ledger.sqlite")
 
 
 def fill(
-    run_id: str, costs_s: Mapping[str, float], *, selected: int | None = None, repeat: int = 1, samples: bool = False
+    run_id: str,
+    costs_s: Mapping[str, float],
+    *,
+    selected: int | None = None,
+    repeat: int = 1,
+    samples: bool = False,
+    **more: object,
 ) -> None:
     """A run of tests in a ledger, as if it had been made."""
     facts = {
@@ -365,6 +371,7 @@ def fill(
         "started_at": f"2026-11-22T00:00:0{run_id[0]}Z",
         "options": {"attribution": "attributed", "repeat": repeat, "workers": 0},
         "tests": {"selected": len(costs_s) if selected is None else selected},
+        **more,
     }
     records = [attempt(f"HumanEval/{t}", 0, generation={"energy_j": 20.0 + t}) for t in range(12)] if samples else []
     fill_ledger(LEDGER, run_id, records, facts)
@@ -410,7 +417,7 @@ def test_save_show_check_and_update(greencode) -> None:  # type: ignore[no-untyp
     code, text = greencode(*gate, "--fail", f"{ENERGY}:+25%")
     assert code == 8
     assert "t.py::test_14 800 mJ, was 90.9 mJ (8.8 times, 100 % of the difference)" in text
-    assert "1 not in the baseline, 1 no longer here" in text
+    assert "1 new, 1 no longer here" in text
     fill("3" * 32, many(15), selected=17)
     assert "2 of 17 selected tests did not run to their end" in greencode(*gate, "--fail", f"{ENERGY}:+25%")[1]
     code, text = greencode("baseline", "update")

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from test_html import check
 
 from pytest_greencode.economics.expectation import Direction
-from pytest_greencode.economics.history import KeyFigures, history_text, key_figures, read_history
-from pytest_greencode.economics.trend import CO2E, MEASURES, Logged, change, changes, series_of
 from pytest_greencode.errors import FileFormatError
+from pytest_greencode.history.figures import KeyFigures, key_figures
+from pytest_greencode.history.file import history_text, read_history
+from pytest_greencode.history.trend import CO2E, MEASURES, Logged, change, changes, series_of
 from pytest_greencode.reports.history import trend_lines
 from pytest_greencode.reports.history_page import render_history
 from pytest_greencode.reports.texts import LANGUAGES, TEXTS
@@ -135,7 +136,7 @@ def test_trends_by_series():
     assert [point.change is not None and point.change.is_step for point in trend.points] == [False] * 4 + [True]
     assert trend.overall.is_step
     assert found[1].trends[0].overall is None
-    text = trend_lines(found, margin=0.01)
+    text = trend_lines(found)
     assert max(map(len, text)) <= 80
     assert any(each.endswith("2.00 [1.90, 2.10] +") for each in text)
     assert "CO2e x 2.00 [1.79, 2.25], not paired, in 2026-11-05 since 2026-11-04" in " ".join(" ".join(text).split())
@@ -156,20 +157,20 @@ def test_any_history_is_drawn(rows, language):
         for at, value, share, passed in rows
     ]
     found = series_of([Logged(line=each) for each in [*lines, *lines]])
-    assert all(each == "" or each.isprintable() for each in trend_lines(found, margin=0.01))
-    page = check(render_history(found, margin=0.01, language=language))
+    assert all(each == "" or each.isprintable() for each in trend_lines(found))
+    page = check(render_history(found, language=language))
     assert page.values("id").count("summary") == 1
 
 
 def test_the_page_marks_steps():
     values = [1.0, 1.0, 1.5, 1.5, 0.7]
     lines = [line(v, v * 0.95, v * 1.05, f"2026-11-0{day + 1}T00:00:00Z") for day, v in enumerate(values)]
-    page = check(render_history(series_of([Logged(line=each) for each in lines]), margin=0.01))
+    page = check(render_history(series_of([Logged(line=each) for each in lines])))
     sentences = [text for _, text in page.texts if "not paired" in text]
     assert ["x 0.467" in sentences[0], "x 1.50" in sentences[1]] == [True, True]
     assert sum(tag == "line" and a.get("class") == "step" for tag, a in page.elements) == 2 * 2  # wide and narrow
     assert "x 1.50" in page.text("text")
-    none = check(render_history([], margin=0.01))
+    none = check(render_history([]))
     assert TEXTS["history_none"].en in none.text()
 
 

@@ -467,6 +467,7 @@ def test_every_text_is_used():
         "criterion_",
         "payback_",
         "measure_",
+        "unit_",
     )
     unused = [
         key for key in TEXTS if not key.startswith(families) and f'"{key}"' not in sources and f"'{key}'" not in sources

@@ -16,7 +16,7 @@ from test_history import line
 from test_html import FACTORS, HOSTILE, A, R, hostile_page, records
 
 from pytest_greencode.accounting import account
-from pytest_greencode.economics.trend import Logged, series_of
+from pytest_greencode.history.trend import Logged, series_of
 from pytest_greencode.reports.history_page import render_history
 from pytest_greencode.reports.html import render_html
 from pytest_greencode.reports.page_extras import extras_of
@@ -86,7 +86,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [line(v, 0.9 * v, 1.1 * v, f"2026-11-0{day + 1}T00:00:00Z") for day, v in enumerate((1.0, 1.1, 2.0))]
     hostile = [replace(each, model=HOSTILE[0], suite=HOSTILE[1], revision=HOSTILE[2]) for each in lines]
     found = series_of([Logged(line=each) for each in [*lines, *hostile]])
-    path.write_text(render_history(found, margin=0.01), "utf-8")
+    path.write_text(render_history(found), "utf-8")
     return path
 
 

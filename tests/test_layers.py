@@ -37,6 +37,7 @@ FLOORS = {
         "comparison",
         "findings",
         "economics",
+        "history",
         "green_capacity",
         "ledger",
         "project_account",

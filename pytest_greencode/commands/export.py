@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageProblem("--format parquet is nothing for a terminal; name a file: --output PATH")
     if options.format in TRACKERS and options.table is not None:
         raise UsageProblem(f"--table {options.table}: --format {options.format} has key figures and no table")
-    with stored_run(options, tests_too=options.table in ("tests", "windows")) as run:
+    with stored_run(options, tests_too=options.format in TRACKERS or options.table in ("tests", "windows")) as run:
         content: Iterable[bytes]
         if options.format in TRACKERS:
             content = [_key_figures(run, options)]
@@ -49,12 +49,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _key_figures(run: StoredRun, options: argparse.Namespace) -> bytes:
-    from pytest_greencode.economics.history import key_figures
+    from pytest_greencode.history.figures import Line, key_figures, project_figures
 
     account = run.account()
     run.refuse_unfinished(account, "and a part of a run is not to be tracked")
-    lines = key_figures(
-        run.economies(account, run.assumptions(options.assumptions) or Assumptions()),
-        at=str(run.facts.get("started_at", "")),
-    )
+    lines: list[Line] = []
+    if account.configurations:
+        economies = run.economies(account, run.assumptions(options.assumptions) or Assumptions())
+        lines += key_figures(economies, at=str(run.facts.get("started_at", "")))
+    if account.project is not None:
+        lines.append(project_figures(account.project, run.facts))
     return TRACKERS[options.format](lines).encode("ascii")

@@ -17,6 +17,7 @@ from pytest_greencode.errors import LedgerError, UsageProblem
 from pytest_greencode.findings import Findings
 from pytest_greencode.ledger import DEFAULT_LEDGER, ID_LENGTH, Ledger, nearest_ledger
 from pytest_greencode.model import Configuration, Factors
+from pytest_greencode.project_costs import why_incomplete
 from pytest_greencode.reports.names import configuration_named
 from pytest_greencode.reports.text import escape, shown_path
 from pytest_greencode.run_account import (
@@ -30,8 +31,8 @@ from pytest_greencode.sites import SiteTexts, assumed, factors_of
 
 _LATEST = 5
 _OF_TESTS = (
-    "only tests of an ordinary suite, and this command is about samples; for tests there are `greencode report` and "
-    "`greencode export --table tests`"
+    "only tests of an ordinary suite, and this command is about samples; for tests there are `greencode report`, "
+    "`greencode history` and `greencode export --table tests`"
 )
 
 
@@ -134,13 +135,19 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
         return list(keyed(cautions(self.facts), 80))
 
-    def refuse_unfinished(self, account: Account, why: str) -> None:
-        """UsageProblem where attempts are still to be made."""
+    def why_unfinished(self, account: Account) -> str | None:
+        """What the run has not come to."""
         if count := sum(each.completeness.attempts_unfinished for each in account.configurations):
-            raise UsageProblem(
-                f"run {escape(self.run_id[:ID_LENGTH])}: {count} attempts have not finished, {why}; finish it first: "
-                "the same `pytest --greencode FILE...` with --greencode-resume"
-            )
+            return f"{count} attempts have not finished"
+        return None if account.project is None else why_incomplete(account.project)
+
+    def refuse_unfinished(self, account: Account, why: str) -> None:
+        """UsageProblem where attempts are still to be made, or tests have not run."""
+        if (unfinished := self.why_unfinished(account)) is not None:
+            again = "finish it first: the same `pytest --greencode FILE...` with --greencode-resume"
+            if not account.configurations:
+                again = "run it anew, without -x or an interruption"
+            raise UsageProblem(f"run {escape(self.run_id[:ID_LENGTH])}: {unfinished}, {why}; {again}")
 
     def places(self) -> list[str]:
         """Where the numbers come from: which run, and the ledger."""

@@ -62,7 +62,7 @@ def ratio_noise(pairs: Sequence[Pair], confidence: float) -> tuple[Interval | No
         own: list[Variance] = []
         if each.now_variance is not None and each.then_variance is not None:
             own = [
-                (variance / total**2, degrees)
+                (variance / total / total, degrees)
                 for (variance, degrees), total in ((each.now_variance, now), (each.then_variance, then))
             ]
         spread, degrees = (0.0, 0) if spreads is None else spreads[position]

@@ -61,12 +61,12 @@ def against(
     before, after = then.on(alike), now.on(alike)
     if set(common) <= {LEFT_RUNNING}:
         here, there = (_short(min({*each} - {LEFT_RUNNING}, default="none")) for each in (now.units, then.units))
-        return f"no tests in common: {here} and so on here, {there} in the baseline"
+        return f"no tests in common: {here} and so on now, {there} then"
     value, baseline = after.value, before.value
     if value is None or baseline is None:
-        return "no test passed here and in the baseline"
+        return "no test passed both then and now"
     if baseline <= 0:
-        return "nothing in the baseline to compare with"
+        return "they cost nothing then"
     pairs = [
         Pair(after.units[name][0], before.units[name][0], now.variances.get(name), then.variances.get(name))
         for name in alike
@@ -79,7 +79,7 @@ def against(
         compared = value / baseline
         interval = min(compared, interval[0] / slower), max(compared, interval[1] / slower)
     counts = (
-        (_count(now.units) - _count(common), "not in the baseline"),
+        (_count(now.units) - _count(common), "new"),
         (_count(then.units) - _count(common), "no longer here"),
         (len(common) - len(alike), "passed on one side only"),
     )
@@ -149,7 +149,7 @@ def named(changes: Sequence[Change], unit: str, factor: float | None) -> str:
     top = [each for each in changes if each.share >= _LEAST_SHARE] or list(changes[:1])
     told = ", ".join(_told(each, unit) for each in top)
     if math.fsum(each.share for each in top) < 0.5:
-        middle = "" if factor is None else f" (the middle test {factor:.3g} times the baseline's)"
+        middle = "" if factor is None else f" (the middle test {factor:.3g} times what it was)"
         return f"spread over many tests{middle}, the most in {told}"
     return told
 
@@ -175,16 +175,16 @@ def _amount(value: float, unit: str) -> str:
 
 
 def _differences(now: Quantity, then: Quantity) -> tuple[Change, ...]:
-    """The tests that became dearer."""
+    """The tests that changed as their sum did: became dearer, or cheaper."""
     pairs = {name: (cost, then.units[name][0]) for name, (cost, _) in now.units.items()}
     whole = math.fsum(after - before for after, before in pairs.values())
-    if whole <= 0:
+    if not whole:
         return ()
     return _most(
         [
             Change(test_id=name, now=after, then=before, share=(after - before) / whole)
             for name, (after, before) in pairs.items()
-            if after > before
+            if (after - before) * whole > 0
         ]
     )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..economics.economy import CO2E
 from ..economics.expectation import Direction, Figure
-from ..economics.history import KeyFigures
-from ..economics.trend import CO2E as CO2E_PER_ACCEPTED
-from ..economics.trend import Change, Point, Series, Trend
+from ..history.figures import Line, ProjectFigures
+from ..history.trend import Change, Point, Series, Trend
 from .economics import by_suite, figure_text
+from .project import amount, unit_of
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
@@ -22,15 +23,25 @@ _DIRECTIONS = {
     Direction.UNCERTAIN: "not told apart",
     Direction.UNKNOWN: "no interval",
 }
-_TITLES = {"co2e": "CO2e", "energy": "J", "money": "money", "pass": "pass", "waste": "waste"}
+_TITLES = {
+    "co2e": "CO2e",
+    "energy": "J",
+    "money": "money",
+    "pass": "pass",
+    "waste": "waste",
+    "energy_of_tests": "energy",
+    "cpu": "CPU time",
+    "passing": "passing",
+}
+_UNITS_OF_TESTS = {"energy_of_tests": "J", "cpu": "s CPU"}
 
 
 def history_lines(
-    figures: Sequence[KeyFigures],
+    figures: Sequence[Line],
     changed: Sequence[Change],
     broken: Sequence[str] = (),
     *,
-    before: Sequence[KeyFigures] = (),
+    before: Sequence[Line] = (),
     width: int = 80,
 ) -> list[str]:
     """A run's key figures beside the last ones of the same series, and lines that could not be read.
@@ -42,28 +53,48 @@ def history_lines(
     then = {change.now: change for change in changed}
     notes = []
     for each in figures:
-        name = names[each.suite, each.model, each.settings]
-        now = figure_text(Figure(value=each.co2e_g_per_accepted, interval=each.interval, reason=each.reason), CO2E)
+        name = _on(names[each.suite, each.model, each.settings], each)
+        now = _headline(each)
         change = then.get(each)
         if change is None:
             other = last.get((each.suite, each.model, each.settings))
             why = "" if other is None else f"; {_other(each, other)} since {when(other)}: not compared"
-            notes.append(("new", f"{name} on {escape(each.suite)}: {now}{why}"))
+            notes.append(("new", f"{name}: {now}{why}"))
             continue
         ratio = _UNKNOWN if change.size.value is None else f"x {significant(change.size.value)}"
         since = f"{ratio} since {when(change.then)}: {_DIRECTIONS[change.direction]}"
-        notes.append(("change", f"{name} on {escape(each.suite)}: {now}; {since}"))
+        why = f" ({escape(change.size.reason)})" if change.size.value is None and change.size.reason else ""
+        notes.append(("change", f"{name}: {now}; {since}{why}"))
     notes += [("not read", escape(line)) for line in broken]
     return list(keyed(notes, max(width, 40)))
 
 
-def when(line: KeyFigures) -> str:
+def _on(name: str, line: Line) -> str:
+    return f"{name} on {escape(line.suite)}" if line.suite else name
+
+
+def _headline(line: Line) -> str:
+    if not isinstance(line, ProjectFigures):
+        return figure_text(Figure(value=line.co2e_g_per_accepted, interval=line.interval, reason=line.reason), CO2E)
+    energy, cpu = (
+        amount(value, interval, unit)
+        for value, interval, unit in (
+            (line.energy_per_passing_test_j, line.energy_interval, "J"),
+            (line.cpu_seconds_per_passing_test, line.cpu_interval, "s"),
+        )
+    )
+    return f"{energy} and {cpu} of CPU time per passing test, {line.passing} of {line.tests} passing"
+
+
+def when(line: Line) -> str:
     """When a run began, and of which revision it was."""
     return escape(f"{line.at} {line.revision or ''}".strip())
 
 
-def _other(now: KeyFigures, then: KeyFigures) -> str:
+def _other(now: Line, then: Line) -> str:
     """In what two lines of one configuration differ, so that they are not of one series."""
+    if isinstance(now, ProjectFigures) or isinstance(then, ProjectFigures):
+        return "other factors"
     pairs = (("another k", now.attempts, then.attempts), ("other tasks", now.tasks, then.tasks))
     counts = [f"{what} ({new or _UNKNOWN}, was {old or _UNKNOWN})" for what, new, old in pairs if new != old]
     return ", ".join([*(["other factors"] if now.factors != then.factors else []), *counts])
@@ -72,7 +103,7 @@ def _other(now: KeyFigures, then: KeyFigures) -> str:
 # The trend.
 
 
-def trend_lines(found: Sequence[Series], *, margin: float, width: int = 80) -> list[str]:
+def trend_lines(found: Sequence[Series], *, width: int = 80) -> list[str]:
     """For each series a row per run, and its steps in words. Lines of at most `width` columns (at least 40)."""
     width = max(width, 40)
     names = by_suite(series.last for series in found)
@@ -81,21 +112,34 @@ def trend_lines(found: Sequence[Series], *, margin: float, width: int = 80) -> l
         last = series.last
         if lines:
             lines.append("")
-        k = "" if last.attempts is None else f", k = {last.attempts}"
-        lines += wrap(f"{names[last.suite, last.model, last.settings]} on {escape(last.suite)}{k}", width)
+        k = "" if isinstance(last, ProjectFigures) or last.attempts is None else f", k = {last.attempts}"
+        lines += wrap(_on(names[last.suite, last.model, last.settings], last) + k, width)
+        if isinstance(last, ProjectFigures):
+            lines += wrap(conditions(last), width)
         lines += ["", *_table(series, width)]
         notes = list(keyed(_changes(series), width))
         lines += ["", *notes] if notes else []
-    if found:
-        lines += ["", *wrap(_rule(margin), width)]
+    if any(len(series.lines) > 1 for series in found):
+        lines += ["", *wrap(_rule(found), width)]
     return lines or ["no runs with key figures"]
 
 
-def _rule(margin: float) -> str:
-    return (
-        f"A step is a change from the run before whose 95 % interval lies wholly beyond {100 * margin:g}%; "
-        "that two runs of the same differ with the machine's state is in no interval."
-    )
+def _rule(found: Sequence[Series]) -> str:
+    lines = [series.last for series in found]
+    rule = f"A step is a change from the run before whose 95 % interval lies wholly beyond {margins(found)}."
+    if any(isinstance(line, ProjectFigures) for line in lines):
+        rule += " Of tests, those of both runs are compared."
+    if any(not isinstance(line, ProjectFigures) for line in lines):
+        rule += " That two runs of the same samples differ with the machine's state is in no interval."
+    return rule
+
+
+def margins(found: Iterable[Series]) -> str:
+    """All of them: 1 % of samples, and of tests what their runs show."""
+    compared = [trend for series in found for trend in series.trends if len(trend.points) > 1]
+    shares = sorted({trend.margin for trend in compared if trend.measure.relative})
+    ends = list(dict.fromkeys(f"{100 * share:.3g}" for share in (shares[:1] + shares[-1:])))
+    return f"{' to '.join(ends)} %"
 
 
 def _table(series: Series, width: int) -> Iterator[str]:
@@ -105,7 +149,7 @@ def _table(series: Series, width: int) -> Iterator[str]:
     cells: list[tuple[str, list[str]]] = []
     used = room
     for trend in series.trends:
-        head, column = _column(trend)
+        head, column = _column(trend, interval=not cells)
         size = max(map(columns, (head, *column)))
         if cells and used + size + 2 > width:
             break
@@ -123,17 +167,26 @@ def _table(series: Series, width: int) -> Iterator[str]:
         yield line(run, [column[position] for _, column in cells])
 
 
-def run_name(line: KeyFigures) -> str:
+def conditions(line: ProjectFigures) -> str:
+    """Under which tests were measured."""
+    try:
+        found = json.loads(line.settings)
+    except (ValueError, RecursionError):
+        found = None
+    return ", ".join(escape(f"{name} {value}") for name, value in found.items()) if isinstance(found, dict) else ""
+
+
+def run_name(line: Line) -> str:
     """Shorter than `when`: the minute is enough to tell runs apart, and leaves room for numbers."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z", line.at)
     at = f"{found[1]} {found[2]}" if found else line.at
     return escape(f"{at} {(line.revision or '')[:8]}".strip())
 
 
-def _column(trend: Trend) -> tuple[str, list[str]]:
-    """Values, of grams with their intervals; a step is marked by a sign behind it."""
+def _column(trend: Trend, *, interval: bool) -> tuple[str, list[str]]:
+    """Values, those of the first column with their intervals; a step is marked by a sign behind it."""
     head, show = _unit(trend)
-    return head, [_marked(point, show, interval=trend.measure is CO2E_PER_ACCEPTED) for point in trend.points]
+    return head, [_marked(point, show, interval=interval) for point in trend.points]
 
 
 def _unit(trend: Trend) -> tuple[str, Callable[[float], str]]:
@@ -144,7 +197,12 @@ def _unit(trend: Trend) -> tuple[str, Callable[[float], str]]:
     if name in ("pass", "waste"):
         return f"{_TITLES[name]} %", percent
     if name == "money":
-        return escape(trend.points[-1].line.currency) or _TITLES[name], significant
+        return escape(getattr(trend.points[-1].line, "currency", "")) or _TITLES[name], significant
+    if name == "passing":
+        return _TITLES[name], lambda value: f"{value:.0f}"
+    if name in _UNITS_OF_TESTS:
+        prefix, scale = unit_of(point.value for point in trend.points)
+        return f"{prefix}{_UNITS_OF_TESTS[name]}/test", lambda value: significant(value / scale)
     return _TITLES[name], significant
 
 
@@ -160,28 +218,56 @@ def _sign(change: Change | None) -> str:
 
 
 def _changes(series: Series) -> Iterator[tuple[str, str]]:
-    for trend in series.trends:
-        steps = [point.change for point in trend.points if point.change is not None and point.change.is_step]
-        for change in steps:
-            yield "step", f"{_size(trend, change)} since {when(change.then)}"
-        if trend.overall is not None and len(trend.points) > 2 and trend.overall.is_step:
-            yield "in all", f"{_size(trend, trend.overall)} since the first"
+    of_tests = [trend for trend in series.trends if trend.measure.field is not None]
+    if of_tests and len(series.lines) > 1:
+        yield "margin", f"{100 * of_tests[0].margin:.3g} %: what the runs of these tests differ by"
+    for change in steps(series):
+        because = f": {escape(change.because)}" if change.because else ""
+        remark = f" ({escape(change.remark)})" if change.remark else ""
+        yield "step", f"{_size(change)} since {when(change.then)}{because}{remark}"
+    for change in overall(series):
+        yield "in all", f"{_size(change)} since the first"
 
 
-def _size(trend: Trend, change: Change) -> str:
+def steps(series: Series) -> Iterator[Change]:
+    return _told_once(point.change for trend in series.trends for point in trend.points)
+
+
+def overall(series: Series) -> Iterator[Change]:
+    """From the first run to the last, where there are more."""
+    return _told_once(trend.overall for trend in series.trends if len(trend.points) > 2)
+
+
+def _told_once(changes: Iterable[Change | None]) -> Iterator[Change]:
+    """The steps; one of tests' energy is one of their CPU time too."""
+    told = set()
+    for change in changes:
+        if change is None or not change.is_step:
+            continue
+        if change.measure.field is not None:
+            if change.now in told:
+                continue
+            told.add(change.now)
+        yield change
+
+
+def _size(change: Change) -> str:
     """How much it changed, and by which interval that is told."""
-    by = "paired by task" if change.paired else "not paired"
-    return f"{_TITLES[trend.measure.name]} {size_text(trend, change)}, {by}, in {when(change.now)}"
+    of = "test" if isinstance(change.now, ProjectFigures) else "task"
+    by = f"paired by {of}" if change.paired else "not paired"
+    return f"{_TITLES[change.measure.name]} {size_text(change)}, {by}, in {when(change.now)}"
 
 
-def size_text(trend: Trend, change: Change) -> str:
+def size_text(change: Change) -> str:
     """A ratio, or a difference in points, with its interval."""
-    relative = trend.measure.relative
+    relative = change.measure.relative
 
     def show(value: float) -> str:
         return significant(value) if relative else f"{100 * value:+.1f}"
 
     size = change.size
-    ends = "" if size.interval is None else f" [{', '.join(map(show, size.interval))}]"
+    # A headline of tests that ran once: what it is told by is the margin.
+    known = size.interval is not None and size.interval[0] < size.interval[1]
+    ends = "" if size.interval is None or not known else f" [{', '.join(map(show, size.interval))}]"
     shown = _UNKNOWN if size.value is None else show(size.value)
     return f"x {shown}{ends}" if relative else f"{shown}{ends} points"

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from ..economics.expectation import Direction
-from ..economics.trend import Change, Point, Series, Trend
+from ..history.figures import ProjectFigures
+from ..history.trend import Change, Point, Series, Trend
 from . import charts
 from .charts import Mark, Moment
 from .economics import by_suite
 from .entries import NAME_WIDTH, UNKNOWN, cut
-from .history import run_name, size_text, when
+from .history import conditions, margins, overall, run_name, size_text, steps, when
 from .names import distinct
+from .project import unit_of
 from .templating import asset, content_policy, environment, trusted
-from .text import mass_unit, percent, significant
+from .text import escape, mass_unit, percent, significant
 from .texts import LANGUAGES, TEXTS, Bilingual, plain
 
 
@@ -41,9 +43,7 @@ class RunCell(Struct, frozen=True, kw_only=True):
 class SeriesPart(Struct, frozen=True, kw_only=True):
     anchor: str
     mark: Mark
-    suite: str
-    k: str
-    tasks: int
+    of: Bilingual
     figures: tuple[Picture, ...]
     titles: tuple[Bilingual, ...]
     rows: tuple[tuple[str, tuple[RunCell, ...]], ...]
@@ -58,10 +58,10 @@ class HistoryPage(Struct, frozen=True, kw_only=True):
     series: tuple[SeriesPart, ...]
 
 
-def render_history(found: Sequence[Series], *, margin: float, language: str = "en") -> str:
-    """The page as text, to be written as UTF-8. `margin` is what a step was told by."""
+def render_history(found: Sequence[Series], *, language: str = "en") -> str:
+    """The page as text, to be written as UTF-8."""
     style, script = asset("report.css"), asset("report.js")
-    page = _page(found, margin)
+    page = _page(found)
     return (
         environment()
         .get_template("history.html")
@@ -79,7 +79,7 @@ def render_history(found: Sequence[Series], *, margin: float, language: str = "e
     )
 
 
-def _page(found: Sequence[Series], margin: float) -> HistoryPage:
+def _page(found: Sequence[Series]) -> HistoryPage:
     labels = by_suite(series.last for series in found)
     names = distinct(list(dict.fromkeys(labels.values())), NAME_WIDTH)
     places: dict[tuple[str, str], int] = {}
@@ -94,7 +94,7 @@ def _page(found: Sequence[Series], margin: float) -> HistoryPage:
     sentences.sort(key=lambda each: each[0], reverse=True)
     return HistoryPage(
         runs=len({(line.at, line.revision) for series in found for line in series.lines}),
-        margin=f"{100 * margin:g}",
+        margin=margins(found),
         sentences=tuple((tone, text) for _, tone, text in sentences),
         series=tuple(parts),
     )
@@ -102,44 +102,47 @@ def _page(found: Sequence[Series], margin: float) -> HistoryPage:
 
 def _sentences(series: Series, mark: Mark) -> Iterator[tuple[str, str, Bilingual]]:
     """(when, tone, text) of each step, and of what all runs come to."""
-    for trend in series.trends:
-        for point in trend.points:
-            if point.change is not None and point.change.is_step:
-                yield point.line.at, _tone(trend, point.change), _said("history_step", trend, point.change, mark)
-        if trend.overall is not None and len(trend.points) > 2 and trend.overall.is_step:
-            yield "", _tone(trend, trend.overall), _said("history_all", trend, trend.overall, mark)
+    for change in steps(series):
+        yield change.now.at, _tone(change), _said("history_step", change, mark)
+    for change in overall(series):
+        yield "", _tone(change), _said("history_all", change, mark)
 
 
-def _said(key: str, trend: Trend, change: Change, mark: Mark) -> Bilingual:
-    size = size_text(trend, change)
+def _said(key: str, change: Change, mark: Mark) -> Bilingual:
+    size = size_text(change)
     words = {
         "name": f"{mark.letter}  {mark.name}",
-        "figure": TEXTS[f"measure_{trend.measure.name}"],
-        "size": plain(size) if trend.measure.relative else Bilingual(size, size.replace("points", "ポイント")),
-        "by": TEXTS["paired" if change.paired else "unpaired"],
+        "figure": TEXTS[f"measure_{change.measure.name}"],
+        "size": plain(size) if change.measure.relative else Bilingual(size, size.replace("points", "ポイント")),
+        "by": _by(change),
     }
     if key == "history_step":
         words["run"] = cut(run_name(change.now), 60)
-    return TEXTS[key].filled(**words)
+    said = TEXTS[key].filled(**words)
+    more = "; ".join(escape(each) for each in (change.because, change.remark) if each)
+    return Bilingual(*(f"{text}: {more}" for text in said)) if more else said
 
 
-def _tone(trend: Trend, change: Change) -> str:
-    return "good" if (change.direction is Direction.MORE) == trend.measure.more_is_better else "bad"
+def _by(change: Change) -> Bilingual:
+    if not change.paired:
+        return TEXTS["unpaired"]
+    return TEXTS["paired_by_test" if isinstance(change.now, ProjectFigures) else "paired"]
+
+
+def _tone(change: Change) -> str:
+    return "good" if (change.direction is Direction.MORE) == change.measure.more_is_better else "bad"
 
 
 def _series(series: Series, anchor: str, mark: Mark) -> SeriesPart:
-    last = series.last
     shown = [(trend, *_unit(trend)) for trend in series.trends]
     return SeriesPart(
         anchor=anchor,
         mark=mark,
-        suite=cut(last.suite),
-        k=UNKNOWN if last.attempts is None else str(last.attempts),
-        tasks=last.tasks,
+        of=_of(series),
         figures=tuple(
             _figure(trend, title, unit, anchor, mark)
             for trend, title, unit, _ in shown
-            if sum(point.value is not None for point in trend.points) > 1
+            if sum(point.value is not None for point in trend.points) > 1 and any(point.value for point in trend.points)
         ),
         titles=tuple(title for _, title, _, _ in shown),
         rows=tuple(
@@ -147,6 +150,14 @@ def _series(series: Series, anchor: str, mark: Mark) -> SeriesPart:
             for place, line in enumerate(series.lines)
         ),
     )
+
+
+def _of(series: Series) -> Bilingual:
+    last = series.last
+    if isinstance(last, ProjectFigures):
+        return TEXTS["history_of_tests"].filled(count=last.tests, passing=last.passing, conditions=conditions(last))
+    k = UNKNOWN if last.attempts is None else str(last.attempts)
+    return TEXTS["history_of"].filled(suite=cut(last.suite), k=k, tasks=last.tasks)
 
 
 def _unit(trend: Trend) -> tuple[Bilingual, float, Callable[[float], str]]:
@@ -158,8 +169,13 @@ def _unit(trend: Trend) -> tuple[Bilingual, float, Callable[[float], str]]:
     if name == "energy":
         return TEXTS["energy_per_accepted"], 1.0, significant
     if name == "money":
-        currency = cut(trend.points[-1].line.currency, 12)
+        currency = cut(getattr(trend.points[-1].line, "currency", ""), 12)
         return Bilingual(*(f"{text} ({currency})" for text in TEXTS["money_per_accepted"])), 1.0, significant
+    if name in ("energy_of_tests", "cpu"):
+        prefix, scale = unit_of(point.value for point in trend.points)
+        return TEXTS[f"unit_{name}"].filled(unit=prefix), scale, lambda value: significant(value / scale)
+    if name == "passing":
+        return TEXTS["measure_passing"], 1.0, lambda value: f"{value:.0f}"
     title = TEXTS["waste"] if name == "waste" else TEXTS["measure_pass"]
     return Bilingual(*(f"{text}, %" for text in title)), 0.01, percent
 
@@ -193,6 +209,6 @@ def _cell(trend: Trend, point: Point, show: Callable[[float], str]) -> RunCell:
         text=UNKNOWN if point.value is None else show(point.value),
         small="" if point.interval is None else f"[{', '.join(map(show, point.interval))}]",
         value=point.value,
-        step=size_text(trend, point.change) if step and point.change is not None else "",
-        tone=_tone(trend, point.change) if step and point.change is not None else "",
+        step=size_text(point.change) if step and point.change is not None else "",
+        tone=_tone(point.change) if step and point.change is not None else "",
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..model import Method
-from ..project_account import PASSED, Figure, ItemAccount, ProjectAccount, Spent
+from ..project_account import PASSED, ItemAccount, ProjectAccount, Spent
+from ..statistics import Interval
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant
 
 COSTLIEST = 10
@@ -98,10 +99,8 @@ def costliest_table(project: ProjectAccount, most: int = COSTLIEST) -> ProjectTa
 def project_notes(project: ProjectAccount) -> Iterator[tuple[str, str]]:
     """(key, text); all text is escaped."""
     energy, cpu = project.energy_per_passing_test_j, project.cpu_seconds_per_passing_test
-    yield (
-        "per test",
-        f"{_figure(energy, 'J')} and {_figure(cpu, 's')} of CPU time per passing test, all runs of all tests counted",
-    )
+    both = f"{amount(energy.value, energy.interval, 'J')} and {amount(cpu.value, cpu.interval, 's')} of CPU time"
+    yield "per test", f"{both} per passing test, all runs of all tests counted"
     if energy.value is None and energy.reason:
         yield "unknown", escape(energy.reason)
     elif energy.interval is None and energy.reason:
@@ -165,15 +164,16 @@ def _table(table: ProjectTable, width: int) -> Iterator[str]:
 def project_badge(project: ProjectAccount) -> tuple[str, str, bool]:
     """(message, title, whether it is known) of the headline."""
     energy = project.energy_per_passing_test_j
-    return _figure(energy, "J"), project_title(project), energy.value is not None
+    return amount(energy.value, energy.interval, "J"), project_title(project), energy.value is not None
 
 
-def _figure(figure: Figure, unit: str) -> str:
-    if figure.value is None:
+def amount(value: float | None, interval: Interval | None, unit: str) -> str:
+    """In the prefix that suits it, with its interval."""
+    if value is None:
         return f"{_UNKNOWN} {unit}"
-    prefix, scale = unit_of([figure.value])
-    ends = "" if figure.interval is None else f" [{', '.join(significant(end / scale) for end in figure.interval)}]"
-    return f"{significant(figure.value / scale)}{ends} {prefix}{unit}"
+    prefix, scale = unit_of([value])
+    ends = "" if interval is None else f" [{', '.join(significant(end / scale) for end in interval)}]"
+    return f"{significant(value / scale)}{ends} {prefix}{unit}"
 
 
 def unit_of(values: Iterable[float | None]) -> tuple[str, float]:

@@ -439,8 +439,10 @@ TEXTS: Mapping[str, Bilingual] = {
     # The history.
     "history_title": Bilingual("Key figures from run to run", "実行ごとの主要な数値"),
     "history_subtitle": Bilingual(
-        "Per accepted solution, failed attempts included. Bars are 95 % intervals over tasks like these.",
-        "合格した解 1 件あたり(失敗した試行を含む)の値です。棒は同種の課題に対する 95 % 区間です。",
+        "Per accepted solution or passing test, failed attempts included. Bars are 95 % intervals: over tasks like "
+        "these, or of the noise of repeated tests.",
+        "合格した解またはテスト 1 件あたり(失敗した試行を含む)の値です。棒は 95 % 区間で、同種の課題、または"
+        "テストの繰り返しのばらつきに対するものです。",
     ),
     "history_none": Bilingual("No run with key figures.", "数値のある実行がありません。"),
     "history_no_steps": Bilingual("No steps.", "段差はありません。"),
@@ -450,22 +452,33 @@ TEXTS: Mapping[str, Bilingual] = {
         "{name}: これらの最初の実行から {figure} {size}({by})",
     ),
     "paired": Bilingual("paired by task", "課題ごとに対応づけ"),
+    "paired_by_test": Bilingual("paired by test", "テストごとに対応づけ"),
     "unpaired": Bilingual("not paired", "対応づけなし"),
     "history_rule": Bilingual(
-        "A step is a change from the run before whose 95 % interval lies wholly beyond {margin} % (for shares: beyond "
-        "none). That two runs of the same differ with the machine's state is in no interval. Runs stand at equal "
-        "distances; another grid, k or number of tasks begins another series.",
-        "段差とは、直前の実行からの変化の 95 % 区間全体が {margin} % を超えるもの(割合では 0 を含まないもの)です。"
-        "計算機の状態による実行間の違いはどの区間にも含まれません。実行は等間隔に並べています。"
-        "電力系統、k、課題数が変わると別の系列になります。",
+        "A step is a change from the run before whose 95 % interval lies wholly beyond {margin} (for shares: beyond "
+        "none). That two runs of the same samples differ with the machine's state is in no interval. Runs stand at "
+        "equal distances; another grid, k or number of tasks begins another series, and so do other conditions of "
+        "ordinary tests, of which those of both runs are compared.",
+        "段差とは、直前の実行からの変化の 95 % 区間全体が {margin} を超えるもの(割合では 0 を含まないもの)です。"
+        "計算機の状態による同じサンプルの実行間の違いはどの区間にも含まれません。実行は等間隔に並べています。"
+        "電力系統、k、課題数が変わると別の系列になります。通常のテストは測定条件が変わると別の系列になり、"
+        "両方の実行にあるテストどうしを比べます。",
     ),
     "history_runs": Bilingual("Runs: {count}", "実行 {count} 回"),
     "history_of": Bilingual("{suite}, k = {k}, {tasks} tasks", "{suite}、k = {k}、課題 {tasks} 件"),
+    "history_of_tests": Bilingual(
+        "{passing} of {count} tests passing; {conditions}", "テスト {count} 件中 {passing} 件合格。{conditions}"
+    ),
     "column_run": Bilingual("Run", "実行"),
     "measure_co2e": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
     "measure_energy": Bilingual("energy per accepted solution", "合格 1 件あたりのエネルギー"),
     "measure_money": Bilingual("money per accepted solution", "合格 1 件あたりの費用"),
     "measure_pass": Bilingual("tasks solved (pass@k)", "解けた課題の割合 (pass@k)"),
+    "measure_energy_of_tests": Bilingual("energy per passing test", "合格したテスト 1 件あたりのエネルギー"),
+    "measure_cpu": Bilingual("CPU time per passing test", "合格したテスト 1 件あたりの CPU 時間"),
+    "measure_passing": Bilingual("passing tests", "合格したテスト"),
+    "unit_energy_of_tests": Bilingual("{unit}J per passing test", "合格したテスト 1 件の {unit}J"),
+    "unit_cpu": Bilingual("CPU {unit}s per passing test", "合格したテスト 1 件の CPU 時間({unit}s)"),
     "measure_waste": Bilingual("wasted share", "無駄になった割合"),
     # Parts.
     "part_generation": Bilingual("generation", "生成"),
@@ -751,6 +764,7 @@ REASONS: Mapping[str, str] = {
     "none_passed": "合格したテストがない",
     "ran_once": "合格したテスト {passing} 件中 {count} 件は 1 回しか実行していない",
     "nothing_varied": "ばらつきがない",
+    "other_tests": "テスト、または合格したテストが同じでない",
     "machine_unknown": "機器の埋め込みカーボンが不明",
     "of": "{name}: {reason}",
     "different_suites": "スイートが異なる",

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..economics.history import KeyFigures
+from ..history.figures import Line, ProjectFigures
 from ..statistics import Interval
 from .text import escape, shorten, significant
 
@@ -27,7 +27,27 @@ class _Measure(NamedTuple):
     interval: Interval | None
 
 
-def _measures(line: KeyFigures) -> Iterator[_Measure]:
+def _measures(line: Line) -> Iterator[_Measure]:
+    if isinstance(line, ProjectFigures):
+        yield _Measure(
+            "energy-per-passing-test",
+            "energy per passing test",
+            "J",
+            line.energy_per_passing_test_j,
+            line.energy_interval,
+        )
+        yield _Measure(
+            "cpu-time-per-passing-test",
+            "CPU time per passing test",
+            "s",
+            line.cpu_seconds_per_passing_test,
+            line.cpu_interval,
+        )
+        yield _Measure(
+            "co2e-per-passing-test", "CO2e per passing test", "g", line.co2e_per_passing_test_g, line.co2e_interval
+        )
+        yield _Measure("waste-share", "wasted share", "share", line.waste_share, None)
+        return
     k = f"pass@{line.attempts}" if line.attempts else "pass@k"
     yield _Measure("co2e-per-accepted", "CO2e per accepted solution", "g", line.co2e_g_per_accepted, line.interval)
     yield _Measure(
@@ -46,15 +66,20 @@ def _measures(line: KeyFigures) -> Iterator[_Measure]:
     yield _Measure("waste-share", "wasted share", "share", line.waste_share, None)
 
 
-def _name(line: KeyFigures) -> str:
+def _name(line: Line) -> str:
     """Suite, model, settings and k; nothing in it breaks out of the code span in which a comment shows it."""
+    if isinstance(line, ProjectFigures):
+        return _tame(line.model)
     settings = "" if line.settings == "{}" else f" {line.settings}"
     k = "" if line.attempts is None else f" k={line.attempts}"
-    text = escape(f"{line.suite}: {line.model}{settings}{k}").replace("`", r"\x60").replace("|", r"\x7c")
-    return shorten(text, _LONGEST_NAME - 100)
+    return _tame(f"{line.suite}: {line.model}{settings}{k}")
 
 
-def github_action_benchmark(lines: Sequence[KeyFigures]) -> str:
+def _tame(text: str) -> str:
+    return shorten(escape(text).replace("`", r"\x60").replace("|", r"\x7c"), _LONGEST_NAME - 100)
+
+
+def github_action_benchmark(lines: Sequence[Line]) -> str:
     """JSON for its tool `customSmallerIsBetter`: every figure is one that should be small."""
     entries = []
     for line in lines:
@@ -68,12 +93,13 @@ def github_action_benchmark(lines: Sequence[KeyFigures]) -> str:
             }
             if each.interval is not None:
                 entry["range"] = f"{significant(each.interval[0])} .. {significant(each.interval[1])} (95 %)"
-            entry["extra"] = f"{line.tasks} tasks, run of {escape(line.at)}"
+            of = f"{line.tests} tests" if isinstance(line, ProjectFigures) else f"{line.tasks} tasks"
+            entry["extra"] = f"{of}, run of {escape(line.at)}"
             entries.append(entry)
     return json.dumps(entries, indent=1, allow_nan=False) + "\n"
 
 
-def bencher(lines: Sequence[KeyFigures]) -> str:
+def bencher(lines: Sequence[Line]) -> str:
     """Bencher Metric Format; the ends of the 95 % interval are the lower and upper value."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for line in lines:
@@ -89,7 +115,7 @@ def bencher(lines: Sequence[KeyFigures]) -> str:
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 
-TRACKERS: Mapping[str, Callable[[Sequence[KeyFigures]], str]] = {
+TRACKERS: Mapping[str, Callable[[Sequence[Line]], str]] = {
     "github-action-benchmark": github_action_benchmark,
     "bencher": bencher,
 }
