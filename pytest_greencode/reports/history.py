@@ -126,9 +126,12 @@ def trend_lines(found: Sequence[Series], *, width: int = 80) -> list[str]:
 
 def _rule(found: Sequence[Series]) -> str:
     lines = [series.last for series in found]
-    rule = f"A step is a change from the run before whose 95 % interval lies wholly beyond {margins(found)}."
+    rule = f"A step is a change from the run before whose 95 % interval lies wholly beyond the margin, {margins(found)}."
     if any(isinstance(line, ProjectFigures) for line in lines):
-        rule += " Of tests, those of both runs are compared."
+        rule += (
+            " Of tests, those of both runs are compared; without --margin it is three times the middle change from run "
+            "to run, and at least 1 %."
+        )
     if any(not isinstance(line, ProjectFigures) for line in lines):
         rule += " That two runs of the same samples differ with the machine's state is in no interval."
     return rule
@@ -220,7 +223,7 @@ def _sign(change: Change | None) -> str:
 def _changes(series: Series) -> Iterator[tuple[str, str]]:
     of_tests = [trend for trend in series.trends if trend.measure.field is not None]
     if of_tests and len(series.lines) > 1:
-        yield "margin", f"{100 * of_tests[0].margin:.3g} %: what the runs of these tests differ by"
+        yield "margin", f"{100 * of_tests[0].margin:.3g} %"
     for change in steps(series):
         because = f": {escape(change.because)}" if change.because else ""
         remark = f" ({escape(change.remark)})" if change.remark else ""
