@@ -126,7 +126,7 @@ def trend_lines(found: Sequence[Series], *, width: int = 80) -> list[str]:
 
 def _rule(found: Sequence[Series]) -> str:
     lines = [series.last for series in found]
-    rule = f"A step is a change from the run before whose 95 % interval lies wholly beyond the margin, {margins(found)}."
+    rule = f"A step is a change from the run before whose 95 % interval is wholly beyond the margin, {margins(found)}."
     if any(isinstance(line, ProjectFigures) for line in lines):
         rule += (
             " Of tests, those of both runs are compared; without --margin it is three times the middle change from run "
