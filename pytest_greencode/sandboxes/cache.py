@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -14,6 +15,19 @@ def cache_directory() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "greencode"
     except RuntimeError:
         return None
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """One process of this user at a time makes what has this name; without a cache directory nobody waits."""
+    directory = cache_directory()
+    with contextlib.ExitStack() as stack:
+        if directory is not None:
+            with contextlib.suppress(OSError):
+                directory.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context((directory / f"{name}.lock").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def cached(name: str, make: Callable[[], bytes], *, good: Callable[[bytes], bool] = bool) -> bytes:

@@ -20,6 +20,7 @@ from docker.types import Ulimit
 from pytest_greencode.errors import SandboxLost, SandboxUnavailable
 from pytest_greencode.repository import Environment
 from pytest_greencode.sandboxes.base import BOOTSTRAP, Cores, WorkerSandbox, digest, worker_for, worker_texts
+from pytest_greencode.sandboxes.cache import alone
 from pytest_greencode.sandboxes.repositories import (
     REPOSITORY_WORK_BYTES,
     WORK_BYTES,
@@ -328,11 +329,19 @@ def build_image(
     """The id of the image made from the host's Python; built through the daemon alone, no registry."""
     runtime = runtime or host_runtime()
     tag = digest(runtime.label, str(runtime.python))[:16]
-    if not rebuild:
+
+    def known() -> str | None:
         with contextlib.suppress(docker.errors.ImageNotFound):
             return str(client.images.get(f"{REPOSITORY}:{tag}").id)
-    notify(f"making the worker image {REPOSITORY}:{tag} from Python {runtime.version} (once)")
-    answer = str(client.api.import_image_from_data(image_tar(runtime), repository=REPOSITORY, tag=tag))
-    if ids := re.findall(r"\b[0-9a-f]{64}\b", answer):
-        client.api.tag(ids[-1], REPOSITORY, tag)  # podman takes no tag with an import
-    return str(client.images.get(f"{REPOSITORY}:{tag}").id)
+        return None
+
+    if not rebuild and (found := known()) is not None:
+        return found
+    with alone(f"image-{tag}"):
+        if not rebuild and (found := known()) is not None:
+            return found  # another worker has made it meanwhile
+        notify(f"making the worker image {REPOSITORY}:{tag} from Python {runtime.version} (once)")
+        answer = str(client.api.import_image_from_data(image_tar(runtime), repository=REPOSITORY, tag=tag))
+        if ids := re.findall(r"\b[0-9a-f]{64}\b", answer):
+            client.api.tag(ids[-1], REPOSITORY, tag)  # podman takes no tag with an import
+        return str(client.images.get(f"{REPOSITORY}:{tag}").id)
