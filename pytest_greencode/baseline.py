@@ -78,13 +78,21 @@ class Baseline(Struct, frozen=True, kw_only=True):
     def updated(self, other: Baseline) -> Baseline:
         """With the other's configurations in place of one's own, or beside them, and its tests in place of one's own.
 
-        UsageProblem for other factors.
+        UsageProblem for other factors, and where tests would be lost only because others were asked for.
         """
         if grids(self.factors) != grids(other.factors):
             raise UsageProblem(
                 "its grid, PUE or machines are others than the run's, and a baseline has one set of them: "
                 f"{'; '.join(told_apart(grids(self.factors), grids(other.factors)))}"
             )
+        ours, theirs = self.project, other.project
+        if ours is not None and theirs is not None and None not in (ours.selection, theirs.selection):
+            gone = {*ours.tests} - {*theirs.tests}
+            if gone and ours.selection != theirs.selection:
+                raise UsageProblem(
+                    f"the run is of {_selected(theirs)}, the baseline of {_selected(ours)}, and {len(gone)} of its "
+                    "tests would be lost; run the same tests again, then update"
+                )
         merged = {each.key: each for each in (*self.configurations, *other.configurations)}
         return replace(
             other,
@@ -92,6 +100,10 @@ class Baseline(Struct, frozen=True, kw_only=True):
             configurations=tuple(merged[key] for key in sorted(merged)),
             project=other.project or self.project,
         )
+
+
+def _selected(project: ProjectCosts) -> str:
+    return repr(project.selection) if project.selection else "all tests"
 
 
 def grids(factors: Factors) -> dict[str, str]:
@@ -151,6 +163,7 @@ def _project_lines(project: ProjectCosts) -> list[str]:
     own = {
         "run": project.run_id,
         "saved_at": project.saved_at,
+        "selection": project.selection,
         "conditions": dict(project.conditions),
         "startup_cpu_s": _rounded(project.startup_cpu_s),
         "left_running": {
@@ -373,6 +386,7 @@ class _Reader:
             conditions={str(n): str(v) for n, v in self.mapping(found, "conditions", where).items()},
             run_id=str(found.get("run") or ""),
             saved_at=str(found.get("saved_at") or ""),
+            selection=None if found.get("selection") is None else self.text(found, "selection", where),
         )
 
     def test(self, found: object, where: str) -> CostOfTest:

@@ -34,6 +34,12 @@ def conditions_of_tests(facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def selection_of(facts: Mapping[str, Any]) -> str | None:
+    """What pytest was told to run, "" for all; None where it was not kept."""
+    selection = facts.get("selection")
+    return None if selection is None else " ".join(map(str, selection))
+
+
 def told_apart(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [
         f"{name}: baseline {was}, now {now[name]}" for name, was in then.items() if name in now and now[name] != was

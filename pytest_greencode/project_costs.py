@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from .conditions import conditions_of_tests
+from .conditions import conditions_of_tests, selection_of
 from .project_account import ProjectAccount, Spent, Variance
 
 
@@ -28,7 +28,7 @@ class CostOfTest(NamedTuple):
 class ProjectCosts(Struct, frozen=True, kw_only=True):
     """By test id, and the `background`: what tests have left running. `conditions`: under which it was measured.
 
-    `startup_cpu_s`: what starting pytest took.
+    `startup_cpu_s`: what starting pytest took. `selection`: what pytest was told to run, "" for all, None if not known.
     """
 
     tests: Mapping[str, CostOfTest]
@@ -37,6 +37,7 @@ class ProjectCosts(Struct, frozen=True, kw_only=True):
     conditions: Mapping[str, str]
     run_id: str
     saved_at: str
+    selection: str | None = None
 
 
 def costs_of_project(project: ProjectAccount, facts: Mapping[str, Any]) -> ProjectCosts:
@@ -51,6 +52,7 @@ def costs_of_project(project: ProjectAccount, facts: Mapping[str, Any]) -> Proje
         conditions=conditions_of_tests(facts),
         run_id=str(facts.get("run_id") or ""),
         saved_at=str(facts.get("started_at") or ""),
+        selection=selection_of(facts),
     )
 
 

@@ -431,6 +431,19 @@ def test_save_show_check_and_update(greencode) -> None:  # type: ignore[no-untyp
     assert "CPU: baseline CPU two, now CPU one" in greencode(*gate, "--run", "2222", "--fail", f"{ENERGY}:+5%")[1]
 
 
+def test_a_run_of_some_tests_does_not_take_the_others_out_of_the_baseline(greencode) -> None:  # type: ignore[no-untyped-def]
+    fill("1" * 32, many(15), selection=[])
+    assert greencode("baseline", "save")[0] == 0
+    fill("2" * 32, many(3), selection=["-k", "test_1\x1b"])
+    code, text = greencode("baseline", "update")
+    assert code == 4
+    assert r"the run is of '-k test_1\x1b', the baseline of all tests, and 12 of its tests would be lost" in text
+    assert "(15 tests, 15 passing)" in greencode("baseline", "show")[1]
+    fill("3" * 32, many(14), selection=[])
+    assert greencode("baseline", "update")[0] == 0
+    assert "(14 tests, 14 passing)" in greencode("baseline", "show")[1]
+
+
 def test_a_run_of_tests_and_samples_leaves_both(greencode) -> None:  # type: ignore[no-untyped-def]
     fill("1" * 32, many(15), repeat=3, samples=True)
     code, text = greencode("baseline", "save")

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             baseline = before.updated(baseline)
         except UsageProblem as problem:
-            raise UsageProblem(f"baseline update {path}: {problem}; save a new one under another name") from None
+            raise UsageProblem(f"baseline update {path}: {problem}; or save a new one under another name") from None
     with writing(path, f"baseline {options.action}"):
         write_whole(path, [written(baseline).encode()])
     for line in _lines(baseline, gone):

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from ..comparison.fronts import energy_interval, pass_interval
 from ..comparison.policy import retrying
-from ..conditions import conditions_of_tests
+from ..conditions import conditions_of_tests, selection_of
 from ..economics.economy import Economy
 from ..model import Factors, canonical_settings
 from ..plain import plain_values
@@ -165,11 +165,10 @@ def project_figures(
         project.cpu_seconds_per_passing_test,
         project.co2e_per_passing_test_g,
     )
-    selection = facts.get("selection")
     return ProjectFigures(
         at=str(facts.get("started_at") or ""),
         revision=revision,
-        selection=None if selection is None else " ".join(map(str, selection)),
+        selection=selection_of(facts),
         settings=canonical_settings(conditions_of_tests(facts)),
         tests=len(project.tests),
         passing=project.passing,
