@@ -202,6 +202,8 @@ def test_a_daemon_is_found_by_the_test_that_pytest_had_named(
     clock: PhaseClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     since = time.time() - 1
+    clock.resume()
+    assert list(clock.strays({"tests/t.py::test_d[a (b)]"}, since)) == []
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "tests/t.py::test_d[a (b)] (call)")
     with phase(clock) as used:
         command = f"{sys.executable} -S -E -c '{BURN.format(0.05)}time.sleep(20)' >/dev/null 2>&1 & echo $!"

@@ -39,6 +39,7 @@ class PhaseClock:
         self._inside_s = 0.0
         self._outside_s: float | None = None
         self._own_s_at_start = self._waited_s = 0.0
+        self._waited_first_s: float | None = None
         self._serving = True
         self._guests: list[Relative] = []
         self._tests_s = 0.0
@@ -56,6 +57,8 @@ class PhaseClock:
             for relative in self._taken():
                 self._family.set_aside(relative)
             self._tests_s = self._of_tests_s()
+            if self._waited_first_s is None:
+                self._waited_first_s = self._waited_s
 
     def begin(self) -> None:
         """Before the first phase of a test."""
@@ -128,8 +131,8 @@ class PhaseClock:
 
     def strays(self, tests: Collection[str], since: float) -> Iterator[tuple[str, Relative]]:
         """Daemons of these tests: processes that are not below this one any more. Nobody had seen what they use."""
-        waited_s, _ = self._family.read()
-        if waited_s or self._family.living:  # else nothing was ever started
+        if self._waited_first_s is not None and (waited_s() > self._waited_first_s or self._family.living):
+            # Else tests have started nothing.
             known = {os.getpid(), *self._family.living}
             yield from strays(tests, since, known)
 
