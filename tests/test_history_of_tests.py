@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from test_gate_suites import LEDGER, WATTS, fill, many, suite
@@ -198,6 +198,7 @@ def test_lines_of_both_kinds_are_read_again_and_broken_ones_told(tmp_path: Path)
     ),
     st.sampled_from(sorted(LANGUAGES)),
 )
+@example(rows=[("", 1e12, 0), ("", 1e-142, 0), ("", 1e29, 0), ("", 1e-310, 0)], language="en")
 def test_any_history_is_drawn(rows: list[tuple[str, float | None, int]], language: str) -> None:
     lines = [
         replace(

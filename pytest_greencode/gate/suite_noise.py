@@ -91,7 +91,7 @@ def value_noise(costs: Sequence[tuple[float, Variance | None]], per: float, conf
     whole = math.fsum(cost for cost, _ in costs)
     if whole <= 0 or per <= 0:
         return None
-    parts = [(found[0] / whole**2, found[1]) for _, found in costs if found is not None]
+    parts = [(found[0] / whole / whole, found[1]) for _, found in costs if found is not None]
     once = math.fsum(cost for cost, found in costs if found is None)
     if once:
         parts.append(((ASSUMED * once / whole) ** 2, _KNOWN))
@@ -100,8 +100,8 @@ def value_noise(costs: Sequence[tuple[float, Variance | None]], per: float, conf
 
 def _interval(value: float, parts: Sequence[Variance], confidence: float) -> Interval | None:
     """`parts` are of the logarithm."""
-    variances = [variance * value**2 for variance, _ in parts]
-    return noise_interval(value, 1.0, variances, [degrees for _, degrees in parts], confidence)
+    found = noise_interval(1.0, 1.0, [variance for variance, _ in parts], [degrees for _, degrees in parts], confidence)
+    return None if found is None else (value * found[0], value * found[1])
 
 
 def _spreads(pairs: Sequence[Pair]) -> list[Variance] | None:

@@ -306,6 +306,8 @@ def _of_tests(measure: Measure, then: Logged, now: Logged) -> tuple[Figure, str,
     found = against(after, before, CONFIDENCE, (new.startup_cpu_s, old.startup_cpu_s))
     if isinstance(found, str):
         return unknown(found), "", ""
+    if not math.isfinite(found.compared):
+        return unknown(NOT_POSITIVE), "", ""
     size = Figure(value=found.compared, interval=found.interval, reason=None if found.interval else NOT_POSITIVE)
     return size, named(found.changes, field.unit, found.factor) if paired else "", found.remark
 
