@@ -34,7 +34,8 @@ class Change(Struct, frozen=True, kw_only=True):
 class Comparison(Struct, frozen=True, kw_only=True):
     """`compared` is the value, or its ratio to the baseline's; `changes`, the most first. `factor`: the middle test's.
 
-    `remark`: what is to be known of it beside. `remedy`: what would tell, if it cannot be told.
+    `slower`: so many times slower was the machine, as far as no test answers for it. `remark`: what is to be known
+    beside. `remedy`: what would tell, if it cannot be told.
     """
 
     value: float
@@ -46,6 +47,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     factor: float | None
     remark: str
     remedy: str
+    slower: float = 1.0
 
 
 def against(
@@ -100,6 +102,7 @@ def against(
         factor=middle,
         remark="; ".join(remarks),
         remedy=f"--greencode-repeat {'higher still' if repeated else 5}, here and for the baseline, narrows it",
+        slower=slower,
     )
 
 

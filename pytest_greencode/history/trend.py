@@ -8,16 +8,17 @@ same differ because the machine was in another state: that is what the margin is
 Ordinary tests are compared as the gate compares them: those of both runs, with the noise that their repetitions or
 their neighbours show, and without what a slower machine explains. What is left of the machine's state is in all tests
 alike, and the runs themselves show how much it is: the margin of tests is three times the middle change from run to run
-(of logarithms; 2.02 standard deviations if these are normal). Of fewer than four changes the missing ones are taken to
-be as large as where nothing is known.
+(of logarithms; 2.02 standard deviations if these are normal; the lower of two middle ones, so that of few changes a
+step and its repair do not hide each other). Of fewer than eight changes the missing ones are taken to be as large as
+where nothing is known. There are many runs, and slow moments are not rare: one run alone makes no step. This run and
+the next have to be apart from each of the two before.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from statistics import median
+from statistics import median_low
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,7 +37,7 @@ MARGIN = 0.01
 _WIDEST = 100.0  # of the logarithm of a ratio
 _ALL = "all tests"
 _MANY = 10**6  # degrees of freedom of what is not estimated
-_ENOUGH = 4  # changes that show their size
+_ENOUGH = 8  # changes that show their size
 _ASSUMED = 0.6745 * math.sqrt(2) * ASSUMED  # the middle one of as many as one likes
 _BEYOND = 3.0  # middle changes
 
@@ -71,7 +72,7 @@ MEASURES = (
 MEASURES_OF_TESTS = (
     _ENERGY_OF_TESTS := Measure(name="energy_of_tests", value="energy_per_passing_test_j", interval="energy_interval"),
     _CPU := Measure(name="cpu", value="cpu_seconds_per_passing_test", interval="cpu_interval"),
-    Measure(name="passing", value="passing", interval=None, relative=False, more_is_better=True),
+    Measure(name="passing", value="passing", interval=None, relative=False),
     _WASTE,
 )
 FIELDS_OF_TESTS = tuple(measure.field for measure in MEASURES_OF_TESTS if measure.field is not None)
@@ -86,7 +87,10 @@ class Logged(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """`size` is now / then, or now - then; a ratio is a step where its interval is beyond 1 + `margin`.
+    """`size` is now / then, or now - then. Of samples it is a step where its interval is beyond the `margin`.
+
+    Of tests, where the interval is beyond MARGIN, and the ratio beyond the margin without what a slower `machine`
+    explains; `refuted`: runs beside these two do not agree; `latest`: there is no next one yet that could.
 
     `paired` by task, or by test. `because`: the tests of which it comes. `remark`: what is to be known of it.
     """
@@ -97,19 +101,28 @@ class Change(Struct, frozen=True, kw_only=True):
     size: Figure
     paired: bool
     margin: float
+    machine: float = 1.0
     because: str = ""
     remark: str = ""
+    refuted: bool = False
+    latest: bool = False
 
     @property
     def direction(self) -> Direction:
         """Whether it is a step, and which way."""
         if self.size.value is None or self.size.interval is None:
             return Direction.UNKNOWN
-        low, high = self.size.interval
-        least, most = (1 / (1 + self.margin), 1 + self.margin) if self.measure.relative else (0.0, 0.0)
-        if high < least:
+        of_tests = self.measure.field is not None
+        found = {self._beyond(end, min(self.margin, MARGIN) if of_tests else self.margin) for end in self.size.interval}
+        if of_tests:
+            found.add(self._beyond(self.size.value / self.machine, self.margin))
+        return found.pop() if len(found) == 1 and not self.refuted else Direction.UNCERTAIN
+
+    def _beyond(self, size: float, margin: float) -> Direction:
+        least, most = (1 / (1 + margin), 1 + margin) if self.measure.relative else (0.0, 0.0)
+        if size < least:
             return Direction.LESS
-        return Direction.MORE if low > most else Direction.UNCERTAIN
+        return Direction.MORE if size > most else Direction.UNCERTAIN
 
     @property
     def is_step(self) -> bool:
@@ -117,7 +130,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """`change` is from the run before; None for the first."""
+    """`change` is from the last run before of which the figure is known; None for the first."""
 
     line: Line
     value: float | None
@@ -128,13 +141,14 @@ class Point(Struct, frozen=True, kw_only=True):
 class Trend(Struct, frozen=True, kw_only=True):
     """One key figure of one series; `overall` is from its first run to its last, None with one run.
 
-    `margin`: what a step has to be beyond.
+    `margin`: what a step has to be beyond. `shown_by`: how many changes have shown it; None where it was given.
     """
 
     measure: Measure
     points: tuple[Point, ...]
     overall: Change | None
     margin: float
+    shown_by: int | None = None
 
 
 class Series(Struct, frozen=True, kw_only=True):
@@ -193,45 +207,76 @@ def changes(before: Sequence[Line], figures: Sequence[Line], *, margin: float | 
 
 def change(measure: Measure, then: Logged, now: Logged, *, margin: float = MARGIN) -> Change:
     """From one run of a series to another."""
-    of_tests = _of_tests(measure, then, now)
-    if of_tests is not None:
-        size, because, remark = of_tests
-        paired = then.tests is not None and now.tests is not None
-    else:
-        found, because, remark = _paired(measure, then, now), "", ""
-        paired = found is not None
-        size = _unpaired(measure, then.line, now.line) if found is None else found
-    return Change(
-        measure=measure,
-        then=then.line,
-        now=now.line,
-        size=size,
-        paired=paired,
-        margin=margin,
-        because=because,
-        remark=remark,
-    )
+    if (of_tests := _of_tests(measure, then, now, margin)) is not None:
+        return of_tests
+    found = _paired(measure, then, now)
+    size = _unpaired(measure, then.line, now.line) if found is None else found
+    return Change(measure=measure, then=then.line, now=now.line, size=size, paired=found is not None, margin=margin)
 
 
 def _trend(measure: Measure, runs: Sequence[Logged], margin: float | None) -> Trend:
-    found = [change(measure, then, now) for then, now in pairwise(runs)]
+    compared = [_before(measure, runs, position) for position in range(len(runs))]
+    found = [
+        None if then is None else change(measure, runs[then], now, margin=margin or MARGIN)
+        for then, now in zip(compared, runs, strict=True)
+    ]
+    shown_by = None
     if margin is None:
-        margin = MARGIN if measure.field is None else max(MARGIN, _noise(found))
-    changes = [None, *(replace(each, margin=margin) for each in found)]
+        margin = MARGIN
+        if measure.field is not None:
+            sizes = _sizes(found)
+            shown_by, margin = len(sizes), max(MARGIN, _noise(sizes))
     points = []
-    for each, from_before in zip(runs, changes, strict=True):
+    for each, from_before in zip(runs, found, strict=True):
         value, interval = _of(measure, each.line)
-        points.append(Point(line=each.line, value=value, interval=interval, change=from_before))
+        moved = None if from_before is None else replace(from_before, margin=margin)
+        points.append(Point(line=each.line, value=value, interval=interval, change=moved))
     overall = change(measure, runs[0], runs[-1], margin=margin) if len(runs) > 1 else None
-    return Trend(measure=measure, points=tuple(points), overall=overall, margin=margin)
+    if measure.field is not None:
+        known = [position for position, point in enumerate(points) if point.value is not None]
+        points = [_confirmed(measure, runs, known, point, position) for position, point in enumerate(points)]
+        if overall is not None and len(known) > 1:
+            overall = _agreed(measure, runs, overall, known[:2], known[-2:])
+    return Trend(measure=measure, points=tuple(points), overall=overall, margin=margin, shown_by=shown_by)
 
 
-def _noise(changes: Iterable[Change]) -> float:
+def _before(measure: Measure, runs: Sequence[Logged], position: int) -> int | None:
+    """The last run before of which the figure is known; else the one before."""
+    earlier = range(position - 1, -1, -1)
+    known = (each for each in earlier if _of(measure, runs[each].line)[0] is not None)
+    return next(known, position - 1 if position else None)
+
+
+def _confirmed(measure: Measure, runs: Sequence[Logged], known: Sequence[int], point: Point, position: int) -> Point:
+    """Of a series of tests; `known`: the runs of which the figure is."""
+    if point.change is None or not point.change.is_step:
+        return point
+    before, after = ([each for each in known if each < position][-2:], [each for each in known if each >= position][:2])
+    found = _agreed(measure, runs, point.change, before, after)
+    return replace(point, change=replace(found, latest=len(after) == 1))
+
+
+def _agreed(
+    measure: Measure, runs: Sequence[Logged], found: Change, before: Sequence[int], after: Sequence[int]
+) -> Change:
+    """Refuted where any of these before and after, as far as it can be compared, is not apart as the two are."""
+    others = (
+        change(measure, runs[then], runs[now], margin=found.margin) for then in before for now in after if then < now
+    )
+    agree = all(other.size.value is None or other.direction is found.direction for other in others)
+    return found if agree else replace(found, refuted=True)
+
+
+def _sizes(changes: Iterable[Change | None]) -> list[float]:
+    """Logarithms of the changes that are known, without signs and without what a slower machine explains."""
+    known = [each for each in changes if each is not None and each.size.value is not None and each.size.value > 0]
+    return [abs(math.log((each.size.value or 1.0) / each.machine)) for each in known]
+
+
+def _noise(sizes: Sequence[float]) -> float:
     """How far two runs of the same tests may be apart, as far as the runs show it: that many times, less 1."""
-    ratios = [each.size.value for each in changes if each.size.value is not None]
-    sizes = [abs(math.log(ratio)) for ratio in ratios if ratio > 0]
-    sizes += [_ASSUMED] * (_ENOUGH - len(sizes))
-    return math.expm1(min(_BEYOND * median(sizes), _WIDEST))
+    padded = [*sizes, *[_ASSUMED] * (_ENOUGH - len(sizes))]
+    return math.expm1(min(_BEYOND * median_low(padded), _WIDEST))
 
 
 def _of(measure: Measure, line: Line) -> tuple[float | None, Interval | None]:
@@ -286,30 +331,34 @@ def _mover(before: float, old: Interval, after: float, new: Interval) -> Interva
 # Ordinary tests.
 
 
-def _of_tests(measure: Measure, then: Logged, now: Logged) -> tuple[Figure, str, str] | None:
-    """The change of the tests of both runs, which of them it comes from, and what is to be known of it.
-
-    None for what is no cost of ordinary tests.
-    """
+def _of_tests(measure: Measure, then: Logged, now: Logged, margin: float) -> Change | None:
+    """The change of the tests of both runs; None for what is no cost of ordinary tests."""
     field, old, new = measure.field, then.line, now.line
     if field is None or not isinstance(old, ProjectFigures) or not isinstance(new, ProjectFigures):
         return None
+    nothing = Change(measure=measure, then=old, now=new, size=unknown(NOT_POSITIVE), paired=False, margin=margin)
     paired = then.tests is not None and now.tests is not None
     if then.tests is not None and now.tests is not None:
         before, after = (each.quantities[field.name] for each in (then.tests, now.tests))
     elif old.outcomes != new.outcomes:
-        return unknown(Reason("other_tests")), "", ""
+        return replace(nothing, size=unknown(Reason("other_tests")))
     else:
         before, after = (_as_one(measure, line) for line in (old, new))
     if reason := after.reason or before.reason:
-        return unknown(reason), "", ""
+        return replace(nothing, size=unknown(reason))
     found = against(after, before, CONFIDENCE, (new.startup_cpu_s, old.startup_cpu_s))
     if isinstance(found, str):
-        return unknown(found), "", ""
+        return replace(nothing, size=unknown(found))
     if not math.isfinite(found.compared):
-        return unknown(NOT_POSITIVE), "", ""
-    size = Figure(value=found.compared, interval=found.interval, reason=None if found.interval else NOT_POSITIVE)
-    return size, named(found.changes, field.unit, found.factor) if paired else "", found.remark
+        return nothing
+    return replace(
+        nothing,
+        size=Figure(value=found.compared, interval=found.interval, reason=None if found.interval else NOT_POSITIVE),
+        paired=paired,
+        machine=found.slower,
+        because=named(found.changes, field.unit, found.factor) if paired else "",
+        remark=found.remark,
+    )
 
 
 def _as_one(measure: Measure, line: ProjectFigures) -> Quantity:
@@ -318,6 +367,8 @@ def _as_one(measure: Measure, line: ProjectFigures) -> Quantity:
     if value is None:
         return Quantity(reason=line.reason or Reason("not_known"))
     error = 0.0
-    if interval is not None and 0 < interval[0] <= interval[1]:
+    if interval is not None:
+        if not 0 < interval[0] <= interval[1]:
+            return Quantity(reason=NOT_POSITIVE)
         error = math.log(interval[1] / interval[0]) / 2 / student_t_quantile((1 + CONFIDENCE) / 2, _MANY)
     return Quantity(units={_ALL: (value, 1.0)}, variances={_ALL: ((value * error) ** 2, _MANY)})
