@@ -19,6 +19,7 @@ from pytest_greencode.options import Options
 from pytest_greencode.plain import plain_values
 from pytest_greencode.reports.text import escape
 from pytest_greencode.repository import Environment
+from pytest_greencode.workload import looks_like_samples
 
 if TYPE_CHECKING:
     from pytest_greencode.live import Live
@@ -101,18 +102,29 @@ def run_facts(
 
 
 def _selection(config: pytest.Config) -> list[str]:
-    """Which of a repository's tests are to be run; nothing for all of them."""
-    option = config.option
-    chosen = list(config.args) if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    """Which of a repository's tests are to be run, relative to its root; nothing for all of them.
+
+    The same however it is spelled. Files of samples have none of its tests.
+    """
+    base, option = config.invocation_params.dir, config.option
+    places = set()
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        for argument in config.args:
+            place, colons, test = argument.partition("::")
+            path = Path(os.path.abspath(base / place))
+            if not looks_like_samples(path):
+                places.add(os.path.relpath(path, config.rootpath) + colons + test)
+    chosen = [] if "." in places else sorted(places)
     for flag, values in (
         ("-k", [option.keyword]),
         ("-m", [option.markexpr]),
-        ("--deselect", option.deselect or ()),
-        ("--ignore", option.ignore or ()),
-        ("--ignore-glob", option.ignore_glob or ()),
+        ("--deselect", sorted(option.deselect or ())),
+        ("--ignore", sorted(option.ignore or ())),
+        ("--ignore-glob", sorted(option.ignore_glob or ())),
     ):
         chosen += [part for value in values if value for part in (flag, str(value))]
-    return chosen
+    # Of the cache's plugin, which may be off.
+    return chosen + [flag for flag, name in (("--lf", "lf"), ("--sw", "stepwise")) if getattr(option, name, False)]
 
 
 def _commit(directory: Path) -> str | None:

@@ -245,7 +245,7 @@ def test_the_ledger_s_runs_have_a_trend(ledger, capsys):  # noqa: F811
     assert "--html /dev/full" in err
     for arguments, told in (
         (["history", "--revision", "x"], "`greencode history FILE --revision REV`"),
-        (["history", "--margin", "2"], "--margin: expected a share"),
+        (["history", "--margin", "20"], "--margin: expected a share"),
         (["export", "--format", "bencher", "--table", "tasks"], "has key figures and no table"),
         (["export", "--format", "bencher", "--run", "2"], "4 attempts have not finished"),
     ):

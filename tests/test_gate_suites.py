@@ -371,6 +371,7 @@ def fill(
         "started_at": f"2026-11-22T00:00:0{run_id[0]}Z",
         "options": {"attribution": "attributed", "repeat": repeat, "workers": 0},
         "tests": {"selected": len(costs_s) if selected is None else selected},
+        "selection": [],
         **more,
     }
     records = [attempt(f"HumanEval/{t}", 0, generation={"energy_j": 20.0 + t}) for t in range(12)] if samples else []

@@ -216,18 +216,7 @@ def stored_run(options: argparse.Namespace, *, tests_too: bool = False) -> Itera
             raise UsageProblem(f"--ledger {path}: {_OF_TESTS}")
         if run_id is None or not (ledger.records(run_id) or (tests_too and ledger.tests(run_id))):
             raise UsageProblem(f"--ledger {path}: no attempts of any run; run `pytest --greencode FILE...` first")
-        facts, sites = ledger.facts(run_id), _sites(options)
-        caution = assumed(sites, facts)
-        if caution is not None:
-            facts["cautions"] = [caution]
-        given = facts.get("options", {}).get("attempts")
-        yield StoredRun(
-            ledger=ledger,
-            run_id=run_id,
-            factors=factors_of(sites, known=factors_of_run(facts), threads=facts.get("cpu_count")),
-            facts=facts,
-            attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
-        )
+        yield run_in(ledger, run_id, options)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         # A ledger is a file like any other: whatever may stand in it.
         raise LedgerError(
@@ -235,6 +224,22 @@ def stored_run(options: argparse.Namespace, *, tests_too: bool = False) -> Itera
         ) from error
     finally:
         ledger.close()
+
+
+def run_in(ledger: Ledger, run_id: str, options: argparse.Namespace) -> StoredRun:
+    """As it was accounted for, unless the user wants it otherwise."""
+    facts, sites = ledger.facts(run_id), _sites(options)
+    caution = assumed(sites, facts)
+    if caution is not None:
+        facts["cautions"] = [caution]
+    given = facts.get("options", {}).get("attempts")
+    return StoredRun(
+        ledger=ledger,
+        run_id=run_id,
+        factors=factors_of(sites, known=factors_of_run(facts), threads=facts.get("cpu_count")),
+        facts=facts,
+        attempts=options.attempts or (given if isinstance(given, int) and given >= 1 else None),
+    )
 
 
 def ledger_path(given: Path | None) -> Path:

@@ -96,6 +96,8 @@ class ProjectFigures(Struct, frozen=True, kw_only=True):
 
     @property
     def model(self) -> str:
+        if self.selection is None:
+            return "tests, not known which"
         return f"tests of {self.selection}" if self.selection else "tests"
 
 

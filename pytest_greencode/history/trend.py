@@ -37,7 +37,7 @@ MARGIN = 0.01
 _WIDEST = 100.0  # of the logarithm of a ratio
 _ALL = "all tests"
 _MANY = 10**6  # degrees of freedom of what is not estimated
-_ENOUGH = 8  # changes that show their size
+ENOUGH = 8  # changes that show their size
 _ASSUMED = 0.6745 * math.sqrt(2) * ASSUMED  # the middle one of as many as one likes
 _BEYOND = 3.0  # middle changes
 
@@ -275,7 +275,7 @@ def _sizes(changes: Iterable[Change | None]) -> list[float]:
 
 def _noise(sizes: Sequence[float]) -> float:
     """How far two runs of the same tests may be apart, as far as the runs show it: that many times, less 1."""
-    padded = [*sizes, *[_ASSUMED] * (_ENOUGH - len(sizes))]
+    padded = [*sizes, *[_ASSUMED] * (ENOUGH - len(sizes))]
     return math.expm1(min(_BEYOND * median_low(padded), _WIDEST))
 
 

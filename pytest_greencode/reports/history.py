@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ..economics.economy import CO2E
 from ..economics.expectation import Direction, Figure
 from ..history.figures import Line, ProjectFigures
-from ..history.trend import Change, Point, Series, Trend
+from ..history.trend import ENOUGH, Change, Point, Series, Trend
 from .economics import by_suite, figure_text
 from .project import amount, unit_of
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
 
 _UNKNOWN = "?"
-_RUN_COLUMNS = 25
+_RUN_COLUMNS = 32
+_REVISION_COLUMNS = 14
+_MOST_BROKEN = 5
 _DIRECTIONS = {
     Direction.LESS: "less",
     Direction.MORE: "more",
@@ -63,9 +65,14 @@ def history_lines(
             continue
         ratio = _UNKNOWN if change.size.value is None else f"x {significant(change.size.value)}"
         since = f"{ratio} since {when(change.then)}: {_DIRECTIONS[change.direction]}"
-        why = f" ({escape(change.size.reason)})" if change.size.value is None and change.size.reason else ""
+        told = [change.size.reason] if change.size.value is None and change.size.reason else []
+        if isinstance(each, ProjectFigures) and change.size.value is not None:
+            told = [each for each in (f"margin {factors_text(change.margin)}", change.remark) if each]
+        why = f" ({escape('; '.join(told))})" if told else ""
         notes.append(("change", f"{name}: {now}; {since}{why}"))
-    notes += [("not read", escape(line)) for line in broken]
+    notes += [("not read", escape(line)) for line in broken[:_MOST_BROKEN]]
+    if len(broken) > _MOST_BROKEN:
+        notes.append(("not read", f"and {len(broken) - _MOST_BROKEN} more lines"))
     return list(keyed(notes, max(width, 40)))
 
 
@@ -114,35 +121,32 @@ def trend_lines(found: Sequence[Series], *, width: int = 80) -> list[str]:
             lines.append("")
         k = "" if isinstance(last, ProjectFigures) or last.attempts is None else f", k = {last.attempts}"
         lines += wrap(_on(names[last.suite, last.model, last.settings], last) + k, width)
-        if isinstance(last, ProjectFigures):
-            lines += wrap(conditions(last), width)
         lines += ["", *_table(series, width)]
         notes = list(keyed(_changes(series), width))
         lines += ["", *notes] if notes else []
-    if any(len(series.lines) > 1 for series in found):
-        lines += ["", *wrap(_rule(found), width)]
-    return lines or ["no runs with key figures"]
+    if shared := "; ".join(conditions(found)):
+        lines += ["", *keyed([("conditions", shared)], width)]
+    lines += ["", *(line for rule in _rules(found) for line in wrap(rule, width))]
+    return lines if found else ["no runs with key figures"]
 
 
-def _rule(found: Sequence[Series]) -> str:
-    lines = [series.last for series in found]
-    rule = f"A step is a change from the run before whose 95 % interval is wholly beyond the margin, {margins(found)}."
-    if any(isinstance(line, ProjectFigures) for line in lines):
-        rule += (
-            " Of tests, those of both runs are compared; without --margin it is three times the middle change from run "
-            "to run, and at least 1 %."
+def _rules(found: Sequence[Series]) -> Iterator[str]:
+    kinds = {isinstance(series.last, ProjectFigures) for series in found if len(series.lines) > 1}
+    if False in kinds:
+        yield (
+            f"A step is a change from the run before whose 95 % interval is wholly beyond {margin_of_samples(found)}; "
+            "that two runs of the same samples differ with the machine's state is in no interval."
         )
-    if any(not isinstance(line, ProjectFigures) for line in lines):
-        rule += " That two runs of the same samples differ with the machine's state is in no interval."
-    return rule
+    if True in kinds:
+        yield (
+            "Of tests, those of both runs are compared. A step is beyond the margin, and this run and the next are "
+            "apart from both before."
+        )
 
 
-def margins(found: Iterable[Series]) -> str:
-    """All of them: 1 % of samples, and of tests what their runs show."""
-    compared = [trend for series in found for trend in series.trends if len(trend.points) > 1]
-    shares = sorted({trend.margin for trend in compared if trend.measure.relative})
-    ends = list(dict.fromkeys(f"{100 * share:.3g}" for share in (shares[:1] + shares[-1:])))
-    return f"{' to '.join(ends)} %"
+def margin_of_samples(found: Iterable[Series]) -> str:
+    of_samples = [series.trends for series in found if not isinstance(series.last, ProjectFigures)]
+    return f"{100 * next((trend.margin for trends in of_samples for trend in trends), 0.0):g} %"
 
 
 def _table(series: Series, width: int) -> Iterator[str]:
@@ -170,20 +174,26 @@ def _table(series: Series, width: int) -> Iterator[str]:
         yield line(run, [column[position] for _, column in cells])
 
 
-def conditions(line: ProjectFigures) -> str:
-    """Under which tests were measured."""
+def conditions(found: Iterable[Series]) -> list[str]:
+    """Under which tests were measured, where that is the same in all series; what differs is in their names."""
+    settings = [settings_of(series.last) for series in found if isinstance(series.last, ProjectFigures)]
+    shared = settings[0].items() if settings else ()
+    return [escape(f"{name} {value}") for name, value in shared if all(each.get(name) == value for each in settings)]
+
+
+def settings_of(line: ProjectFigures) -> dict[str, object]:
     try:
         found = json.loads(line.settings)
     except (ValueError, RecursionError):
-        found = None
-    return ", ".join(escape(f"{name} {value}") for name, value in found.items()) if isinstance(found, dict) else ""
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def run_name(line: Line) -> str:
     """Shorter than `when`: the minute is enough to tell runs apart, and leaves room for numbers."""
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z", line.at)
     at = f"{found[1]} {found[2]}" if found else line.at
-    return escape(f"{at} {(line.revision or '')[:8]}".strip())
+    return f"{escape(at)} {shorten(escape(line.revision or ''), _REVISION_COLUMNS)}".strip()
 
 
 def _column(trend: Trend, *, interval: bool) -> tuple[str, list[str]]:
@@ -223,13 +233,32 @@ def _sign(change: Change | None) -> str:
 def _changes(series: Series) -> Iterator[tuple[str, str]]:
     of_tests = [trend for trend in series.trends if trend.measure.field is not None]
     if of_tests and len(series.lines) > 1:
-        yield "margin", f"{100 * of_tests[0].margin:.3g} %"
+        yield "margin", margin_text(of_tests[0])
     for change in steps(series):
-        because = f": {escape(change.because)}" if change.because else ""
-        remark = f" ({escape(change.remark)})" if change.remark else ""
-        yield "step", f"{_size(change)} since {when(change.then)}{because}{remark}"
+        yield "step", f"{_size(change)} since {when(change.then)}{details(change)}"
     for change in overall(series):
-        yield "in all", f"{_size(change)} since the first"
+        yield "in all", f"{_size(change)} since the first{details(change)}"
+
+
+def details(change: Change) -> str:
+    """Of which tests a step comes, and what is to be known of it."""
+    because = f": {escape(change.because)}" if change.because else ""
+    remarks = [escape(change.remark)] if change.remark else []
+    remarks += ["the next run has to confirm it"] if change.latest else []
+    return because + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+def margin_text(trend: Trend) -> str:
+    """What a step of tests has to be beyond, and how that is known."""
+    if trend.shown_by is None:
+        return f"{factors_text(trend.margin)}, as given"
+    if trend.shown_by < ENOUGH:
+        return f"{factors_text(trend.margin)}, assumed in part: {trend.shown_by} of {ENOUGH} changes that would show it"
+    return f"{factors_text(trend.margin)}: three times the middle one of {trend.shown_by} changes"
+
+
+def factors_text(margin: float) -> str:
+    return f"x {significant(1 + margin)} or x {significant(1 / (1 + margin))}"
 
 
 def steps(series: Series) -> Iterator[Change]:

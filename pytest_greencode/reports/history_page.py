@@ -13,7 +13,7 @@ from . import charts
 from .charts import Mark, Moment
 from .economics import by_suite
 from .entries import NAME_WIDTH, UNKNOWN, cut
-from .history import conditions, margins, overall, run_name, size_text, steps, when
+from .history import details, margin_of_samples, margin_text, overall, run_name, settings_of, size_text, steps, when
 from .names import distinct
 from .project import unit_of
 from .templating import asset, content_policy, environment, trusted
@@ -53,7 +53,7 @@ class HistoryPage(Struct, frozen=True, kw_only=True):
     """`sentences`: (tone, text) for each step, the latest first."""
 
     runs: int
-    margin: str
+    rules: tuple[Bilingual, ...]
     sentences: tuple[tuple[str, Bilingual], ...]
     series: tuple[SeriesPart, ...]
 
@@ -94,10 +94,18 @@ def _page(found: Sequence[Series]) -> HistoryPage:
     sentences.sort(key=lambda each: each[0], reverse=True)
     return HistoryPage(
         runs=len({(line.at, line.revision) for series in found for line in series.lines}),
-        margin=margins(found),
+        rules=tuple(_rules(found)),
         sentences=tuple((tone, text) for _, tone, text in sentences),
         series=tuple(parts),
     )
+
+
+def _rules(found: Sequence[Series]) -> Iterator[Bilingual]:
+    kinds = {isinstance(series.last, ProjectFigures) for series in found}
+    if False in kinds:
+        yield TEXTS["history_rule"].filled(margin=margin_of_samples(found))
+    if True in kinds:
+        yield TEXTS["history_rule_tests"]
 
 
 def _sentences(series: Series, mark: Mark) -> Iterator[tuple[str, str, Bilingual]]:
@@ -119,8 +127,7 @@ def _said(key: str, change: Change, mark: Mark) -> Bilingual:
     if key == "history_step":
         words["run"] = cut(run_name(change.now), 60)
     said = TEXTS[key].filled(**words)
-    more = "; ".join(escape(each) for each in (change.because, change.remark) if each)
-    return Bilingual(*(f"{text}: {more}" for text in said)) if more else said
+    return Bilingual(*(text + details(change) for text in said))
 
 
 def _by(change: Change) -> Bilingual:
@@ -139,11 +146,7 @@ def _series(series: Series, anchor: str, mark: Mark) -> SeriesPart:
         anchor=anchor,
         mark=mark,
         of=_of(series),
-        figures=tuple(
-            _figure(trend, title, unit, anchor, mark)
-            for trend, title, unit, _ in shown
-            if sum(point.value is not None for point in trend.points) > 1 and any(point.value for point in trend.points)
-        ),
+        figures=tuple(_figure(trend, title, unit, anchor, mark) for trend, title, unit, _ in shown if _is_drawn(trend)),
         titles=tuple(title for _, title, _, _ in shown),
         rows=tuple(
             (cut(run_name(line), 60), tuple(_cell(trend, trend.points[place], show) for trend, _, _, show in shown))
@@ -152,10 +155,20 @@ def _series(series: Series, anchor: str, mark: Mark) -> SeriesPart:
     )
 
 
+def _is_drawn(trend: Trend) -> bool:
+    """What is known of one run only, nothing in all, or a count that stays the same, needs no picture."""
+    values = [point.value for point in trend.points if point.value is not None]
+    return len(values) > 1 and any(values) and (trend.measure.name != "passing" or len({*values}) > 1)
+
+
 def _of(series: Series) -> Bilingual:
     last = series.last
     if isinstance(last, ProjectFigures):
-        return TEXTS["history_of_tests"].filled(count=last.tests, passing=last.passing, conditions=conditions(last))
+        more = [margin_text(trend) for trend in series.trends[:1] if len(trend.points) > 1 and trend.measure.field]
+        known = ", ".join(escape(f"{name} {value}") for name, value in settings_of(last).items())
+        return TEXTS["history_of_tests"].filled(
+            count=last.tests, passing=last.passing, conditions=known, margin=f" Margin {more[0]}." if more else ""
+        )
     k = UNKNOWN if last.attempts is None else str(last.attempts)
     return TEXTS["history_of"].filled(suite=cut(last.suite), k=k, tasks=last.tasks)
 

@@ -457,17 +457,24 @@ TEXTS: Mapping[str, Bilingual] = {
     "history_rule": Bilingual(
         "A step is a change from the run before whose 95 % interval lies wholly beyond {margin} (for shares: beyond "
         "none). That two runs of the same samples differ with the machine's state is in no interval. Runs stand at "
-        "equal distances; another grid, k or number of tasks begins another series, and so do other conditions of "
-        "ordinary tests, of which those of both runs are compared.",
+        "equal distances; another grid, k or number of tasks begins another series.",
         "段差とは、直前の実行からの変化の 95 % 区間全体が {margin} を超えるもの(割合では 0 を含まないもの)です。"
         "計算機の状態による同じサンプルの実行間の違いはどの区間にも含まれません。実行は等間隔に並べています。"
-        "電力系統、k、課題数が変わると別の系列になります。通常のテストは測定条件が変わると別の系列になり、"
-        "両方の実行にあるテストどうしを比べます。",
+        "電力系統、k、課題数が変わると別の系列になります。",
+    ),
+    "history_rule_tests": Bilingual(
+        "Of ordinary tests, those of both runs are compared. A step is beyond the margin of its series, which the runs "
+        "themselves show, and this run and the next are apart from both before. Runs stand at equal distances; other "
+        "conditions, another grid or another selection of tests begin another series.",
+        "通常のテストは、両方の実行にあるものどうしを比べます。段差とは、実行どうしのばらつきから決まる系列ごとの幅"
+        "(margin)を超え、かつ当の実行と次の実行がともに直前の 2 回の実行と異なるものです。実行は等間隔に並べています。"
+        "測定条件、電力系統、テストの選び方が変わると別の系列になります。",
     ),
     "history_runs": Bilingual("Runs: {count}", "実行 {count} 回"),
     "history_of": Bilingual("{suite}, k = {k}, {tasks} tasks", "{suite}、k = {k}、課題 {tasks} 件"),
     "history_of_tests": Bilingual(
-        "{passing} of {count} tests passing; {conditions}", "テスト {count} 件中 {passing} 件合格。{conditions}"
+        "{passing} of {count} tests passing; {conditions}.{margin}",
+        "テスト {count} 件中 {passing} 件合格。{conditions}.{margin}",
     ),
     "column_run": Bilingual("Run", "実行"),
     "measure_co2e": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),

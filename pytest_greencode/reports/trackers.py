@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..history.figures import Line, ProjectFigures
 from ..statistics import Interval
+from .history import settings_of
 from .text import escape, shorten, significant
 
 _LONGEST_NAME = 1024  # of a benchmark, in Bencher's reference of BMF
@@ -69,7 +70,10 @@ def _measures(line: Line) -> Iterator[_Measure]:
 def _name(line: Line) -> str:
     """Suite, model, settings and k; nothing in it breaks out of the code span in which a comment shows it."""
     if isinstance(line, ProjectFigures):
-        return _tame(line.model)
+        usual = {"repeat": "1", "workers": "0"}
+        told = {name: value for name, value in settings_of(line).items() if name in ("Python", *usual)}
+        apart = ", ".join(f"{name} {value}" for name, value in told.items() if usual.get(name) != value)
+        return _tame(f"{line.model} ({apart})" if apart else line.model)
     settings = "" if line.settings == "{}" else f" {line.settings}"
     k = "" if line.attempts is None else f" k={line.attempts}"
     return _tame(f"{line.suite}: {line.model}{settings}{k}")
