@@ -225,6 +225,15 @@ def test_intervals_of_repeated_tests_say_how_well_a_change_is_known() -> None:
     assert size_text(once) == "x 1.30"
 
 
+def test_the_simulation_behind_the_documented_rates_finds_what_it_put_in() -> None:
+    sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+    import history_steps as simulation
+
+    quiet, rng = simulation.MACHINES["2 % from run to run"], random.Random(1)
+    assert (10, False) in simulation.steps(list(simulation.history(rng, quiet, 20, 2.0)))
+    assert simulation.steps(list(simulation.history(rng, quiet, 5))) == []
+
+
 # The file, and what is shown.
 
 
