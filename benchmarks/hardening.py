@@ -74,9 +74,14 @@ def one_round(sandbox: WorkerSandbox, requests: list[Request]) -> tuple[float, f
     return cpu_s / len(done), wall_s / len(done)
 
 
+def _spread(ratios: list[float]) -> str:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--sandbox", action="append", default=[])
     arguments = parser.parse_args()
     limits = Limits(cpu_s=30.0, memory_bytes=MEMORY_BYTES)
@@ -95,9 +100,10 @@ def main() -> None:
         for sandbox in (soft, hard):
             one_round(sandbox, requests)  # loads the tests
         found: dict[str, list[tuple[float, float]]] = {"hardened": [], "not": []}
-        for _ in range(arguments.rounds):
-            found["not"].append(one_round(soft, requests))
-            found["hardened"].append(one_round(hard, requests))
+        for turn in range(arguments.rounds):
+            order = [("not", soft), ("hardened", hard)]
+            for key, sandbox in order if turn % 2 else order[::-1]:
+                found[key].append(one_round(sandbox, requests))
         for sandbox, kind in ((soft, soft_kind), (hard, hard_kind)):
             sandbox.close()
             kind.close()
@@ -105,18 +111,22 @@ def main() -> None:
             key: [statistics.median(column) for column in zip(*each, strict=True)] for key, each in found.items()
         }
         cells = [f"{1e3 * medians[key][index]:.2f}" for index in (0, 1) for key in ("not", "hardened")]
-        ratios = [f"{medians['hardened'][index] / medians['not'][index]:.2f}" for index in (0, 1)]
+        ratios = [
+            _spread([a[index] / b[index] for a, b in zip(found["hardened"], found["not"], strict=True)])
+            for index in (0, 1)
+        ]
         rows.append(f"| {name} | {cells[0]} | {cells[1]} | {ratios[0]} | {cells[2]} | {cells[3]} | {ratios[1]} |")
         print(rows[-1], flush=True)
     setting = (
-        f"{len(requests)} canonical solutions of HumanEval, one sandbox, medians of {arguments.rounds} interleaved "
-        f"rounds. Python {platform.python_version()}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} on "
-        f"{os.cpu_count()} cores. Not hardened: no filter of system calls, no Landlock, one user, no container profile."
+        f"{len(requests)} canonical solutions of HumanEval, one sandbox, medians of {arguments.rounds} rounds, and of the",
+        f"ratios of neighbours with their quartiles. Python {platform.python_version()}, Linux {platform.release()}, load",
+        f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores. Not hardened: no filter of system calls, no Landlock, one",
+        "user, no container profile.",
     )
     lines = [
         "# What hardening costs",
         "",
-        setting,
+        *setting,
         "",
         "| sandbox | CPU ms per attempt, not hardened | hardened | x | wall ms, not hardened | hardened | x |",
         "|---|---|---|---|---|---|---|",
