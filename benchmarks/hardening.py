@@ -118,10 +118,10 @@ def main() -> None:
         rows.append(f"| {name} | {cells[0]} | {cells[1]} | {ratios[0]} | {cells[2]} | {cells[3]} | {ratios[1]} |")
         print(rows[-1], flush=True)
     setting = (
-        f"{len(requests)} canonical solutions of HumanEval, one sandbox, medians of {arguments.rounds} rounds, and of the",
-        f"ratios of neighbours with their quartiles. Python {platform.python_version()}, Linux {platform.release()}, load",
-        f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores. Not hardened: no filter of system calls, no Landlock, one",
-        "user, no container profile.",
+        f"{len(requests)} canonical solutions of HumanEval, one sandbox, medians of {arguments.rounds} rounds, and of",
+        f"the ratios of neighbours with their quartiles. Python {platform.python_version()}, Linux {platform.release()},",
+        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores. Not hardened: no filter of system calls, no",
+        "Landlock, one user, no container profile.",
     )
     lines = [
         "# What hardening costs",
