@@ -120,8 +120,8 @@ def main() -> None:
     setting = (
         f"{len(requests)} canonical solutions of HumanEval, one sandbox, medians of {arguments.rounds} rounds, and of",
         f"the ratios of neighbours with their quartiles. Python {platform.python_version()}, on Linux",
-        f"{platform.release()}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores. Not hardened: no filter of system calls, no",
-        "Landlock, one user, no container profile.",
+        f"{platform.release()}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.",
+        "Not hardened: no filter of system calls, no Landlock, one user, no container profile.",
     )
     lines = [
         "# What hardening costs",
