@@ -180,6 +180,8 @@ def test_cpu_time_is_that_of_the_phases_with_threads_and_children(measured: Run)
     for name, (setup_s, call_s) in EXPECTED.items():
         if name == "test_second" and measured.tests["test_second"]["setup_cpu_s"] > 0.02:
             setup_s = 0.04  # another worker makes the fixture for itself
+        if name == "TestOld::test_parts" and pytest.version_tuple < (9,):
+            call_s = 0.02  # a subtest that fails ends the test
         test = measured.tests[name]
         # A busy machine takes more CPU time for the same, too; and what burns here counts the sampler's with its own.
         assert 0.95 * setup_s <= test["setup_cpu_s"] < setup_s + 0.1, (name, test)
