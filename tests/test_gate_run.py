@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -104,7 +105,10 @@ def test_a_regression_fails_the_check_in_every_report(root: Path, run: Run) -> N
     assert code == GATE
     red = [line for line in text.splitlines() if line.startswith("\x1b[31m")]
     sentence = " ".join(" ".join(line.removeprefix("\x1b[31m").removesuffix("\x1b[0m") for line in red).split())
-    assert sentence.startswith("gate FAIL: co2e_per_accepted_g of m: 1.2 times the baseline's [")
+    # A fifth, but for what a busy machine adds to one side or the other.
+    told = re.match(r"gate FAIL: co2e_per_accepted_g of m: ([\d.]+) times the baseline's \[", sentence)
+    assert told is not None, sentence
+    assert float(told[1]) == pytest.approx(1.2, abs=0.03)
     assert sentence.endswith("and +10% is allowed")
     report = valid_report((root / "greencode-report.json").read_text(encoding="utf-8"))
     decisions = {rule["field"]: rule["decision"] for rule in report["gate"]["rules"]}
