@@ -217,8 +217,7 @@ def change(measure: Measure, then: Logged, now: Logged, *, margin: float = MARGI
 def _trend(measure: Measure, runs: Sequence[Logged], margin: float | None) -> Trend:
     compared = [_before(measure, runs, position) for position in range(len(runs))]
     found = [
-        None if then is None else change(measure, runs[then], now)
-        for then, now in zip(compared, runs, strict=True)
+        None if then is None else change(measure, runs[then], now) for then, now in zip(compared, runs, strict=True)
     ]
     shown_by = None
     if margin is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from ..economics.economy import CO2E
 from ..economics.expectation import Direction, Figure
@@ -35,7 +36,23 @@ _TITLES = {
     "cpu": "CPU time",
     "passing": "passing",
 }
-_UNITS_OF_TESTS = {"energy_of_tests": "J", "cpu": "s CPU"}
+# Where they are not the titles; {} is the unit.
+_HEADS = {
+    "co2e": "{}CO2e",
+    "money": "{}",
+    "pass": "pass {}",
+    "waste": "waste {}",
+    "energy_of_tests": "{}J/test",
+    "cpu": "{}s CPU/test",
+}
+
+
+class Unit(NamedTuple):
+    """What a trend's values are shown in: how it is called (of a J or s, its prefix), its size, and a value in it."""
+
+    name: str
+    size: float
+    show: Callable[[float], str]
 
 
 def history_lines(
@@ -196,27 +213,26 @@ def run_name(line: Line) -> str:
     return f"{escape(at)} {shorten(escape(line.revision or ''), _REVISION_COLUMNS)}".strip()
 
 
+def unit(trend: Trend) -> Unit:
+    """One for all runs."""
+    name = trend.measure.name
+    known = [point.value for point in trend.points if point.value is not None]
+    if name == "co2e" or trend.measure.field is not None:
+        called, size = mass_unit(known) if name == "co2e" else unit_of(known)
+        return Unit(called, size, lambda value: significant(value / size))
+    if name in ("pass", "waste"):
+        return Unit("%", 0.01, percent)
+    if name == "passing":
+        return Unit("", 1.0, lambda value: f"{value:.0f}")
+    return Unit(getattr(trend.points[-1].line, "currency", "") if name == "money" else "J", 1.0, significant)
+
+
 def _column(trend: Trend, *, interval: bool) -> tuple[str, list[str]]:
     """Values, those of the first column with their intervals; a step is marked by a sign behind it."""
-    head, show = _unit(trend)
-    return head, [_marked(point, show, interval=interval) for point in trend.points]
-
-
-def _unit(trend: Trend) -> tuple[str, Callable[[float], str]]:
+    called, _, show = unit(trend)
     name = trend.measure.name
-    if name == "co2e":
-        unit, grams = mass_unit(point.value for point in trend.points if point.value is not None)
-        return f"{unit}CO2e", lambda value: significant(value / grams)
-    if name in ("pass", "waste"):
-        return f"{_TITLES[name]} %", percent
-    if name == "money":
-        return escape(getattr(trend.points[-1].line, "currency", "")) or _TITLES[name], significant
-    if name == "passing":
-        return _TITLES[name], lambda value: f"{value:.0f}"
-    if name in _UNITS_OF_TESTS:
-        prefix, scale = unit_of(point.value for point in trend.points)
-        return f"{prefix}{_UNITS_OF_TESTS[name]}/test", lambda value: significant(value / scale)
-    return _TITLES[name], significant
+    head = _HEADS.get(name, _TITLES[name]).format(escape(called)) or _TITLES[name]
+    return head, [_marked(point, show, interval=interval) for point in trend.points]
 
 
 def _marked(point: Point, show: Callable[[float], str], *, interval: bool) -> str:

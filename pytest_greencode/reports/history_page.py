@@ -13,11 +13,22 @@ from . import charts
 from .charts import Mark, Moment
 from .economics import by_suite
 from .entries import NAME_WIDTH, UNKNOWN, cut
-from .history import details, margin_of_samples, margin_text, overall, run_name, settings_of, size_text, steps, when
+from .history import (
+    Unit,
+    details,
+    margin_of_samples,
+    margin_text,
+    overall,
+    run_name,
+    settings_of,
+    size_text,
+    steps,
+    unit,
+    when,
+)
 from .names import distinct
-from .project import unit_of
 from .templating import asset, content_policy, environment, trusted
-from .text import escape, mass_unit, percent, significant
+from .text import escape, significant
 from .texts import LANGUAGES, TEXTS, Bilingual, plain
 
 
@@ -141,15 +152,15 @@ def _tone(change: Change) -> str:
 
 
 def _series(series: Series, anchor: str, mark: Mark) -> SeriesPart:
-    shown = [(trend, *_unit(trend)) for trend in series.trends]
+    shown = [(trend, unit(trend)) for trend in series.trends]
     return SeriesPart(
         anchor=anchor,
         mark=mark,
         of=_of(series),
-        figures=tuple(_figure(trend, title, unit, anchor, mark) for trend, title, unit, _ in shown if _is_drawn(trend)),
-        titles=tuple(title for _, title, _, _ in shown),
+        figures=tuple(_figure(trend, found, anchor, mark) for trend, found in shown if _is_drawn(trend)),
+        titles=tuple(_title(trend, found.name) for trend, found in shown),
         rows=tuple(
-            (cut(run_name(line), 60), tuple(_cell(trend, trend.points[place], show) for trend, _, _, show in shown))
+            (cut(run_name(line), 60), tuple(_cell(trend, trend.points[place], found.show) for trend, found in shown))
             for place, line in enumerate(series.lines)
         ),
     )
@@ -173,38 +184,31 @@ def _of(series: Series) -> Bilingual:
     return TEXTS["history_of"].filled(suite=cut(last.suite), k=k, tasks=last.tasks)
 
 
-def _unit(trend: Trend) -> tuple[Bilingual, float, Callable[[float], str]]:
-    """The column's title, the size of its unit, and how a value is shown."""
+def _title(trend: Trend, called: str) -> Bilingual:
+    """The column's, with its unit."""
     name = trend.measure.name
-    if name == "co2e":
-        unit, grams = mass_unit(point.value for point in trend.points if point.value is not None)
-        return TEXTS["carbon_per_accepted"].filled(unit=unit), grams, lambda value: significant(value / grams)
-    if name == "energy":
-        return TEXTS["energy_per_accepted"], 1.0, significant
+    if name in ("pass", "waste"):
+        return Bilingual(*(f"{text}, {called}" for text in TEXTS["measure_pass" if name == "pass" else "waste"]))
     if name == "money":
-        currency = cut(getattr(trend.points[-1].line, "currency", ""), 12)
-        return Bilingual(*(f"{text} ({currency})" for text in TEXTS["money_per_accepted"])), 1.0, significant
-    if name in ("energy_of_tests", "cpu"):
-        prefix, scale = unit_of(point.value for point in trend.points)
-        return TEXTS[f"unit_{name}"].filled(unit=prefix), scale, lambda value: significant(value / scale)
-    if name == "passing":
-        return TEXTS["measure_passing"], 1.0, lambda value: f"{value:.0f}"
-    title = TEXTS["waste"] if name == "waste" else TEXTS["measure_pass"]
-    return Bilingual(*(f"{text}, %" for text in title)), 0.01, percent
+        return Bilingual(*(f"{text} ({cut(called, 12)})" for text in TEXTS["money_per_accepted"]))
+    known = {"co2e": "carbon_per_accepted", "energy": "energy_per_accepted", "passing": "measure_passing"}
+    return TEXTS[known.get(name) or f"unit_{name}"].filled(unit=called)
 
 
-def _figure(trend: Trend, title: Bilingual, unit: float, anchor: str, mark: Mark) -> Picture:
+def _figure(trend: Trend, found: Unit, anchor: str, mark: Mark) -> Picture:
     moments = tuple(
         Moment(
             label=cut(point.line.at[:10] or when(point.line), 20),
-            value=None if point.value is None else point.value / unit,
-            interval=None if point.interval is None else (point.interval[0] / unit, point.interval[1] / unit),
+            value=None if point.value is None else point.value / found.size,
+            interval=None
+            if point.interval is None
+            else (point.interval[0] / found.size, point.interval[1] / found.size),
             step=_step(trend, point),
         )
         for point in trend.points
     )
     name = trend.measure.name
-    chart = charts.Trend(mark=mark, moments=moments, y_title=title)
+    chart = charts.Trend(mark=mark, moments=moments, y_title=_title(trend, found.name))
     return Picture(id=f"{anchor}-{name}", title=TEXTS[f"measure_{name}"], chart=chart)
 
 
