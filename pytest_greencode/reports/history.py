@@ -143,7 +143,8 @@ def trend_lines(found: Sequence[Series], *, width: int = 80) -> list[str]:
         lines += ["", *notes] if notes else []
     if shared := "; ".join(conditions(found)):
         lines += ["", *keyed([("conditions", shared)], width)]
-    lines += ["", *(line for rule in _rules(found) for line in wrap(rule, width))]
+    rules = [line for rule in _rules(found) for line in wrap(rule, width)]
+    lines += ["", *rules] if rules else []
     return lines if found else ["no runs with key figures"]
 
 
