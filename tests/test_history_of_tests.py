@@ -140,10 +140,10 @@ def test_one_run_alone_is_no_step_and_the_latest_waits_for_the_next() -> None:
     assert moments(series_of(at([*usual, 2.0, *usual]))) == []
     [latest] = told(series_of(at([*usual, 2.0])))
     assert latest.latest
-    assert "the next run has to confirm it" in details(latest)
+    assert "the next run has to confirm it" in details(latest).en
     [known] = told(series_of(at([*usual, 2.0, 2.01])))
     assert not known.latest
-    assert "the next run" not in details(known)
+    assert "the next run" not in details(known).en
     assert moments(series_of(at([*usual, 2.0, 2.01, *usual]))) == [7, 9]
     # From the first to the last, one run at either end does not count either.
     assert series_of(at([2.0, *usual, 1.0]))[0].trends[0].overall.direction is Direction.UNCERTAIN
@@ -373,6 +373,17 @@ def test_a_file_that_each_run_adds_to(greencode: Greencode) -> None:
     assert code == 4
     assert "1 of 21 selected tests did not run to their end, and what is in the history stays; run it anew" in text
     assert len(read_history(Path("h.jsonl")).lines) == 5
+
+
+def test_runs_of_other_commits_are_not_the_machine_s_noise(greencode: Greencode) -> None:
+    for digit in "123":
+        fill(digit * 32, many(20, noise=0.01, seed=int(digit)), commit="abc0001")
+    fill("4" * 32, many(20, factor=50), commit="abc0002")
+    fill("5" * 32, many(20, noise=0.01), commit="abc0001")
+    code, text = greencode("check", "--aa")
+    assert code == 0
+    assert "runs 55555555, 33333333, 22222222, 11111111" in text
+    assert "44444444" in greencode("check", "--aa", "4444", "5555")[1]  # who names runs knows what they are
 
 
 def test_services_that_track_figures_get_those_of_tests(greencode: Greencode) -> None:

@@ -444,6 +444,7 @@ def test_every_text_is_used():
             "provenance.py",
             "charts.py",
             "plots.py",
+            "history.py",
             "history_page.py",
             "templates/frame.html",
             "templates/parts.html",

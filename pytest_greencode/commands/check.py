@@ -126,15 +126,19 @@ def _noise(found: StoredRun, asked: Sequence[str]) -> int:
 
 
 def _alike(found: StoredRun) -> list[str]:
-    """The run that is asked for, and others of its programs and of its tests, the latest first."""
+    """The run that is asked for, and others of its programs and of its tests, the latest first.
+
+    Tests of another commit are other code, and their difference is not the machine's.
+    """
     ledger = found.ledger
-    wanted = samples_of(ledger.records(found.run_id)), ledger.test_ids(found.run_id)
+
+    def what_ran(run_id: str) -> tuple[object, ...]:
+        tests = ledger.test_ids(run_id)
+        return samples_of(ledger.records(run_id)), tests, ledger.facts(run_id).get("commit") if tests else None
+
+    wanted = what_ran(found.run_id)
     others = [row.run_id for row in ledger.runs() if row.finished == row.attempts and (row.attempts or row.tests)]
-    alike = [
-        run_id
-        for run_id in others[:_MOST_RUNS]
-        if (samples_of(ledger.records(run_id)), ledger.test_ids(run_id)) == wanted
-    ]
+    alike = [run_id for run_id in others[:_MOST_RUNS] if what_ran(run_id) == wanted]
     return [found.run_id, *alike]
 
 

@@ -15,6 +15,7 @@ from .economics import by_suite, figure_text
 from .project import amount, unit_of
 from .terminal import keyed
 from .text import columns, escape, left, mass_unit, percent, right, shorten, significant, wrap
+from .texts import TEXTS, Bilingual, plain
 
 _UNKNOWN = "?"
 _RUN_COLUMNS = 32
@@ -250,28 +251,28 @@ def _sign(change: Change | None) -> str:
 def _changes(series: Series) -> Iterator[tuple[str, str]]:
     of_tests = [trend for trend in series.trends if trend.measure.field is not None]
     if of_tests and len(series.lines) > 1:
-        yield "margin", margin_text(of_tests[0])
+        yield "margin", margin_text(of_tests[0]).en
     for change in steps(series):
-        yield "step", f"{_size(change)} since {when(change.then)}{details(change)}"
+        yield "step", f"{_size(change)} since {when(change.then)}{details(change).en}"
     for change in overall(series):
-        yield "in all", f"{_size(change)} since the first{details(change)}"
+        yield "in all", f"{_size(change)} since the first{details(change).en}"
 
 
-def details(change: Change) -> str:
+def details(change: Change) -> Bilingual:
     """Of which tests a step comes, and what is to be known of it."""
     because = f": {escape(change.because)}" if change.because else ""
-    remarks = [escape(change.remark)] if change.remark else []
-    remarks += ["the next run has to confirm it"] if change.latest else []
-    return because + (f" ({'; '.join(remarks)})" if remarks else "")
+    remarks = [plain(escape(change.remark))] if change.remark else []
+    remarks += [TEXTS["history_latest"]] if change.latest else []
+    return Bilingual(
+        *(because + (f" ({'; '.join(each[language] for each in remarks)})" if remarks else "") for language in (0, 1))
+    )
 
 
-def margin_text(trend: Trend) -> str:
+def margin_text(trend: Trend) -> Bilingual:
     """What a step of tests has to be beyond, and how that is known."""
-    if trend.shown_by is None:
-        return f"{factors_text(trend.margin)}, as given"
-    if trend.shown_by < ENOUGH:
-        return f"{factors_text(trend.margin)}, assumed in part: {trend.shown_by} of {ENOUGH} changes that would show it"
-    return f"{factors_text(trend.margin)}: three times the middle one of {trend.shown_by} changes"
+    known = trend.shown_by
+    text = "history_given" if known is None else "history_assumed" if known < ENOUGH else "history_shown"
+    return TEXTS[text].filled(margin=factors_text(trend.margin), known=known, enough=ENOUGH)
 
 
 def factors_text(margin: float) -> str:

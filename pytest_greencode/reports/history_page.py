@@ -138,7 +138,7 @@ def _said(key: str, change: Change, mark: Mark) -> Bilingual:
     if key == "history_step":
         words["run"] = cut(run_name(change.now), 60)
     said = TEXTS[key].filled(**words)
-    return Bilingual(*(text + details(change) for text in said))
+    return Bilingual(*(text + more for text, more in zip(said, details(change), strict=True)))
 
 
 def _by(change: Change) -> Bilingual:
@@ -175,11 +175,10 @@ def _is_drawn(trend: Trend) -> bool:
 def _of(series: Series) -> Bilingual:
     last = series.last
     if isinstance(last, ProjectFigures):
-        more = [margin_text(trend) for trend in series.trends[:1] if len(trend.points) > 1 and trend.measure.field]
+        compared = [trend for trend in series.trends[:1] if len(trend.points) > 1 and trend.measure.field is not None]
+        margin = TEXTS["history_margin"].filled(margin=margin_text(compared[0])) if compared else plain("")
         known = ", ".join(escape(f"{name} {value}") for name, value in settings_of(last).items())
-        return TEXTS["history_of_tests"].filled(
-            count=last.tests, passing=last.passing, conditions=known, margin=f" Margin {more[0]}." if more else ""
-        )
+        return TEXTS["history_of_tests"].filled(count=last.tests, passing=last.passing, conditions=known, margin=margin)
     k = UNKNOWN if last.attempts is None else str(last.attempts)
     return TEXTS["history_of"].filled(suite=cut(last.suite), k=k, tasks=last.tasks)
 

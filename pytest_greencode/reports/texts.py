@@ -467,15 +467,25 @@ TEXTS: Mapping[str, Bilingual] = {
         "themselves show, and this run and the next are apart from both before. Runs stand at equal distances; other "
         "conditions, another grid or another selection of tests begin another series.",
         "通常のテストは、両方の実行にあるものどうしを比べます。段差とは、実行どうしのばらつきから決まる系列ごとの幅"
-        "(margin)を超え、かつ当の実行と次の実行がともに直前の 2 回の実行と異なるものです。実行は等間隔に並べています。"
+        "を超え、かつ当の実行と次の実行がともに直前の 2 回の実行と異なるものです。実行は等間隔に並べています。"
         "測定条件、電力系統、テストの選び方が変わると別の系列になります。",
     ),
     "history_runs": Bilingual("Runs: {count}", "実行 {count} 回"),
     "history_of": Bilingual("{suite}, k = {k}, {tasks} tasks", "{suite}、k = {k}、課題 {tasks} 件"),
     "history_of_tests": Bilingual(
         "{passing} of {count} tests passing; {conditions}.{margin}",
-        "テスト {count} 件中 {passing} 件合格。{conditions}.{margin}",
+        "テスト {count} 件中 {passing} 件合格。{conditions}。{margin}",
     ),
+    "history_margin": Bilingual(" Margin {margin}.", "幅 {margin}。"),
+    "history_given": Bilingual("{margin}, as given", "{margin}(指定された値)"),
+    "history_assumed": Bilingual(
+        "{margin}, assumed in part: {known} of {enough} changes that would show it",
+        "{margin}(一部は仮定。必要な変化 {enough} 件のうち {known} 件)",
+    ),
+    "history_shown": Bilingual(
+        "{margin}: three times the middle one of {known} changes", "{margin}(変化 {known} 件の中央値の 3 倍)"
+    ),
+    "history_latest": Bilingual("the next run has to confirm it", "次の実行で確認が必要"),
     "column_run": Bilingual("Run", "実行"),
     "measure_co2e": Bilingual("CO₂e per accepted solution", "合格 1 件あたりの CO₂e"),
     "measure_energy": Bilingual("energy per accepted solution", "合格 1 件あたりのエネルギー"),
